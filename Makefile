@@ -1,0 +1,39 @@
+# `make` alone lists the targets. The environment lives in .venv; what a target needs is set up first.
+PYTHON ?= python3
+DATAPATH ?=
+BIN := .venv/bin
+PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo bench lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(STAMP) ## create .venv and install this package with the tested versions
+
+test: $(STAMP) ## ruff and every test
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+demo: $(STAMP) ## train a small P²Bot and chat; DATAPATH=<ParlAI data folder> for real ConvAI2
+	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
+
+bench: $(STAMP) ## measure speed and memory
+	$(BIN)/python bench/run.py
+
+lint: $(STAMP) ## ruff only
+	$(BIN)/ruff check .
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last: an interrupted set-up is run again.
+$(STAMP): setup.py pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) setuptools wheel
+	$(PIP) --no-deps parlai
+	$(PIP) -e '.[dev,tensorboard]'
+	touch $@
