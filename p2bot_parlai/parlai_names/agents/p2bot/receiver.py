@@ -1,0 +1,1 @@
+from p2bot_parlai.agents.receiver import ReceiverAgent  # noqa: F401

@@ -1,0 +1,1 @@
+"""`-t p2bot:<teacher>`: agents.py holds the teachers, worlds.py the worlds."""

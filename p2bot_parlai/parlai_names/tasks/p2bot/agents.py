@@ -1,0 +1,6 @@
+"""Teachers by their short names: `-t p2bot:selfplay` takes SelfplayTeacher from here.
+
+One line for each: from p2bot_parlai.tasks.<task>.agents import <Task>Teacher
+"""
+
+from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher  # noqa: F401

@@ -1,0 +1,1 @@
+"""`zoo:p2bot/<name>/model`: build.py says where these files are."""

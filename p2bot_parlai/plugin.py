@@ -1,0 +1,101 @@
+"""Makes P²Bot's names known to the stock `parlai` command.
+
+ParlAI turns a short name into a module path: `-m p2bot` into parlai.agents.p2bot.p2bot,
+`-t p2bot:x` into parlai.tasks.p2bot.agents, `zoo:p2bot/x` into parlai.zoo.p2bot.x. The folder
+`parlai_names` holds packages of exactly these names, whose modules only re-export: a class has one
+home, below p2bot_parlai, and that home is what a saved .opt names.
+
+To add    create                                        and re-export it in
+an agent  p2bot_parlai/agents/x.py with XAgent          parlai_names/agents/p2bot/x.py
+a task    tasks/x/agents.py with XTeacher               parlai_names/tasks/p2bot/agents.py
+a world   tasks/x/worlds.py with XWorld                 parlai_names/tasks/p2bot/worlds.py
+a preset  zoo/x.opt (used as `-o p2bot/x`)              nothing
+a command p2bot_parlai/scripts/x.py (@register_script)  nothing
+"""
+
+import importlib
+import pkgutil
+from argparse import Action
+from pathlib import Path
+
+SHORT_NAME = "p2bot"
+NAMES = Path(__file__).parent / "parlai_names"
+
+
+def register_names() -> None:
+    """Let parlai.agents, parlai.tasks and parlai.zoo find our names too. Imports nothing heavy."""
+    for kind in ("agents", "tasks", "zoo"):
+        path = importlib.import_module(f"parlai.{kind}").__path__
+        folder = str(NAMES / kind)
+        if folder not in path:
+            path.append(folder)
+
+
+def register() -> None:
+    """Everything the `parlai` command needs of us: compatibility, names, presets, sub-commands.
+
+    ParlAI has already listed parlai.scripts when it lets plug-ins in (core/script.py:31), so a
+    longer `__path__` would come too late: our sub-commands are imported here instead.
+    """
+    from p2bot_parlai import command, compat, data_guard, scripts, train_loop, worlds_hook
+
+    command.install()
+    compat.apply()
+    train_loop.install()
+    data_guard.install()
+    worlds_hook.install_worlds()
+    register_names()
+    register_presets()
+    for module in pkgutil.iter_modules(scripts.__path__, scripts.__name__ + "."):
+        importlib.import_module(module.name)
+
+
+def register_presets() -> None:
+    """Let `-o p2bot/<name>` read <name>.opt in our zoo folder.
+
+    ParlAI looks for presets in its own folder, the user's and parlai_internal's (core/opt.py:157).
+    The last would be ours to use, were it not hidden where a user has a parlai_internal too.
+    """
+    from parlai.core.opt import Opt
+
+    from p2bot_parlai import zoo
+
+    stock = Opt.load_init.__func__
+    if getattr(stock, "knows_p2bot", False):
+        return
+
+    def load_init(cls, optfile: str) -> Opt:
+        folder, _, name = optfile.partition("/")
+        ours = Path(zoo.__file__).parent / f"{name}.opt"
+        if folder == SHORT_NAME and ours.is_file() and not Path(optfile).exists():
+            return cls.load(str(ours))
+        return stock(cls, optfile)
+
+    load_init.knows_p2bot = True
+    Opt.load_init = classmethod(load_init)
+
+
+def full_model_path(name: str) -> str:
+    """'p2bot/transmitter' -> 'p2bot_parlai.agents.transmitter:TransmitterAgent'.
+
+    Names that are not ours are returned as they are.
+    """
+    from parlai.core.loader import _name_to_agent_class
+
+    if name != SHORT_NAME and not name.startswith(SHORT_NAME + "/"):
+        return name
+    module = name.removeprefix(SHORT_NAME + "/")
+    return f"p2bot_parlai.agents.{module}:{_name_to_agent_class(module)}"
+
+
+def set_model_type(parser) -> None:
+    """Make `parser` (or the parser of this argument group) read `--model` as a full path.
+
+    Then opts hold the full path from the moment they are parsed, and so do saved .opt files and
+    spawned processes: the model loads wherever p2bot_parlai can be imported, without the plug-in.
+    Call it in an agent's add_cmdline_args.
+    """
+    # Parsers and their groups share this table; argparse offers no public way to look up an option.
+    action: Action | None = parser._option_string_actions.get("--model")
+    if action is not None:
+        action.type = full_model_path

@@ -1,0 +1,1 @@
+"""Sub-commands of `parlai`: each module here registers one with @register_script."""

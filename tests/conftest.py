@@ -1,0 +1,29 @@
+"""What several test files share: a tiny data folder and a tiny trained model."""
+
+import pytest
+import tiny
+from convai2_files import write_convai2
+
+from p2bot_parlai import plugin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugged_in():
+    """What the `parlai` command does before anything else."""
+    plugin.register()
+
+
+@pytest.fixture(scope="session")
+def convai2(tmp_path_factory) -> str:
+    """
+    A data folder (``--datapath``) in ConvAI2's form. A test that changes files writes its own.
+    """
+    return write_convai2(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, convai2) -> str:
+    """The path of a model that was trained for a moment on `convai2`. Not to be changed."""
+    path = str(tmp_path_factory.mktemp("tiny_model") / "model")
+    tiny.train(convai2, path, batchsize=8, max_train_steps=8, learningrate=5e-3)
+    return path

@@ -1,0 +1,205 @@
+"""A ConvAI2 folder is never deleted, and what is wrong with it is said in one line."""
+
+import io
+import os
+import subprocess
+import sys
+
+import parlai.core.build_data as build_data
+import parlai.tasks.convai2.agents as convai2_agents
+import parlai.tasks.convai2.build as convai2_build
+import pytest
+import requests
+from convai2_files import FOLDS, VERSION, write_convai2
+
+from p2bot_parlai import data_guard
+from p2bot_parlai.errors import P2botError
+
+TEACHERS = {
+    "self_original": convai2_agents.SelfOriginalTeacher,
+    "self_revised": convai2_agents.SelfRevisedTeacher,
+    "both_original": convai2_agents.BothTeacher,
+    "none_original": convai2_agents.NoneTeacher,
+}
+
+
+@pytest.fixture
+def home(tmp_path):
+    write_convai2(tmp_path, dialogues=2)
+    return tmp_path / "ConvAI2"
+
+
+def files_of(home):
+    return {path.name: path.read_bytes() for path in home.iterdir()}
+
+
+def load(home, kind="self_original", fold="train", cands=True):
+    task = f"convai2:{kind}" + ("" if cands else ":no_cands")
+    opt = {"task": task, "datatype": fold, "datapath": str(home.parent)}
+    return TEACHERS[kind](opt)
+
+
+def refuse(home, *said, **which):
+    """Loading fails with one line that says all this; and nothing in the folder changes."""
+    before = files_of(home)
+    with pytest.raises(P2botError) as error:
+        load(home, **which)
+    message = str(error.value)
+    assert "\n" not in message
+    for text in said:
+        assert str(text) in message, message
+    assert files_of(home) == before
+
+
+@pytest.mark.parametrize("fold", FOLDS)
+@pytest.mark.parametrize("kind", TEACHERS)
+@pytest.mark.parametrize("cands", [True, False])
+def test_a_sound_folder_is_read_as_ever(home, kind, fold, cands):
+    name = f"{fold}_{kind}{'' if cands else '_no_cands'}.txt"
+    for end in ("\n", ""):  # the real files have no newline at their end
+        text = (home / name).read_text().strip()
+        (home / name).write_text(text + end)
+        assert load(home, kind, fold, cands).num_examples() == 8
+
+
+def test_parlai_still_expects_the_version_that_we_guard(home, monkeypatch):
+    asked = []
+    monkeypatch.setattr(build_data, "built", lambda *args: asked.append(args) or True)
+    data_guard._stock_build({"datapath": str(home.parent)})
+    assert asked == [(str(home), VERSION)] == [(str(home), data_guard.VERSION)]
+
+
+@pytest.mark.parametrize("mark", ["2020-01-01\nv4.0", "2020-01-01", "", f"{VERSION}\n"])
+def test_a_folder_of_another_version_is_refused_before_it_is_deleted(home, monkeypatch, mark):
+    monkeypatch.setattr(build_data, "remove_dir", pytest.fail)
+    (home / ".built").write_text(mark)
+    version = "v4.0" if "v4.0" in mark else "no version"
+    refuse(home, home, version, VERSION, "delete", "printf")
+
+
+def test_files_without_a_mark_are_not_downloaded_over(home, monkeypatch):
+    monkeypatch.setattr(build_data, "download", pytest.fail)
+    (home / ".built").unlink()
+    refuse(home, home, "no .built", "printf")
+
+
+def test_the_remedy_for_the_mark_works(home):
+    (home / ".built").unlink()
+    with pytest.raises(P2botError) as error:
+        load(home)
+    command = str(error.value).partition("with: ")[2].partition(";")[0]
+    subprocess.run(command, shell=True, check=True)
+    assert load(home).num_examples() == 8
+
+
+def test_a_missing_file_is_named_with_those_that_are_there(home):
+    (home / "train_self_revised.txt").unlink()
+    refuse(home, home / "train_self_revised.txt", "valid_self_revised.txt", kind="self_revised")
+    assert load(home, "self_revised", "valid").num_examples() == 8
+
+
+def test_an_empty_file_is_named(home):
+    (home / "train_none_original.txt").write_text("")
+    refuse(home, home / "train_none_original.txt", "is empty", kind="none_original")
+
+
+def test_something_else_in_a_files_place_is_named(home):
+    (home / "train_self_original.txt").write_text("<html>\n<p>Not found</p>\n</html>\n")
+    refuse(home, home / "train_self_original.txt", "no ConvAI2 file")
+
+
+@pytest.mark.parametrize("cands", [True, False])
+def test_a_file_cut_anywhere_in_its_last_line_is_named(home, cands):
+    path = home / f"valid_self_original{'' if cands else '_no_cands'}.txt"
+    text = path.read_bytes().strip()
+    line = text.rindex(b"\n") + 1
+    # without candidates a label that lost its end cannot be told from a whole one
+    end = len(text) if cands else text.rindex(b"\t") + 1
+    for length in range(line + 1, end):
+        path.write_bytes(text[:length])
+        refuse(home, path, "cut short", fold="valid", cands=cands)
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_file_that_ends_in_a_persona_is_cut_short(home, end):
+    path = home / "train_both_original.txt"
+    path.write_text("\n".join(path.read_text().split("\n")[:7]) + end)
+    refuse(home, path, "cut short", "partner's persona", kind="both_original")
+
+
+def test_a_letter_cut_in_two_is_no_traceback(home):
+    path = home / "train_self_original_no_cands.txt"
+    path.write_bytes(path.read_bytes() + "5 caf\u00e9".encode()[:-1])
+    refuse(home, path, "cut short", cands=False)
+
+
+def test_only_the_ends_of_a_file_are_read(home, monkeypatch):
+    path = home / "train_self_original.txt"
+    path.write_bytes(path.read_bytes() * 200)
+    counts = []
+
+    class Counted(io.FileIO):
+        def read(self, size=-1):
+            data = super().read(size)
+            counts.append(len(data))
+            return data
+
+    monkeypatch.setattr(data_guard, "open", Counted, raising=False)
+    data_guard.check_file(str(path))
+    assert path.stat().st_size > 1_000_000
+    assert 0 < sum(counts) < 100_000
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        requests.exceptions.ConnectionError("no route to host\nat all"),
+        requests.exceptions.ChunkedEncodingError("cut"),
+        RuntimeError("Connection broken too many times. Stopped retrying."),
+        PermissionError("read-only"),
+    ],
+)
+def test_no_network_says_where_the_files_belong(tmp_path, monkeypatch, broken):
+    def download(*args, **kwargs):
+        raise broken
+
+    monkeypatch.setattr(build_data, "download", download)
+    with pytest.raises(P2botError) as error:
+        load(tmp_path / "ConvAI2")
+    message = str(error.value)
+    assert "\n" not in message
+    for text in (tmp_path / "ConvAI2", str(broken).split("\n")[0], ".built", "--datapath"):
+        assert str(text) in message
+
+
+def test_a_damaged_download_is_named(tmp_path, monkeypatch):
+    def download(url, folder, name):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"half of it")
+
+    monkeypatch.setattr(build_data, "download", download)
+    archive = tmp_path / "ConvAI2" / convai2_build.RESOURCES[0].file_name
+    with pytest.raises(P2botError, match=f"damaged: delete {archive}"):
+        load(tmp_path / "ConvAI2")
+
+
+def test_a_good_download_is_unpacked_and_marked(tmp_path, monkeypatch):
+    def download_file(self, folder):
+        write_convai2(tmp_path, dialogues=2)
+        (tmp_path / "ConvAI2" / ".built").unlink()
+
+    monkeypatch.setattr(build_data.DownloadableFile, "download_file", download_file)
+    assert load(tmp_path / "ConvAI2").num_examples() == 8
+    assert (tmp_path / "ConvAI2" / ".built").read_text().endswith(VERSION)
+
+
+def test_the_command_prints_one_line(home):
+    (home / "train_self_original.txt").unlink()
+    command = [sys.executable, "-m", "p2bot_parlai", "display_data", "-t", "convai2"]
+    done = subprocess.run(
+        [*command, "-dp", str(home.parent)], capture_output=True, text=True, timeout=120
+    )
+    last = done.stderr.strip().split("\n")[-1]
+    assert done.returncode == 1
+    assert last.startswith("p2bot: error: ") and "train_self_original.txt is not there" in last
+    assert "Traceback" not in done.stderr

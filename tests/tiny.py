@@ -1,0 +1,53 @@
+"""Options of models small enough for a test, and the scripts called in this process."""
+
+from parlai.core.agents import create_agent
+from parlai.scripts.eval_model import EvalModel
+from parlai.scripts.train_model import TrainModel, setup_args
+
+# one block, width 16: a training step takes milliseconds
+MODEL = {
+    "model": "p2bot",
+    "backbone": "scratch",
+    "vocab_size": 400,
+    "n_layers": 1,
+    "n_heads": 2,
+    "embedding_size": 16,
+    "n_positions": 256,
+    "text_truncate": 128,
+    "label_truncate": 24,
+}
+QUIET = {"loglevel": "error", "verbose": False}
+
+
+def options(datapath, model_file, **changes) -> dict:
+    given = {
+        **MODEL,
+        **QUIET,
+        "task": "convai2:self_original",
+        "datapath": str(datapath),
+        "model_file": str(model_file),
+        "batchsize": 4,
+        "max_train_steps": 4,
+        "learningrate": 1e-3,
+        "validation_max_exs": 8,
+        "short_final_eval": True,
+        **changes,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def train(datapath, model_file, **changes):
+    """(valid report, test report) of ``parlai train_model``."""
+    return TrainModel.main(**options(datapath, model_file, **changes))
+
+
+def evaluate(datapath, model_file, **changes):
+    """The report of ``parlai eval_model``, as plain numbers."""
+    given = {"task": "convai2:self_original", "batchsize": 4, **QUIET, **changes}
+    report = EvalModel.main(datapath=str(datapath), model_file=str(model_file), **given)
+    return {name: float(value) for name, value in report.items()}
+
+
+def agent(datapath, model_file, **changes):
+    """An agent as train_model would make it; pass datatype='valid' for one that only acts."""
+    return create_agent(setup_args().parse_kwargs(**options(datapath, model_file, **changes)))
