@@ -1,0 +1,142 @@
+"""Text to token ids and back, with the special tokens of P²Bot's context."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers.trainers import BpeTrainer
+
+from p2bot_parlai.errors import P2botError
+
+# Figure 3 of the paper shows [PS] (start of persona) and [CLS]; the others close the
+# persona, mark who speaks, end a response, and fill a batch.
+PAD, PERSONA_START, PERSONA_END = "[PAD]", "[PS]", "[PE]"
+PARTNER, SELF, EOS, CLS = "[PARTNER]", "[SELF]", "[EOS]", "[CLS]"
+SPECIAL_TOKENS = (PAD, PERSONA_START, PERSONA_END, PARTNER, SELF, EOS, CLS)
+
+# Word-level BPE of GPT splits "don't" into "don ' t"; this puts it together again.
+_CONTRACTION = re.compile(r"(?<=\w) ' (?=(?:s|t|m|d|re|ve|ll)\b)")
+
+
+class P2botTokenizer:
+    """
+    A `tokenizers` tokenizer and the ids of P²Bot's special tokens.
+
+    User text never yields a special token: "[CLS]" typed in a chat is encoded as the
+    characters that it is.
+
+    :param backend: any tokenizer of the tokenizers library; the special tokens that it
+        lacks are added to it, once.
+    """
+
+    def __init__(self, backend: Tokenizer):
+        backend.add_special_tokens([AddedToken(t, special=True) for t in SPECIAL_TOKENS])
+        backend.encode_special_tokens = True
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend = backend
+        ids = [backend.token_to_id(token) for token in SPECIAL_TOKENS]
+        self.pad, self.persona_start, self.persona_end = ids[:3]
+        self.partner, self.self_, self.eos, self.cls = ids[3:]
+        self._special_ids = frozenset(ids)
+
+    def __len__(self) -> int:
+        """Size of the vocabulary, special tokens included."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any special token."""
+        # A lone surrogate (a broken emoji) cannot be passed to the tokenizer.
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        return self.backend.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids up to the first [EOS]; special tokens are left out."""
+        kept = []
+        for index in map(int, ids):
+            if index == self.eos:
+                break
+            if index not in self._special_ids:
+                kept.append(index)
+        text = self.backend.decode(kept, skip_special_tokens=True)
+        return _CONTRACTION.sub("'", text).strip()
+
+    def to_json(self) -> dict:
+        """Everything that `from_json` needs, as plain data."""
+        return json.loads(self.backend.to_str())
+
+    @classmethod
+    def from_json(cls, data: dict) -> "P2botTokenizer":
+        """Rebuild from `to_json`; raises P2botError where the data is no tokenizer."""
+        try:
+            return cls(Tokenizer.from_str(json.dumps(data)))
+        except Exception as error:  # the library raises bare Exception
+            raise P2botError(f"the saved tokenizer cannot be read: {error}") from error
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "P2botTokenizer":
+        """
+        The tokenizer of a Hugging Face model.
+
+        :param name: hub name, or a folder with tokenizer.json, or with vocab.json and
+            merges.txt (GPT's word-level form with ``</w>``, or GPT-2's byte-level one).
+        """
+        if os.path.isdir(name):
+            return cls(_backend_from_folder(name))
+        from p2bot_parlai.backbones.hub import fetch
+
+        return cls(_hugging_face_backend(fetch(name, "AutoTokenizer"), name))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "P2botTokenizer":
+        """
+        A byte-level BPE tokenizer learnt from texts: no character is unknown to it.
+
+        :param texts: the corpus, an utterance at a time.
+        :param vocab_size: entries at most, special tokens included; a small corpus
+            gives fewer.
+        """
+        backend = Tokenizer(models.BPE())
+        backend.normalizer = normalizers.NFC()
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        backend.decoder = decoders.ByteLevel()
+        trainer = BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=list(SPECIAL_TOKENS),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return cls(backend)
+
+
+def _backend_from_folder(folder: str) -> Tokenizer:
+    def path(name):
+        return os.path.join(folder, name)
+
+    if os.path.exists(path("tokenizer.json")):
+        return Tokenizer.from_file(path("tokenizer.json"))
+    if os.path.exists(path("vocab.json")) and os.path.exists(path("merges.txt")):
+        with open(path("vocab.json"), encoding="utf-8") as file:
+            word_level = any(token.endswith("</w>") for token in json.load(file))
+        # named here, because a folder's config.json often does not say which it is
+        from transformers import GPT2Tokenizer, OpenAIGPTTokenizer
+
+        kind = OpenAIGPTTokenizer if word_level else GPT2Tokenizer
+        return kind.from_pretrained(folder).backend_tokenizer
+    from transformers import AutoTokenizer
+
+    try:
+        return _hugging_face_backend(AutoTokenizer.from_pretrained(folder), folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise P2botError(
+            f"no tokenizer in {folder}: it needs tokenizer.json, or vocab.json and merges.txt"
+        ) from error
+
+
+def _hugging_face_backend(tokenizer, name: str) -> Tokenizer:
+    if not tokenizer.is_fast:
+        raise P2botError(f"{name} has no tokenizer of the tokenizers library (tokenizer.json)")
+    return tokenizer.backend_tokenizer

@@ -1,0 +1,76 @@
+"""Tokenizers: learnt, from folders, saved; special tokens that no text can fake."""
+
+import json
+
+import pytest
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tokenizer import SPECIAL_TOKENS, P2botTokenizer
+
+TEXTS = ["i like tea .", "do you like tea ?", "i have two dogs !"]
+
+
+@pytest.fixture
+def learnt():
+    return P2botTokenizer.train(TEXTS, vocab_size=320)
+
+
+def gpt_folder(folder):
+    """The word-level form of GPT: pieces that end a word carry </w>."""
+    pieces = [
+        *"abcdeghiklnostuwy'?.!",
+        *(f"{c}</w>" for c in "abcdeghiklnostuwy'?.!"),
+        "te",
+        "tea</w>",
+    ]
+    folder.joinpath("vocab.json").write_text(
+        json.dumps({piece: i for i, piece in enumerate(["<unk>", *pieces])})
+    )
+    folder.joinpath("merges.txt").write_text("#version: 0.2\nt e\nte a</w>\n")
+    return str(folder)
+
+
+def test_text_comes_back_and_nothing_is_unknown(learnt):
+    for text in [*TEXTS, "unseen words", "emoji 😀 and é", "tab\tand \x07 bell"]:
+        assert learnt.decode(learnt.encode(text)) == text
+
+
+def test_special_tokens_are_added_once(learnt):
+    again = P2botTokenizer.from_json(learnt.to_json())
+    assert len(again) == len(learnt)
+    ids = [again.pad, again.persona_start, again.persona_end, again.partner, again.self_]
+    assert len({*ids, again.eos, again.cls}) == len(SPECIAL_TOKENS)
+
+
+@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+def test_typed_special_tokens_are_mere_text(learnt, token):
+    assert not set(learnt.encode(f"i {token} tea")) & learnt._special_ids
+
+
+def test_decoding_stops_at_the_end_and_skips_special_tokens(learnt):
+    ids = [learnt.self_, *learnt.encode("i like tea ."), learnt.cls, learnt.eos]
+    assert learnt.decode([*ids, *learnt.encode("more")]) == "i like tea ."
+
+
+def test_half_an_emoji_is_no_crash(learnt):
+    assert learnt.encode("\ud83d") == learnt.encode("?")
+
+
+def test_gpt_vocabulary_from_a_folder_without_config(tmp_path):
+    tokenizer = P2botTokenizer.from_pretrained(gpt_folder(tmp_path))
+    ids = tokenizer.encode("Don't")  # GPT lower-cases
+    assert tokenizer.decode(ids) == "don't"
+    assert tokenizer.decode(tokenizer.encode("tea")) == "tea"
+    assert len(tokenizer.encode("tea")) == 1
+    again = P2botTokenizer.from_json(tokenizer.to_json())
+    assert again.encode("hi [CLS] tea?") == tokenizer.encode("hi [CLS] tea?")
+
+
+def test_a_folder_without_tokenizer_is_named(tmp_path):
+    with pytest.raises(P2botError, match=r"no tokenizer in .*needs tokenizer.json"):
+        P2botTokenizer.from_pretrained(str(tmp_path))
+
+
+def test_a_damaged_saved_tokenizer_is_named():
+    with pytest.raises(P2botError, match="saved tokenizer cannot be read"):
+        P2botTokenizer.from_json({"version": "1.0"})
