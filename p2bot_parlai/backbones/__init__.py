@@ -1,0 +1,51 @@
+"""
+Language models that a Transmitter can stand on.
+
+A backbone is a `torch.nn.Module` with
+
+- ``forward(ids, positions, mask, cache=None)`` -> hidden states (B, T, D): ``ids`` and
+  ``positions`` are (B, T), ``mask`` is a bool (B, T, S) that says which of the S = past + T
+  keys each token sees, ``cache`` a ``transformers`` Cache that is extended in place;
+- ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
+- ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``.
+
+Positions and masks are always explicit: padding may stand anywhere, and branches of one
+context can be laid out in any order.
+"""
+
+from p2bot_parlai.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.errors import P2botError
+
+# presets of --backbone that are not hub names themselves
+ALIASES = {"openai-gpt": "openai-community/openai-gpt", "gpt2": "openai-community/gpt2"}
+SCRATCH = "scratch"
+
+
+def load_backbone(name: str):
+    """
+    A pretrained backbone.
+
+    :param name: an alias, a hub name, or a folder in Hugging Face form. GPT (of 2018)
+        gets our own implementation, everything else transformers'.
+    :raises P2botError: where it cannot be had; the message says what to do.
+    """
+    from p2bot_parlai.backbones import hub
+
+    path = ALIASES.get(name, name)
+    config = hub.fetch(path, "AutoConfig")
+    if config.model_type == "openai-gpt":
+        return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", config=config))
+    return hub.CausalLM.from_pretrained(path)
+
+
+def from_json(data: dict):
+    """Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network."""
+    data = dict(data)
+    kind = data.pop("kind", None)
+    if kind == "gpt":
+        return GPT(GPTConfig(**data))
+    if kind == "hub":
+        from p2bot_parlai.backbones import hub
+
+        return hub.CausalLM.from_json(data["config"])
+    raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

@@ -1,0 +1,148 @@
+"""Any causal language model of Hugging Face transformers as a backbone."""
+
+import logging
+import os
+
+import torch
+from torch import Tensor, nn
+
+from p2bot_parlai.errors import P2botError
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+def fetch(name: str, auto_class: str, **kwargs):
+    """
+    ``transformers.<auto_class>.from_pretrained(name)`` with errors that say what to do.
+
+    :param name: hub name or folder.
+    :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
+    """
+    import transformers
+
+    is_folder = os.path.isdir(name)
+    holds_weights = is_folder and any(os.path.exists(os.path.join(name, f)) for f in WEIGHT_FILES)
+    if is_folder and auto_class.startswith("AutoModel") and not holds_weights:
+        raise P2botError(
+            f"{name} holds no weights ({WEIGHT_FILES[0]}): to train from scratch with its "
+            f"vocabulary use --backbone scratch --tokenizer {name}"
+        )
+    try:
+        return getattr(transformers, auto_class).from_pretrained(name, **kwargs)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        if is_folder:
+            raise P2botError(f"cannot load {name}: {reason}") from error
+        raise P2botError(
+            f"cannot get {name!r} from the Hugging Face hub ({reason}). Check the name and the "
+            "network; without network give a folder, or use --backbone scratch"
+        ) from error
+
+
+class CausalLM(nn.Module):
+    """
+    An AutoModelForCausalLM behind the interface of `p2bot_parlai.backbones`.
+
+    :raises P2botError: for models whose logits are not a plain linear read-out of the last
+        hidden state under the mask and the positions that we give; found by trying.
+    """
+
+    def __init__(self, lm: nn.Module):
+        super().__init__()
+        self.lm = lm
+        self._check()
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "CausalLM":
+        lm = fetch(
+            name, "AutoModelForCausalLM", attn_implementation="sdpa", dtype=torch.float32
+        )
+        return cls(lm)
+
+    @classmethod
+    def from_json(cls, data: dict) -> "CausalLM":
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        data = dict(data)
+        try:
+            config = AutoConfig.for_model(data.pop("model_type"), **data)
+            lm = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        except (KeyError, ValueError) as error:
+            raise P2botError(f"this transformers cannot build the saved model: {error}") from error
+        return cls(lm.float())
+
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
+        """See `p2bot_parlai.backbones`; mask is bool (B, T, S)."""
+        return self.lm.base_model(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask[:, None],
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        return self.lm.get_output_embeddings()(hidden)
+
+    def new_cache(self):
+        from transformers import DynamicCache
+
+        # without its config: sliding windows would drop what our explicit mask still counts
+        return DynamicCache()
+
+    @property
+    def hidden_size(self) -> int:
+        return self.lm.config.get_text_config().hidden_size
+
+    @property
+    def max_positions(self) -> int | None:
+        return getattr(self.lm.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def dropout(self) -> float:
+        return getattr(self.lm.config, "resid_pdrop", 0.0)
+
+    def resize(self, size: int) -> None:
+        """Grow the vocabulary; a head that is larger already (padded) stays."""
+        if size > self.lm.get_input_embeddings().num_embeddings:
+            level = logging.getLogger("transformers").level
+            logging.getLogger("transformers").setLevel(logging.ERROR)
+            self.lm.resize_token_embeddings(size)
+            logging.getLogger("transformers").setLevel(level)
+
+    def to_json(self) -> dict:
+        config = self.lm.config.to_dict()
+        config = {k: v for k, v in config.items() if not k.startswith("_")}
+        return {"kind": "hub", "config": config}
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Two tokens through transformers' own path and ours must give the same logits."""
+        kind = self.lm.config.model_type
+        was_training = self.lm.training
+        self.lm.eval()
+        ids = torch.tensor([[1, 2]], device=self.lm.device)
+        positions = torch.arange(2, device=ids.device)[None]
+        mask = torch.ones(1, 2, 2, dtype=torch.bool, device=ids.device).tril()
+        try:
+            cache = self.new_cache()
+            first = self(ids[:, :1], positions[:, :1], mask[:, :1, :1], cache)
+            second = self(ids[:, 1:], positions[:, 1:], mask[:, 1:], cache)
+            ours = self.logits(torch.cat([first, second], dim=1))
+        except (TypeError, AttributeError, RuntimeError, ValueError) as error:
+            raise P2botError(
+                f"models of type {kind!r} do not take explicit positions, masks and caches, so "
+                f"they cannot be a backbone ({error})"
+            ) from error
+        if not torch.allclose(ours, self.lm(ids, use_cache=False).logits, atol=1e-3, rtol=1e-3):
+            raise P2botError(
+                f"models of type {kind!r} change their logits after the output layer, or see "
+                "other keys than the mask says; they cannot be a backbone"
+            )
+        self.lm.train(was_training)

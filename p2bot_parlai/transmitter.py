@@ -1,0 +1,234 @@
+"""
+The Transmitter (paper, section 3.1, Figure 3): a language model that writes responses,
+and a head on [CLS] that tells the next utterance from a distractor.
+
+The functions are the equations; the module gives them their log-probabilities. Shapes:
+B dialogues, C candidate responses each, T context tokens, R response tokens, V
+vocabulary, D width.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+# --------------------------------------------------------------------- the equations
+def token_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    """
+    log p(x_t | w, h, x_<t), the terms of Eq. 1.
+
+    :param logits: (..., R, V). :param targets: int (..., R). :return: (..., R).
+    """
+    flat = functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none"
+    )
+    return -flat.view(targets.shape)
+
+
+def log_likelihood(token_scores: Tensor, mask: Tensor) -> Tensor:
+    """log p(x | w, h), the sum of Eq. 1 over real tokens: (..., R) -> (...)."""
+    return (token_scores * mask).sum(dim=-1)
+
+
+def length_normalised(token_scores: Tensor, mask: Tensor) -> Tensor:
+    """log p(x | w, h) / |x|, the score of Eq. 2: (..., R) -> (...)."""
+    return log_likelihood(token_scores, mask) / mask.sum(dim=-1).clamp(min=1)
+
+
+def joint_score(normalised: Tensor, log_p_next: Tensor, alpha: float) -> Tensor:
+    """
+    Eq. 3: alpha * log p(x | w, h) / |x| + (1 - alpha) * log p(y = 1 | w, h, x).
+
+    :param alpha: weight of the language model; the paper's is 0.1.
+    """
+    return alpha * normalised + (1 - alpha) * log_p_next
+
+
+def log_next_utterance(score: Tensor) -> Tensor:
+    """log p(y = 1 | w, h, x) from the score (logit) of the [CLS] head."""
+    return functional.logsigmoid(score)
+
+
+def next_utterance_loss(score: Tensor, distractor_score: Tensor) -> Tensor:
+    """
+    -log p(y = 1 | response) - log p(y = 0 | distractor), halved: a mean over both.
+
+    :param score: (B,) of the true responses. :param distractor_score: (B,).
+    :return: (B,)
+    """
+    return -(functional.logsigmoid(score) + functional.logsigmoid(-distractor_score)) / 2
+
+
+# ------------------------------------------------------------------------ the network
+@dataclass
+class ContextStates:
+    """
+    What the backbone remembers of a batch of contexts.
+
+    :param cache: keys and values of S slots a row, in a transformers Cache.
+    :param valid: bool (B, S), which slots hold a real token.
+    :param next_position: int (B,), where the next token of each row stands.
+    """
+
+    cache: object
+    valid: Tensor
+    next_position: Tensor
+
+    def fork(self) -> "ContextStates":
+        """A copy that can be extended without touching this one; tensors are shared."""
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return replace(self, cache=cache)
+
+    def select(self, rows: Tensor) -> "ContextStates":
+        """Rows in another order, left out or repeated: rows is int (B',)."""
+        states = self.fork()
+        states.cache.reorder_cache(rows)
+        return replace(states, valid=self.valid[rows], next_position=self.next_position[rows])
+
+
+@dataclass
+class Responses:
+    """
+    Candidate responses as a padded batch: input ``[SELF] x_1 .. x_n [CLS]``.
+
+    :param inputs: int (N, R + 2). :param targets: int (N, R), x_1 .. x_n.
+    :param target_mask: bool (N, R), real targets.
+    :param input_mask: bool (N, R + 2), real inputs. :param cls_index: int (N,).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    target_mask: Tensor
+    input_mask: Tensor
+    cls_index: Tensor
+
+
+def pack_responses(responses: list[list[int]], self_id: int, cls_id: int, pad: int) -> Responses:
+    """Responses, each a list of ids that ends in [EOS] unless it was cut, as a batch."""
+    lengths = torch.tensor([len(r) for r in responses])
+    longest = int(lengths.max()) if len(responses) else 0
+    inputs = torch.full((len(responses), longest + 2), pad)
+    targets = torch.full((len(responses), longest), pad)
+    for row, response in enumerate(responses):
+        inputs[row, : len(response) + 2] = torch.tensor([self_id, *response, cls_id])
+        targets[row, : len(response)] = torch.tensor(response, dtype=torch.long)
+    steps = torch.arange(longest + 2)
+    return Responses(
+        inputs=inputs,
+        targets=targets,
+        target_mask=steps[:longest] < lengths[:, None],
+        input_mask=steps < lengths[:, None] + 2,
+        cls_index=lengths + 1,
+    )
+
+
+class Transmitter(nn.Module):
+    """
+    :param backbone: see `p2bot_parlai.backbones`.
+
+    The head has one logit: two classes with weights w0, w1 are the same classifier with
+    the weight w1 - w0.
+    """
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.next_utterance = nn.Linear(backbone.hidden_size, 1)
+        nn.init.normal_(self.next_utterance.weight, std=0.02)
+        nn.init.zeros_(self.next_utterance.bias)
+        self.dropout = nn.Dropout(backbone.dropout)
+
+    def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
+        """
+        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
+        stand anywhere.
+        """
+        states = ContextStates(
+            cache=self.backbone.new_cache(),
+            valid=valid.new_zeros(len(ids), 0),
+            next_position=torch.zeros(len(ids), dtype=torch.long, device=ids.device),
+        )
+        return self.extend(states, ids, valid)[1]
+
+    def extend(
+        self, states: ContextStates, ids: Tensor, valid: Tensor
+    ) -> tuple[Tensor, ContextStates]:
+        """
+        Read further tokens behind what is cached; ``states`` stays as it is.
+
+        :param ids: int (B, R). :param valid: bool (B, R).
+        :return: hidden states (B, R, D) and the longer states.
+        """
+        rows, length = ids.shape
+        count = valid.long().cumsum(dim=1)
+        positions = (states.next_position[:, None] + count - 1).clamp(min=0)
+        causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        # padding sees itself: a row of masked keys alone would be 0 / 0
+        fresh = (causal & valid[:, None]) | torch.eye(length, dtype=torch.bool, device=ids.device)
+        past = states.valid[:, None].expand(rows, length, -1)
+        extended = states.fork()
+        hidden = self.backbone(ids, positions, torch.cat([past, fresh], dim=2), extended.cache)
+        return hidden, replace(
+            extended,
+            valid=torch.cat([states.valid, valid], dim=1),
+            next_position=states.next_position + count[:, -1],
+        )
+
+    def read_responses(self, states: ContextStates, responses: Responses) -> tuple[Tensor, Tensor]:
+        """
+        Hidden states that score responses to the contexts, row by row.
+
+        :return: those that predict the targets (N, R, D), and the [CLS] scores (N,).
+        """
+        hidden, _ = self.extend(states, responses.inputs, responses.input_mask)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        cls_hidden = hidden[rows, responses.cls_index]
+        return hidden[:, :-2], self.next_utterance(self.dropout(cls_hidden)).squeeze(-1)
+
+    def forward(
+        self,
+        context: Tensor,
+        valid: Tensor,
+        responses: Responses,
+        owner: Tensor,
+        labelled: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """
+        One training pass: contexts once, all responses as branches of them.
+
+        :param context: int (B, T) and :param valid: bool (B, T), which are real.
+        :param responses: N of them; ``owner`` int (N,) tells the context of each.
+        :param labelled: int (M,), the rows of responses whose tokens are predicted;
+            vocabulary logits are computed for these alone.
+        :return: logits (M, R, V) and [CLS] scores (N,).
+        """
+        states = self.encode_context(context, valid)
+        hidden, scores = self.read_responses(states.select(owner), responses)
+        return self.backbone.logits(hidden[labelled]), scores
+
+    # ------------------------------------------- what ParlAI's generator agent expects
+    def encoder(self, states: ContextStates) -> ContextStates:
+        """The agent encodes the context itself, once for all uses; see `agents`."""
+        return states
+
+    def decoder(
+        self, tokens: Tensor, states: ContextStates, incremental: ContextStates | None
+    ) -> tuple[Tensor, ContextStates]:
+        """One step: the last of tokens (B, t) -> hidden (B, 1, D) and the new states."""
+        newest = tokens[:, -1:]
+        return self.extend(incremental or states, newest, torch.ones_like(newest, dtype=torch.bool))
+
+    def output(self, hidden: Tensor) -> Tensor:
+        return self.backbone.logits(hidden)
+
+    def reorder_encoder_states(self, states: ContextStates, rows: Tensor) -> ContextStates:
+        return states.select(torch.as_tensor(rows, device=states.valid.device))
+
+    def reorder_decoder_incremental_state(
+        self, states: ContextStates, rows: Tensor
+    ) -> ContextStates:
+        return states.select(rows)

@@ -1,0 +1,162 @@
+"""Eq. 1-3 by hand, and every fast way of the Transmitter against the plain one."""
+
+import math
+
+import pytest
+import torch
+
+from p2bot_parlai import transmitter
+from p2bot_parlai.backbones import GPT, GPTConfig
+from p2bot_parlai.transmitter import Transmitter, pack_responses
+
+SELF, EOS, CLS, PAD = 1, 2, 3, 0
+
+
+def close(value, expected, tolerance=1e-6):
+    return torch.testing.assert_close(
+        torch.as_tensor(value), torch.as_tensor(expected), atol=tolerance, rtol=0
+    )
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = GPTConfig(vocab_size=30, n_positions=64, n_embd=16, n_layer=2, n_head=2)
+    return Transmitter(GPT(config)).eval()
+
+
+# ------------------------------------------------------------------ the equations
+def test_eq_1_by_hand():
+    # Two tokens of a vocabulary of three, logits that are log-probabilities:
+    # p(x_1 = 2) = 0.5, p(x_2 = 0) = 0.25, so log p(x) = log 0.125.
+    logits = torch.tensor([[[0.25, 0.25, 0.5], [0.25, 0.7, 0.05], [0.1, 0.1, 0.8]]]).log()
+    targets = torch.tensor([[2, 0, 0]])
+    mask = torch.tensor([[True, True, False]])  # the third is padding
+    scores = transmitter.token_log_likelihood(logits, targets)
+    close(scores, [[math.log(0.5), math.log(0.25), math.log(0.1)]])
+    close(transmitter.log_likelihood(scores, mask), [math.log(0.125)])
+    # Eq. 2: divided by the two real tokens
+    close(transmitter.length_normalised(scores, mask), [math.log(0.125) / 2])
+
+
+def test_eq_2_of_an_empty_response_is_defined():
+    empty = torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool)
+    close(transmitter.length_normalised(*empty), [0.0])
+
+
+def test_eq_3_by_hand():
+    # alpha = 0.1: 0.1 * (-2) + 0.9 * log sigmoid(0) = -0.2 - 0.9 * log 2
+    log_p_next = transmitter.log_next_utterance(torch.tensor([0.0]))
+    close(
+        transmitter.joint_score(torch.tensor([-2.0]), log_p_next, 0.1), [-0.2 - 0.9 * math.log(2)]
+    )
+    close(transmitter.joint_score(torch.tensor([-2.0]), log_p_next, 1.0), [-2.0])
+
+
+def test_next_utterance_loss_by_hand():
+    # scores log 3 and -log 3: sigmoid gives 3/4 for the response, 1/4 for the distractor,
+    # so both classes are right with 3/4: -(log 3/4 + log 3/4) / 2 = log 4/3
+    score = torch.tensor([math.log(3.0)])
+    close(transmitter.next_utterance_loss(score, -score), [math.log(4 / 3)])
+
+
+# ------------------------------------------------------- one primitive, many layouts
+def plain_pass(model, ids):
+    """All tokens of one row at once, no cache, no padding."""
+    length = len(ids)
+    mask = torch.ones(1, length, length, dtype=torch.bool).tril()
+    return model.backbone(torch.tensor([ids]), torch.arange(length)[None], mask)[0]
+
+
+def test_cache_is_the_same_as_no_cache(model):
+    ids = torch.randint(4, 30, (20,)).tolist()
+    plain = plain_pass(model, ids)
+    states = model.encode_context(torch.tensor([ids[:8]]), torch.ones(1, 8, dtype=torch.bool))
+    steps = []
+    for token in ids[8:]:
+        hidden, states = model.extend(
+            states, torch.tensor([[token]]), torch.ones(1, 1, dtype=torch.bool)
+        )
+        steps.append(hidden[0, 0])
+    close(torch.stack(steps), plain[8:], 1e-5)
+
+
+@pytest.mark.parametrize("padding", ["left", "right", "middle"])
+def test_padding_may_stand_anywhere(model, padding):
+    ids = torch.randint(4, 30, (9,)).tolist()
+    plain = plain_pass(model, [*ids, 7, 8])
+    valid = torch.ones(1, 12, dtype=torch.bool)
+    at = {"left": 0, "right": 9, "middle": 4}[padding]
+    valid[0, at : at + 3] = False
+    padded = torch.full((1, 12), PAD)
+    padded[valid] = torch.tensor(ids)
+    states = model.encode_context(padded, valid)
+    hidden, _ = model.extend(states, torch.tensor([[7, 8]]), torch.ones(1, 2, dtype=torch.bool))
+    close(hidden[0], plain[-2:], 1e-5)
+
+
+def test_extending_leaves_the_states_as_they_were(model):
+    ones = torch.ones(1, 3, dtype=torch.bool)
+    states = model.encode_context(torch.tensor([[4, 5, 6]]), ones)
+    first, _ = model.extend(states, torch.tensor([[7, 8, 9]]), ones)
+    second, _ = model.extend(states, torch.tensor([[7, 8, 9]]), ones)
+    close(first, second, 0)
+    assert states.valid.shape == (1, 3) and states.cache.get_seq_length() == 3
+
+
+def test_responses_as_branches_are_the_same_as_one_by_one(model):
+    torch.manual_seed(1)
+    contexts = [torch.randint(4, 30, (n,)).tolist() for n in (7, 3)]
+    responses = [[9, 10, EOS], [11, EOS], [12, 13, 14, 15, EOS]]
+    owner = [0, 1, 1]
+    context = torch.tensor([contexts[0], [*contexts[1], 0, 0, 0, 0]])
+    packed = pack_responses(responses, SELF, CLS, PAD)
+    logits, scores = model(context, context != PAD, packed, torch.tensor(owner), torch.arange(3))
+    for row, (own, response) in enumerate(zip(owner, responses, strict=True)):
+        hidden = plain_pass(model, [*contexts[own], SELF, *response, CLS])
+        start, end = len(contexts[own]), len(contexts[own]) + len(response)
+        close(logits[row, : len(response)], model.backbone.logits(hidden[start:end]), 1e-5)
+        close(scores[row], model.next_utterance(hidden[-1]).squeeze(), 1e-5)
+
+
+def test_branches_give_the_same_gradient_as_one_by_one(model):
+    contexts, responses = [[4, 5, 6], [7, 8]], [[9, 10, EOS], [11, EOS]]
+
+    def gradient(loss):
+        model.zero_grad()
+        loss.backward()
+        return [p.grad.clone() for p in model.parameters()]
+
+    context = torch.tensor([[4, 5, 6], [7, 8, PAD]])
+    packed = pack_responses(responses, SELF, CLS, PAD)
+    logits, scores = model(context, context != PAD, packed, torch.arange(2), torch.arange(2))
+    terms = transmitter.token_log_likelihood(logits, packed.targets)
+    together = gradient(-(terms * packed.target_mask).sum() - scores.sum())
+
+    loss = torch.zeros(())
+    for before, response in zip(contexts, responses, strict=True):
+        hidden = plain_pass(model, [*before, SELF, *response, CLS])
+        logits = model.backbone.logits(hidden[len(before) : len(before) + len(response)])
+        loss = loss - transmitter.token_log_likelihood(logits, torch.tensor(response)).sum()
+        loss = loss - model.next_utterance(hidden[-1]).squeeze()
+    for ours, plain in zip(together, gradient(loss), strict=True):
+        close(ours, plain, 1e-5)
+
+
+def test_an_empty_context_is_defined(model):
+    states = model.encode_context(torch.tensor([[PAD]]), torch.zeros(1, 1, dtype=torch.bool))
+    packed = pack_responses([[9, EOS]], SELF, CLS, PAD)
+    hidden, score = model.read_responses(states, packed)
+    plain = plain_pass(model, [SELF, 9, EOS, CLS])
+    close(hidden[0], plain[:2], 1e-5)
+    assert torch.isfinite(score).all()
+
+
+def test_select_repeats_and_drops_rows(model):
+    ids = torch.tensor([[4, 5], [6, 7], [8, 9]])
+    states = model.encode_context(ids, torch.ones(3, 2, dtype=torch.bool))
+    picked = states.select(torch.tensor([2, 2, 0]))
+    token = torch.tensor([[10], [10], [10]])
+    hidden, _ = model.extend(picked, token, torch.ones(3, 1, dtype=torch.bool))
+    for row, source in enumerate([2, 2, 0]):
+        close(hidden[row, 0], plain_pass(model, [*ids[source].tolist(), 10])[-1], 1e-5)
