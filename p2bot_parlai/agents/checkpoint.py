@@ -1,0 +1,55 @@
+"""Reading and checking model files, without running what they may hold."""
+
+import pickle
+import zipfile
+
+import torch
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.errors import P2botError
+
+FORMAT = 1
+
+
+def read_model_file(path: str) -> dict:
+    """
+    The states that an agent of ours saved.
+
+    Read with ``weights_only``: tensors and plain data; code in the file is not run.
+
+    :raises P2botError: for a file that is cut short, of another kind, or unsafe.
+    """
+    try:
+        with PathManager.open(path, "rb") as file:
+            states = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as bad:
+        if "weights_only" in str(bad).lower() and "unsupported" in str(bad).lower():
+            why = "it holds Python objects that would run code, and is refused"
+        else:
+            why = "it is damaged or was not written to its end"
+        raise P2botError(
+            f"cannot load {path}: {why}. Use another copy, or its .checkpoint, or train again"
+        ) from bad
+    if not isinstance(states, dict) or "p2bot" not in states:
+        raise P2botError(
+            f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
+        )
+    if states["p2bot"]["format"] > FORMAT:
+        raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
+    return states
+
+
+def check_flags(path: str, saved: dict, given: dict) -> None:
+    """
+    Refuse flags that contradict a saved model.
+
+    :param saved: the options that shape the network, as saved.
+    :param given: what the user set by hand in this run.
+    """
+    for name, value in saved.items():
+        if name in given and str(given[name]) != str(value):
+            flag = "--" + name.replace("_", "-")
+            raise P2botError(
+                f"{flag} {given[name]} contradicts {path}, which was built with {flag} {value}: "
+                f"drop the flag or choose another --model-file"
+            )

@@ -1,0 +1,110 @@
+"""P2botTokenizer in the clothes of a ParlAI dictionary."""
+
+import json
+import os
+from collections import defaultdict
+from functools import lru_cache
+
+from parlai.core.dict import DictionaryAgent
+from parlai.core.opt import Opt
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.backbones import ALIASES, SCRATCH
+from p2bot_parlai.context import parse_message
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tokenizer import EOS, PAD, SELF, P2botTokenizer
+
+FORMAT = "p2bot-tokenizer-1"
+# distinct utterances whose ids are remembered: candidates come up again and again
+REMEMBERED_TEXTS = 200_000
+
+
+class P2botDictionary(DictionaryAgent):
+    """
+    The tokenizer of the backbone, or of ``--tokenizer``, or one learnt from the task.
+
+    Saved as one JSON file beside the model, so that the model loads without network.
+    """
+
+    def __init__(self, opt: Opt, shared=None):
+        self.opt = opt
+        self.tokenizer = "p2bot"  # the name that ParlAI asks for, not the object
+        self.minfreq = self.maxtokens = -1
+        self.texts: list[str] = []
+        if shared:
+            self._use(shared["p2bot_tokenizer"])
+            return
+        path = opt.get("dict_file")
+        if path and PathManager.exists(path):
+            self.load(path)
+        elif opt["backbone"] != SCRATCH:
+            self._use(P2botTokenizer.from_pretrained(_path_of(opt["backbone"])))
+        elif opt.get("tokenizer"):
+            if not os.path.isdir(opt["tokenizer"]):
+                raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
+            self._use(P2botTokenizer.from_pretrained(opt["tokenizer"]))
+        else:
+            self.p2bot = None  # to be learnt; see act() and save()
+
+    def _use(self, tokenizer: P2botTokenizer) -> None:
+        self.p2bot = tokenizer
+        self.tok2ind = tokenizer.backend.get_vocab(with_added_tokens=True)
+        self.ind2tok = {index: token for token, index in self.tok2ind.items()}
+        self.freq = defaultdict(lambda: 1)
+        self.null_token, self.start_token, self.end_token = PAD, SELF, EOS
+        self.unk_token = PAD
+        self._unk_token_idx = tokenizer.pad
+        self._ids = lru_cache(maxsize=REMEMBERED_TEXTS)(lambda text: tuple(tokenizer.encode(text)))
+
+    def __len__(self) -> int:
+        return len(self.p2bot) if self.p2bot else 0
+
+    def is_prebuilt(self) -> bool:
+        """Whether nothing has to be learnt from the task's text."""
+        return self.p2bot is not None
+
+    def txt2vec(self, text: str, vec_type=list):
+        return vec_type(self._ids(text))
+
+    def vec2txt(self, vector, delimiter=" ") -> str:
+        return self.p2bot.decode(vector)
+
+    def act(self):
+        """Collect the text of one example, for a tokenizer to be learnt from."""
+        message = parse_message(self.observation.get("text") or "")
+        self.texts += message.persona + message.partner_persona + [message.utterance or ""]
+        self.texts += self.observation.get("labels") or []
+        return {"id": "Dictionary"}
+
+    def save(self, filename=None, append=False, sort=True):
+        """Write the tokenizer, learnt from the collected text where it is not there yet."""
+        if self.p2bot is None:
+            self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"]))
+            self.texts = []
+        filename = filename or self.opt["dict_file"]
+        os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
+        with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
+            json.dump({"format": FORMAT, "tokenizer": self.p2bot.to_json()}, file)
+        os.replace(f"{filename}.tmp", filename)
+
+    def load(self, filename: str) -> None:
+        try:
+            with PathManager.open(filename, encoding="utf-8") as file:
+                data = json.load(file)
+            if data["format"] != FORMAT:
+                raise KeyError(data["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise P2botError(
+                f"{filename} is no tokenizer of P²Bot: it is damaged or belongs to another "
+                "kind of model; choose another --model-file or --dict-file"
+            ) from error
+        self._use(P2botTokenizer.from_json(data["tokenizer"]))
+
+    def share(self):
+        shared = {"opt": self.opt, "class": type(self)}
+        shared["p2bot_tokenizer"] = self.p2bot
+        return shared
+
+
+def _path_of(backbone: str) -> str:
+    return ALIASES.get(backbone, backbone)

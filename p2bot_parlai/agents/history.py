@@ -1,0 +1,52 @@
+"""ParlAI's History, kept as a `Dialogue`: who said what, and the personas."""
+
+from parlai.core.message import Message
+from parlai.core.torch_agent import History
+
+from p2bot_parlai.context import Context, Dialogue, build_context
+
+
+class DialogueHistory(History):
+    """
+    The stock History joins lines and drops the oldest text first, which is the persona.
+
+    ``history_raw_strings`` stays what ParlAI's scripts expect.
+    """
+
+    def __init__(self, opt, **kwargs):
+        super().__init__(opt, **kwargs)
+        self.dialogue = Dialogue()
+
+    def reset(self):
+        super().reset()
+        self.dialogue = Dialogue()
+
+    def update_history(self, obs: Message, temp_history: str | None = None):
+        text = obs.get(self.field)
+        self.temp_history = temp_history
+        if text is not None:
+            self._update_raw_strings(text)
+            self.dialogue.hear(text)
+
+    def add_reply(self, text: str):
+        self._update_raw_strings(text)
+        self.dialogue.say(text)
+
+    def get_history_str(self) -> str | None:
+        return self.delimiter.join(self.history_raw_strings) or None
+
+    def context(self, limit: int | None) -> Context:
+        """The context ids, at most ``limit`` of them; see `build_context`."""
+        turns = self.dialogue.turns
+        if self.temp_history and turns:
+            turns = [*turns[:-1], (turns[-1][0], f"{turns[-1][1]} {self.temp_history}")]
+        if self.size > 0:  # --history-size counts utterances, the persona apart
+            turns = turns[-self.size :]
+        seen = Dialogue(self.dialogue.persona, self.dialogue.partner_persona, turns)
+        return build_context(seen, self.dict.p2bot, limit, self.dict.txt2vec)
+
+    def get_history_vec(self) -> list[int]:
+        return self.context(self.max_len).ids
+
+    def get_history_vec_list(self) -> list[list[int]]:
+        return [self.dict.txt2vec(text) for _, text in self.dialogue.turns]

@@ -1,0 +1,117 @@
+"""Command-line options of the Transmitter, with the paper's values as defaults."""
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from p2bot_parlai.backbones import ALIASES, SCRATCH
+
+# Section 5.1 of the paper; gradient clipping and the linear decay are those of
+# TransferTransfo (Wolf et al., 2019b), whose recipe the paper follows.
+PAPER = {
+    "learningrate": 6.25e-5,
+    "optimizer": "adam",
+    "gradient_clip": 1.0,
+    "lr_scheduler": "linear",
+    "text_truncate": 256,
+    "label_truncate": 32,
+    "inference": "beam",
+    "beam_size": 2,
+}
+# what a user of these agents wants and ParlAI's defaults are not
+BEHAVIOUR = {
+    "rank_candidates": True,
+    "validation_metric": "ppl",
+    "validation_metric_mode": "min",
+    # a clone validates: with -bs 1 the dialogue being trained on would be lost otherwise
+    "validation_share_agent": True,
+}
+PAPER_EPOCHS = 2
+
+
+def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
+    group = parser.add_argument_group("P²Bot Transmitter")
+    group.add_argument(
+        "--backbone",
+        type=str,
+        default="openai-gpt",
+        help="Language model to start from: "
+        + ", ".join(sorted(ALIASES))
+        + f", any causal language model by Hugging Face hub name or folder, or '{SCRATCH}' for "
+        "a GPT with random weights",
+    )
+    group.add_argument(
+        "--tokenizer",
+        type=str,
+        default=None,
+        help=f"Folder with the vocabulary of --backbone {SCRATCH} (tokenizer.json, or vocab.json "
+        "and merges.txt); without it a byte-level BPE is learnt from the task's text",
+    )
+    group.add_argument(
+        "--vocab-size",
+        type=int,
+        default=8000,
+        help="Entries of the byte-level BPE learnt from the task's text, at most",
+    )
+    for flag, default, what in (
+        ("--n-layers", 12, "Transformer blocks"),
+        ("--n-heads", 12, "Attention heads a block"),
+        ("--embedding-size", 768, "Width of the model"),
+    ):
+        group.add_argument(
+            flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH}"
+        )
+    group.add_argument(
+        "--n-positions",
+        type=int,
+        default=512,
+        help=f"Longest sequence of --backbone {SCRATCH}, in tokens",
+    )
+    group.add_argument(
+        "--dropout",
+        type=float,
+        default=0.1,
+        help=f"Dropout probability of --backbone {SCRATCH}",
+    )
+    group.add_argument(
+        "--nup-coef",
+        type=float,
+        default=1.0,
+        help="Weight of the next-utterance loss beside the language model's (section 3.1); "
+        "0 trains no next-utterance head",
+    )
+    group.add_argument(
+        "--alpha",
+        type=float,
+        default=0.1,
+        help="Weight of the length-normalised log-likelihood against the next-utterance "
+        "log-probability where beam hypotheses or candidates are ranked (Eq. 3), 0 to 1",
+    )
+    group.add_argument(
+        "--rank-by",
+        choices=["next-utterance", "likelihood", "both"],
+        default="next-utterance",
+        help="What ranks label candidates: the next-utterance head, the length-normalised "
+        "log-likelihood (Eq. 2), or both (Eq. 3)",
+    )
+    group.add_argument(
+        "--persona",
+        type=str,
+        default=None,
+        help='Persona of the bot in interactive and self_chat, sentences separated by "|", '
+        'e.g. "i like tea.|i have two dogs."',
+    )
+    group.add_argument(
+        "--partner-persona",
+        type=str,
+        default=None,
+        help="The same for the human in interactive and the second bot in self_chat",
+    )
+    for action in parser._actions:
+        if action.dest == "inference":
+            action.choices = sorted({*action.choices, "multinomial"})
+            action.help = "How a response is decoded; beam with --beam-size 2 is the paper's"
+    parser.set_defaults(**PAPER, **BEHAVIOUR)
+    partial_opt = partial_opt or {}
+    limits = (partial_opt.get("max_train_steps"), partial_opt.get("max_train_time"))
+    if not any(limit and limit > 0 for limit in limits):
+        parser.set_defaults(num_epochs=PAPER_EPOCHS)

@@ -1,0 +1,387 @@
+"""``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
+
+import random
+
+import torch
+from parlai.core.metrics import AverageMetric
+from parlai.core.opt import Opt
+from parlai.core.torch_generator_agent import PPLMetric, TopKSampling, TorchGeneratorAgent
+from parlai.utils.distributed import is_distributed, num_workers
+from torch import Tensor
+
+from p2bot_parlai import backbones, transmitter
+from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, read_model_file
+from p2bot_parlai.agents.dictionary import P2botDictionary
+from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.agents.options import add_transmitter_options
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.plugin import set_model_type
+from p2bot_parlai.schedule import LinearDecay
+from p2bot_parlai.transmitter import Transmitter, pack_responses
+
+# responses that are scored at once while ranking: bounds the memory of their keys
+RANKED_AT_ONCE = 64
+BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
+# options that shape the network: a saved model keeps its own
+SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
+
+
+class TransmitterAgent(TorchGeneratorAgent):
+    """
+    Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
+    by beam search re-ranked with Eq. 3; ranks label candidates.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        add_transmitter_options(parser, partial_opt)
+        set_model_type(parser)
+        return parser
+
+    @staticmethod
+    def dictionary_class():
+        return P2botDictionary
+
+    @classmethod
+    def history_class(cls):
+        return DialogueHistory
+
+    @classmethod
+    def optim_opts(cls):
+        """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
+        return {**super().optim_opts(), "adam": _plain_adam}
+
+    # ----------------------------------------------------------------- construction
+    def __init__(self, opt: Opt, shared=None):
+        check_options(opt)
+        if "train" not in opt.get("datatype", "") and "skip_generation" not in opt["override"]:
+            # saved by a training run that only validated without it
+            opt["skip_generation"] = False
+        self.alpha, self.rank_by = opt["alpha"], opt["rank_by"]
+        self.nup_coef = opt["nup_coef"]
+        # what a checkpoint tells the training loop about the run; see train_loop
+        self.run_state: dict = {}
+        super().__init__(opt, shared)
+        # beams mean something in beam search alone; elsewhere they must be asked for
+        if self.opt["inference"] in ("greedy", "multinomial"):
+            self.beam_size = 1
+        elif self.opt["inference"] not in BEAM_SEARCHES:
+            self.beam_size = int(self.opt.get("override", {}).get("beam_size", 1))
+
+    def build_model(self) -> Transmitter:
+        path, _ = self._get_init_model(self.opt, None)
+        if path:
+            self._saved = read_model_file(path)
+            check_flags(path, self._saved["p2bot"]["options"], self.opt.get("override", {}))
+            backbone = backbones.from_json(self._saved["p2bot"]["backbone"])
+        elif self.opt["backbone"] == backbones.SCRATCH:
+            backbone = backbones.GPT(
+                backbones.GPTConfig(
+                    vocab_size=len(self.dict),
+                    n_positions=self.opt["n_positions"],
+                    n_embd=self.opt["embedding_size"],
+                    n_layer=self.opt["n_layers"],
+                    n_head=self.opt["n_heads"],
+                    dropout=self.opt["dropout"],
+                )
+            )
+        else:
+            backbone = backbones.load_backbone(self.opt["backbone"])
+            backbone.resize(len(self.dict))
+        needed = self.text_truncate + self.label_truncate + 2  # [SELF] and [CLS]
+        if backbone.max_positions and needed > backbone.max_positions:
+            raise P2botError(
+                f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
+                f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
+            )
+        return Transmitter(backbone)
+
+    @property
+    def network(self) -> Transmitter:
+        """The network, out of a data-parallel wrapper where there is one."""
+        model = self.model
+        return model if isinstance(model, Transmitter) else model.module
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def build_lr_scheduler(self, states=None, hard_reset: bool = False):
+        if self.opt["lr_scheduler"] != "linear":
+            super().build_lr_scheduler(states, hard_reset)
+            return
+        self.scheduler = LinearDecay(
+            self.optimizer, self.opt["warmup_updates"], self.opt["warmup_rate"]
+        )
+        states = {} if hard_reset else (states or {})
+        self.scheduler._init_warmup_scheduler(self.optimizer, states, hard_reset)
+        if states.get("lr_scheduler_type") == "linear":
+            self.scheduler.load_state(states)
+            self._number_training_updates = self.scheduler.get_initial_number_training_updates()
+
+    def set_progress(self, share: float) -> None:
+        """The training loop says how much of the run is done, 0 to 1."""
+        if isinstance(self.scheduler, LinearDecay):
+            self.scheduler.follow(share)
+
+    def share(self):
+        return {**super().share(), "run_state": self.run_state}
+
+    # ---------------------------------------------------------------- save and load
+    def state_dict(self) -> dict:
+        """Plain data and tensors alone: `read_model_file` refuses anything else."""
+        states = super().state_dict()
+        states["p2bot"] = {
+            "format": FORMAT,
+            "backbone": self.network.backbone.to_json(),
+            "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
+            "run": self.run_state,
+        }
+        return states
+
+    def load(self, path: str) -> dict:
+        states, self._saved = self._saved, None
+        try:
+            self.model.load_state_dict(states["model"])
+        except RuntimeError as error:
+            raise P2botError(
+                f"the weights in {path} do not fit its description; the file, or the "
+                f".dict beside it, was changed ({str(error).splitlines()[-1].strip()})"
+            ) from error
+        self.run_state = states["p2bot"]["run"]
+        return states
+
+    # -------------------------------------------------------------- from text to ids
+    def _set_text_vec(self, obs, history, truncate):
+        context = history.context(truncate)
+        obs["full_text"] = history.get_history_str() or ""
+        obs["text_vec"] = torch.tensor(context.ids, dtype=torch.long)
+        if self.beam_context_block_ngram > 0:
+            obs["full_text_vec"] = history.context(None).ids
+        dropped = context.full_length - len(context.ids)
+        obs["context_original_length"] = context.full_length
+        obs["context_truncate_rate"] = dropped > 0
+        obs["context_truncated_length"] = dropped
+        return obs
+
+    def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
+        """One distractor where there are labels; all candidates where they are ranked."""
+        labels = obs.get("labels") or obs.get("eval_labels") or ()
+        others = [c for c in obs.get("label_candidates") or () if c not in labels]
+        if labels and others and self.nup_coef > 0:
+            distractor = random.choice(others) if "labels" in obs else others[0]
+            obs["distractor_vec"] = self._response_ids(distractor, truncate)
+        if "labels" not in obs and self.rank_candidates and obs.get("label_candidates"):
+            obs.force_set("label_candidates", list(obs["label_candidates"]))
+            obs["label_candidates_vecs"] = [
+                self._response_ids(c, truncate) for c in obs["label_candidates"]
+            ]
+        return obs
+
+    def _response_ids(self, text: str, truncate: int) -> list[int]:
+        return [*self.dict.txt2vec(text), self.END_IDX][:truncate]
+
+    def batchify(self, obs_batch, sort=False):
+        batch = super().batchify(obs_batch, sort=sort)
+        if batch.batchsize == 0:
+            return batch
+        rows = [obs_batch[i] for i in batch.valid_indices]
+        if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
+            batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
+        field = "labels_vec" if batch.is_training else "eval_labels_vec"
+        batch["responses"] = [row[field].tolist() if field in row else None for row in rows]
+        batch["distractors"] = self._distractors(rows, batch["responses"])
+        batch["label_words"] = [len((label or "").split()) + 1 for label in batch.labels or ()]
+        return batch
+
+    def _distractors(self, rows, responses) -> list[list[int] | None]:
+        """Each row's own, else the next other response of the batch, else none."""
+        chosen = [row.get("distractor_vec") for row in rows]
+        if self.nup_coef > 0:
+            for i, (own, response) in enumerate(zip(chosen, responses, strict=True)):
+                if own is None and response is not None:
+                    turned = responses[i + 1 :] + responses[:i]
+                    chosen[i] = next((r for r in turned if r and r != response), None)
+        return chosen
+
+    # --------------------------------------------------------------------- the loss
+    def _pack(self, responses: list[list[int]]) -> transmitter.Responses:
+        tokens = self.dict.p2bot
+        packed = pack_responses(responses, tokens.self_, tokens.cls, tokens.pad)
+        return transmitter.Responses(**{k: v.to(self.device) for k, v in vars(packed).items()})
+
+    def _valid(self, batch) -> Tensor:
+        return batch.text_vec != self.NULL_IDX
+
+    def compute_loss(self, batch, return_output=False):
+        """
+        Mean negative log-likelihood a token (Eq. 1) + nup_coef * next-utterance loss.
+        """
+        if batch.label_vec is None:
+            raise ValueError("Cannot compute loss without a label.")
+        rows = [i for i, distractor in enumerate(batch.distractors) if distractor]
+        owner = torch.tensor([*range(batch.batchsize), *rows], device=self.device)
+        responses = self._pack(
+            [r or [self.END_IDX] for r in batch.responses] + [batch.distractors[i] for i in rows]
+        )
+        labelled = torch.arange(batch.batchsize, device=self.device)
+        if "context_states" in batch:
+            states = batch.context_states.select(owner)
+            hidden, scores = self.network.read_responses(states, responses)
+            logits = self.network.output(hidden[labelled])
+        else:
+            valid = self._valid(batch)
+            logits, scores = self.model(batch.text_vec, valid, responses, owner, labelled)
+
+        targets, mask = responses.targets[labelled], responses.target_mask[labelled]
+        token_scores = transmitter.token_log_likelihood(logits, targets)
+        self._record_language_metrics(batch, logits, targets, token_scores, mask)
+        loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
+        if self.nup_coef > 0:
+            nup = transmitter.next_utterance_loss(scores[rows], scores[batch.batchsize :])
+            self._record_next_utterance_metrics(batch, rows, nup, scores)
+            count = self._share_of_all(torch.tensor(float(len(rows)), device=self.device))
+            # the sum over no rows is 0 and keeps the head in the graph of every worker
+            loss = loss + self.nup_coef * (nup.sum() + 0 * scores.sum()) / count.clamp(min=1e-9)
+        return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+
+    def _share_of_all(self, count: Tensor) -> Tensor:
+        """
+        What one worker divides its sum by, so that the mean of the workers' gradients is
+        the gradient of the mean over all workers' examples.
+        """
+        count = count.float()
+        if is_distributed() and self.is_training:
+            count = count.clone()
+            torch.distributed.all_reduce(count)
+            count = count / num_workers()
+        return count
+
+    def _record_language_metrics(self, batch, logits, targets, token_scores, mask) -> None:
+        losses = -(token_scores.detach() * mask)
+        hits = (logits.argmax(-1) == targets) & mask
+        self.record_local_metric("loss", AverageMetric.from_mask(losses, mask))
+        self.record_local_metric("ppl", PPLMetric.from_mask(losses, mask))
+        # the same over words and one end of the utterance: comparable across tokenizers
+        sums = losses.sum(dim=1).tolist()
+        self.record_local_metric("ppl_word", PPLMetric.many(sums, batch.label_words))
+        self.record_local_metric("token_acc", AverageMetric.from_mask(hits, mask))
+        exact = (hits == mask).all(dim=1)
+        self.record_local_metric("token_em", AverageMetric.many(exact.tolist()))
+
+    def _record_next_utterance_metrics(self, batch, rows, nup, scores) -> None:
+        losses: list = [None] * batch.batchsize
+        right: list = [None] * batch.batchsize
+        better = scores[rows] > scores[batch.batchsize :]
+        for row, loss, hit in zip(rows, nup.tolist(), better.tolist(), strict=True):
+            losses[row], right[row] = AverageMetric(loss), AverageMetric(hit)
+        self.record_local_metric("nup_loss", losses)
+        self.record_local_metric("nup_acc", right)
+
+    # ------------------------------------------------------------ ranking, decoding
+    def eval_step(self, batch):
+        """The context is read once, for loss, ranking, decoding and re-ranking alike."""
+        if batch.batchsize == 0:
+            return None
+        self.model.eval()
+        batch["context_states"] = self.network.encode_context(
+            batch.text_vec, self._valid(batch)
+        )
+        return super().eval_step(batch)
+
+    def _encoder_input(self, batch):
+        return (batch.context_states,)
+
+    def score_responses(self, states, owner: list[int], responses: list[list[int]], rank_by: str):
+        """
+        Score responses to encoded contexts.
+
+        :param states: ContextStates of B rows. :param owner: the row of each response.
+        :param rank_by: see ``--rank-by``.
+        :return: float (N,), larger is better.
+        """
+        chunks = []
+        for start in range(0, len(responses), RANKED_AT_ONCE):
+            part = slice(start, start + RANKED_AT_ONCE)
+            packed = self._pack(responses[part])
+            rows = torch.tensor(owner[part], device=self.device)
+            hidden, scores = self.network.read_responses(states.select(rows), packed)
+            log_p_next = transmitter.log_next_utterance(scores.float())
+            if rank_by == "next-utterance":
+                chunks.append(log_p_next)
+                continue
+            token_scores = transmitter.token_log_likelihood(
+                self.network.output(hidden), packed.targets
+            )
+            normalised = transmitter.length_normalised(token_scores, packed.target_mask)
+            alpha = 1.0 if rank_by == "likelihood" else self.alpha
+            chunks.append(transmitter.joint_score(normalised, log_p_next, alpha))
+        return torch.cat(chunks)
+
+    def rank_eval_label_candidates(self, batch, batchsize):
+        if batch.candidate_vecs is None:
+            return None, None
+        counts = [len(vecs or ()) for vecs in batch.candidate_vecs]
+        owner = [row for row, count in enumerate(counts) for _ in range(count)]
+        responses = [list(vec) for vecs in batch.candidate_vecs for vec in vecs or ()]
+        scores = self.score_responses(batch.context_states, owner, responses, self.rank_by)
+        choices, choice_scores = [], []
+        for texts, own in zip(batch.candidates, scores.cpu().split(counts), strict=True):
+            ordered, indices = own.sort(descending=True, stable=True)
+            choices.append([texts[i] for i in indices] if texts else None)
+            choice_scores.append(ordered.tolist() if texts else None)
+        return choices, choice_scores
+
+    def _rerank_beams(self, batch, n_best):
+        """The best finished hypothesis by Eq. 3 (Eq. 2 where --alpha is 1)."""
+        if self.opt["inference"] not in BEAM_SEARCHES:
+            return n_best
+        owner = [row for row, hypotheses in enumerate(n_best) for _ in hypotheses]
+        responses = [tokens[1:].tolist() for hypotheses in n_best for tokens, _, _ in hypotheses]
+        scores = iter(self.score_responses(batch.context_states, owner, responses, "both"))
+        scored = [[(t, next(scores), meta) for t, _, meta in hyps] for hyps in n_best]
+        return [sorted(hyps, key=lambda h: h[1].item(), reverse=True) for hyps in scored]
+
+    def _get_next_decoder_input(self, prev_input, selection, incr_state_inds):
+        return selection  # the cache holds everything before it
+
+    def _treesearch_factory(self, device, verbose=False):
+        sizes = {**self.opt, "beam_size": self.beam_size}
+        saved, self.opt = self.opt, Opt(sizes)
+        try:
+            if sizes["inference"] != "multinomial":
+                return super()._treesearch_factory(device, verbose)
+            return TopKSampling(
+                len(self.dict),
+                1,
+                min_length=0,
+                block_ngram=self.beam_block_ngram,
+                context_block_ngram=self.beam_context_block_ngram,
+                padding_token=self.NULL_IDX,
+                bos_token=self.START_IDX,
+                eos_token=self.END_IDX,
+                device=device,
+                verbose=verbose,
+            )
+        finally:
+            self.opt = saved
+
+
+def _plain_adam(params, amsgrad=False, **kwargs):
+    return torch.optim.Adam(params, **kwargs)
+
+
+def check_options(opt: Opt) -> None:
+    """:raises P2botError: for values that cannot work, naming the flag."""
+    if not 0 <= opt["alpha"] <= 1:
+        raise P2botError(f"--alpha {opt['alpha']} is not between 0 and 1")
+    if opt["nup_coef"] < 0:
+        raise P2botError(f"--nup-coef {opt['nup_coef']} is negative")
+    for name in ("text_truncate", "label_truncate"):
+        if (opt.get(name) or 0) < 2:
+            raise P2botError(f"--{name.replace('_', '-')} must be at least 2 tokens")
+    if opt["embedding_size"] % opt["n_heads"]:
+        raise P2botError(
+            f"--embedding-size {opt['embedding_size']} is no multiple of --n-heads {opt['n_heads']}"
+        )

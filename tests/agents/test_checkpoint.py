@@ -1,0 +1,169 @@
+"""Model files: offline, complete, never executed, never silently contradicted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import tiny
+import torch
+import transformers
+from parlai.core.agents import create_agent_from_model_file
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tokenizer import P2botTokenizer
+
+
+def copied(tiny_model, folder):
+    for suffix in ("", ".opt", ".dict"):
+        shutil.copy(tiny_model + suffix, folder / f"model{suffix}")
+    return folder / "model"
+
+
+def weights(agent):
+    return agent.model.state_dict()
+
+
+def test_saved_and_loaded_is_the_same(tiny_model, tmp_path):
+    agent = create_agent_from_model_file(tiny_model)
+    agent.save(str(tmp_path / "again"))
+    again = create_agent_from_model_file(str(tmp_path / "again"))
+    assert weights(agent).keys() == weights(again).keys()
+    assert all(torch.equal(weights(again)[k], v) for k, v in weights(agent).items())
+    assert again.dict.p2bot.to_json() == agent.dict.p2bot.to_json()
+
+
+@pytest.fixture
+def hub_folder(tmp_path):
+    """A pretrained model of someone's, with a tokenizer, as the hub would give it."""
+    folder = tmp_path / "hub"
+    config = transformers.GPT2Config(
+        vocab_size=400,
+        n_positions=256,
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer = P2botTokenizer.train(["i live in Bern . i eat soup"], vocab_size=300)
+    tokenizer.backend.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_any_hugging_face_model_trains_and_loads_without_it(convai2, tmp_path, hub_folder):
+    model_file = tmp_path / "model"
+    tiny.train(convai2, model_file, backbone=str(hub_folder), max_train_steps=2)
+    before = tiny.evaluate(convai2, model_file)
+    shutil.rmtree(hub_folder)
+    assert tiny.evaluate(convai2, model_file) == pytest.approx(
+        before, nan_ok=True, abs=1e-6
+    ) or _same_but_speed(tiny.evaluate(convai2, model_file), before)
+
+
+def _same_but_speed(one, other):
+    names = ("ppl", "hits@1", "f1")
+    return [one[n] for n in names] == pytest.approx([other[n] for n in names])
+
+
+def test_a_model_is_loaded_in_a_new_process_from_its_file_alone(tiny_model):
+    code = (
+        "from parlai.core.agents import create_agent_from_model_file as load;"
+        f"bot = load({tiny_model!r});"
+        "bot.observe({'text': 'hello', 'episode_done': True}); print(bot.act()['text'])"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cut_file_is_named(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(P2botError, match="cannot load .*model: it is damaged or was not written"):
+        create_agent_from_model_file(str(path))
+
+
+def test_an_empty_file_is_named(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    path.write_bytes(b"")
+    with pytest.raises(P2botError, match="cannot load .*damaged"):
+        create_agent_from_model_file(str(path))
+
+
+class Attack:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_code_in_a_model_file_is_refused_and_does_not_run(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    torch.save({"model": {}, "p2bot": Attack(str(tmp_path / "ran"))}, path)
+    with pytest.raises(P2botError, match="would run code, and is refused"):
+        create_agent_from_model_file(str(path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_kind_of_model_file_is_named(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    torch.save({"model": {}}, path)
+    with pytest.raises(P2botError, match="was not saved by an agent of p2bot_parlai"):
+        create_agent_from_model_file(str(path))
+
+
+def test_a_file_of_the_future_is_named(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    states = torch.load(path, weights_only=True)
+    states["p2bot"]["format"] = 99
+    torch.save(states, path)
+    with pytest.raises(P2botError, match="newer p2bot_parlai; upgrade"):
+        create_agent_from_model_file(str(path))
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_layers": 3}, {"embedding_size": 32}, {"backbone": "openai-gpt"}]
+)
+def test_flags_that_contradict_the_file_are_named(tiny_model, change):
+    (name,) = change
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(P2botError, match=f"{flag} .* contradicts .*built with {flag}"):
+        create_agent_from_model_file(tiny_model, change)
+
+
+def test_the_same_flags_again_are_fine(tiny_model):
+    assert create_agent_from_model_file(tiny_model, {"n_layers": 1, "backbone": "scratch"})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}', "hello\t1\n"])
+def test_a_damaged_dictionary_is_named(tiny_model, tmp_path, content):
+    path = copied(tiny_model, tmp_path)
+    (tmp_path / "model.dict").write_text(content)
+    opt = json.loads((tmp_path / "model.opt").read_text())
+    opt["dict_file"] = None
+    (tmp_path / "model.opt").write_text(json.dumps(opt))
+    with pytest.raises(P2botError, match="is no tokenizer of P²Bot"):
+        create_agent_from_model_file(str(path))
+
+
+def test_weights_of_another_size_are_named(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    states = torch.load(path, weights_only=True)
+    states["p2bot"]["backbone"]["n_embd"] = 32
+    torch.save(states, path)
+    with pytest.raises(P2botError, match="do not fit its description"):
+        create_agent_from_model_file(str(path))
+
+
+def test_fine_tuning_starts_from_the_weights_and_a_fresh_optimizer(convai2, tiny_model, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
+    first = create_agent_from_model_file(tiny_model)
+    assert all(torch.equal(weights(first)[k], v) for k, v in weights(agent).items())
+    assert not agent.optimizer.state and agent._number_training_updates == 0

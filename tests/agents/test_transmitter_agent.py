@@ -1,0 +1,345 @@
+"""The Transmitter as a ParlAI agent: loss, distractors, ranking, decoding, metrics."""
+
+import math
+
+import pytest
+import tiny
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
+
+from p2bot_parlai import transmitter
+from p2bot_parlai.errors import P2botError
+
+PERSONA = "your persona: i eat soup every day.\nyour persona: i live in Bern.\n"
+QUESTIONS = [
+    "hello , where do you live ?",
+    "what do you eat ?",
+    "i own a cat . and you ?",
+    "do you work as a baker or as a judge or as a nurse in Oslo ?",
+    "hi",
+    "i come from Lima , it is far away from here , do you know it ?",
+    "my lunch was rice .",
+    "do you own a pet ?",
+]
+
+
+@pytest.fixture(scope="module")
+def bot(tiny_model):
+    return create_agent_from_model_file(tiny_model, {"loglevel": "error"})
+
+
+def ask(agent, text, **fields):
+    """One question to a fresh clone; the reply."""
+    clone = agent.clone()
+    clone.observe(Message({"text": text, "episode_done": True, **fields}))
+    return clone.act()
+
+
+def ask_together(agent, texts, **fields):
+    clones = [agent.clone() for _ in texts]
+    seen = [
+        clone.observe(Message({"text": text, "episode_done": True, **fields}))
+        for clone, text in zip(clones, texts, strict=True)
+    ]
+    return agent.batch_act(seen)
+
+
+# --------------------------------------------------------------------- training
+def test_every_parameter_changes_in_training(convai2, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", dict_file=_dictionary(convai2, tmp_path))
+    before = {name: p.detach().clone() for name, p in agent.model.named_parameters()}
+    agent.batch_act([_example(agent.clone(), i) for i in range(4)])
+    for name, parameter in agent.model.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+
+
+def _dictionary(convai2, folder):
+    """A learnt tokenizer, as train_model makes it before the agent."""
+    from parlai.scripts.build_dict import build_dict
+    from parlai.scripts.train_model import setup_args
+
+    opt = setup_args().parse_kwargs(**tiny.options(convai2, folder / "model"))
+    opt["dict_file"] = str(folder / "model.dict")
+    build_dict(opt, skip_if_built=True)
+    return opt["dict_file"]
+
+
+def _example(agent, i, **fields):
+    message = {
+        "text": PERSONA + QUESTIONS[i],
+        "labels": [f"i live in Bern , number {i} ."],
+        "label_candidates": ["i earn my money as a judge .", f"i live in Bern , number {i} ."],
+        "episode_done": True,
+        **fields,
+    }
+    return agent.observe(Message({k: v for k, v in message.items() if v is not None}))
+
+
+@pytest.fixture
+def learner(convai2, tmp_path):
+    return tiny.agent(
+        convai2, tmp_path / "model", dict_file=_dictionary(convai2, tmp_path), dropout=0.0
+    )
+
+
+def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
+    batch = learner.batchify([_example(learner.clone(), i) for i in range(3)])
+    learner.is_training = True
+    loss = learner.compute_loss(batch)
+
+    # the same by plain passes, one response at a time
+    tokens, model = learner.dict.p2bot, learner.model
+    nll, count, nup = 0.0, 0, 0.0
+    for context, response, distractor in zip(
+        batch.text_vec.tolist(), batch.responses, batch.distractors, strict=True
+    ):
+        context = [i for i in context if i != tokens.pad]
+        scores = []
+        for candidate in (response, distractor):
+            ids = torch.tensor([[*context, tokens.self_, *candidate, tokens.cls]])
+            length = ids.shape[1]
+            mask = torch.ones(1, length, length, dtype=torch.bool).tril()
+            hidden = model.backbone(ids, torch.arange(length)[None], mask)[0]
+            scores.append(model.next_utterance(hidden[-1]))
+            if candidate is response:
+                logits = model.backbone.logits(hidden[len(context) : -2])
+                terms = torch.log_softmax(logits, -1)[range(len(response)), response]
+                nll, count = nll - terms.sum(), count + len(response)
+        nup = nup + transmitter.next_utterance_loss(*scores)
+    torch.testing.assert_close(loss, nll / count + (nup / 3).squeeze(), atol=1e-5, rtol=0)
+
+
+def test_the_distractor_is_a_candidate_and_never_the_response(learner):
+    for _ in range(20):
+        seen = _example(learner.clone(), 0)
+        text = learner.dict.vec2txt(seen["distractor_vec"])
+        assert text == "i earn my money as a judge ."
+
+
+def test_without_candidates_the_distractor_comes_from_the_batch(learner):
+    seen = [_example(learner.clone(), i, label_candidates=None) for i in range(3)]
+    batch = learner.batchify(seen)
+    assert all(d in batch.responses for d in batch.distractors)
+    assert all(d != r for d, r in zip(batch.distractors, batch.responses, strict=True))
+
+
+def test_alone_and_without_candidates_there_is_no_distractor_and_no_crash(learner):
+    reply = learner.batch_act([_example(learner.clone(), 0, label_candidates=None)])[0]
+    assert "loss" in reply["metrics"] and reply["metrics"].get("nup_loss") is None
+
+
+def test_candidates_are_not_tokenised_in_training(learner):
+    seen = _example(learner.clone(), 0, label_candidates=["never seen before"] * 20 + ["other"])
+    assert "label_candidates_vecs" not in seen
+
+
+def test_plain_adam_not_amsgrad(learner):
+    assert not learner.optimizer.defaults["amsgrad"]
+
+
+def test_the_paper_is_the_default():
+    from parlai.scripts.train_model import setup_args
+
+    opt = setup_args().parse_kwargs(model="p2bot", task="convai2", model_file="unused")
+    assert (opt["learningrate"], opt["num_epochs"], opt["beam_size"]) == (6.25e-5, 2, 2)
+    assert (opt["alpha"], opt["inference"], opt["optimizer"]) == (0.1, "beam", "adam")
+    assert (opt["text_truncate"], opt["label_truncate"]) == (256, 32)
+    assert opt["model"] == "p2bot_parlai.agents.p2bot:P2botAgent"
+    given = setup_args().parse_kwargs(
+        model="p2bot", task="convai2", model_file="u", max_train_steps=9
+    )
+    assert given["num_epochs"] == -1
+
+
+# ------------------------------------------------------------------- evaluation
+def test_one_eval_model_prints_all_metrics(convai2, tiny_model):
+    for sub in ("self_original", "self_revised", "both", "none"):
+        report = tiny.evaluate(convai2, tiny_model, task=f"convai2:{sub}")
+        for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "nup_acc", "loss"):
+            assert name in report, (sub, name)
+
+
+def test_batch_size_does_not_change_the_metrics(convai2, tiny_model):
+    one = tiny.evaluate(convai2, tiny_model, batchsize=1)
+    eight = tiny.evaluate(convai2, tiny_model, batchsize=8)
+    for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "token_acc"):
+        assert one[name] == pytest.approx(eight[name], abs=1e-4), name
+
+
+def test_ppl_per_word_by_hand(bot):
+    reply = ask(bot, PERSONA + QUESTIONS[0], eval_labels=["i live in Bern ."])
+    tokens = len(bot.dict.txt2vec("i live in Bern .")) + 1  # [EOS]
+    nll, words = reply["metrics"]["loss"].value() * tokens, 5 + 1  # five words and the end
+    assert tokens != words
+    assert reply["metrics"]["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-5)
+
+
+@pytest.mark.parametrize("inference", ["greedy", "beam"])
+def test_batch_of_eight_is_eight_of_one_to_the_token(tiny_model, inference):
+    override = {"inference": inference, "loglevel": "error", "label_truncate": 24}
+    agent = create_agent_from_model_file(tiny_model, override)
+    texts = [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
+    together = [reply["text"] for reply in ask_together(agent, texts)]
+    assert together == [ask(agent, text)["text"] for text in texts]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"inference": "greedy"},
+        {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
+        {"inference": "topk", "topk": 5},
+        {"inference": "nucleus", "topp": 0.8},
+        {"inference": "nucleus", "beam_size": 3},
+        {"inference": "delayedbeam", "beam_delay": 2},
+        {"inference": "delayednucleusbeam", "beam_delay": 2},
+        {"inference": "factual_nucleus"},
+        {"inference": "multinomial"},
+        {"inference": "beam", "beam_min_length": 6},
+        {"inference": "beam", "temperature": 0.5},
+    ],
+)
+def test_every_way_of_decoding_answers(tiny_model, options):
+    override = {"loglevel": "error", "override": options, **options}
+    agent = create_agent_from_model_file(tiny_model, override)
+    assert isinstance(ask(agent, PERSONA + QUESTIONS[0])["text"], str)
+
+
+def test_multinomial_samples_the_plain_softmax(tiny_model):
+    """Frequencies of the first token follow p, within 5 sigma."""
+    torch.manual_seed(0)
+    agent = create_agent_from_model_file(tiny_model, {"inference": "multinomial"})
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(4000, 1)
+    search = agent._treesearch_factory("cpu")
+    search.k = 4
+    picked = search.select_paths(torch.log_softmax(logits, -1), torch.zeros(1), 0).token_ids
+    expected = torch.softmax(logits[0], -1)
+    counted = torch.bincount(picked, minlength=4) / len(picked)
+    spread = (expected * (1 - expected) / len(picked)).sqrt()
+    assert ((counted - expected).abs() < 5 * spread).all()
+
+
+def test_beams_are_reranked_by_eq_3(bot):
+    """The reply is the finished hypothesis with the best Eq. 3, scored one by one."""
+    agent = bot.clone()
+    agent.observe(Message({"text": PERSONA + QUESTIONS[1], "episode_done": True}))
+    batch = agent.batchify([agent.observation])
+    batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
+    with torch.no_grad():
+        _, beams = agent._generate(batch, 2, 24)
+        finished = [tokens[1:].tolist() for tokens, _, _ in beams[0].get_rescored_finished()]
+        by_hand = [
+            agent.score_responses(batch.context_states, [0], [response], "both").item()
+            for response in finished
+        ]
+    best = finished[by_hand.index(max(by_hand))]
+    assert agent.act()["text"] == agent.dict.vec2txt(best)
+
+
+# ---------------------------------------------------------------------- ranking
+CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima , hi there ."]
+
+
+@pytest.mark.parametrize("rank_by", ["next-utterance", "likelihood", "both"])
+def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(tiny_model, rank_by):
+    agent = create_agent_from_model_file(tiny_model, {"rank_by": rank_by, "loglevel": "error"})
+    reply = ask(agent, PERSONA + QUESTIONS[0], label_candidates=CANDIDATES)
+    tokens = agent.dict.p2bot
+    context = agent.clone()
+    context.observe(Message({"text": PERSONA + QUESTIONS[0], "episode_done": True}))
+    before = context.observation["text_vec"].tolist()
+    scores = {}
+    for text in CANDIDATES:
+        response = [*tokens.encode(text), tokens.eos]
+        ids = torch.tensor([[*before, tokens.self_, *response, tokens.cls]])
+        length = ids.shape[1]
+        with torch.no_grad():
+            hidden = agent.network.backbone(
+                ids,
+                torch.arange(length)[None],
+                torch.ones(1, length, length, dtype=torch.bool).tril(),
+            )[0]
+            log_next = torch.nn.functional.logsigmoid(agent.network.next_utterance(hidden[-1]))
+            logits = agent.network.output(hidden[len(before) : -2])
+            mean = torch.log_softmax(logits, -1)[range(len(response)), response].mean()
+        scores[text] = {
+            "next-utterance": log_next.item(),
+            "likelihood": mean.item(),
+            "both": 0.1 * mean.item() + 0.9 * log_next.item(),
+        }[rank_by]
+    assert reply["text_candidates"] == sorted(CANDIDATES, key=scores.get, reverse=True)
+    assert reply["cand_scores"] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "candidates", [["only one ."], ["twice .", "twice .", "other ."], ["", "not empty ."], [""]]
+)
+def test_odd_lists_of_candidates_are_ranked(bot, candidates):
+    reply = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    assert sorted(reply["text_candidates"]) == sorted(candidates)
+
+
+@pytest.mark.parametrize("candidates", [None, []])
+def test_no_candidates_no_ranking(bot, candidates):
+    reply = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    assert "text_candidates" not in reply and reply["text"] is not None
+
+
+def test_rows_with_and_without_candidates_in_one_batch(bot):
+    clones = [bot.clone(), bot.clone()]
+    seen = [
+        clones[0].observe(Message({"text": "hi", "episode_done": True})),
+        clones[1].observe(
+            Message({"text": "hi", "label_candidates": CANDIDATES, "episode_done": True})
+        ),
+    ]
+    first, second = bot.batch_act(seen)
+    assert not first.get("text_candidates") and len(second["text_candidates"]) == 3
+
+
+# ------------------------------------------------------------------- odd input
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "x" * 10_000,
+        "word " * 2_000,
+        "😀🏳️‍🌈 \u202e right to left",
+        "\x00\x07\x1b[31m control",
+        "\ud83d",
+        "[PS] [SELF] [EOS] [CLS]",
+        "a message before any persona",
+        "__SILENCE__",
+        "your persona: ",
+    ],
+)
+def test_odd_text_gets_an_answer(bot, text):
+    assert isinstance(ask(bot, text)["text"], str)
+
+
+def test_silence_and_persona_alone_let_the_bot_open(bot):
+    assert isinstance(ask(bot, PERSONA + "__SILENCE__")["text"], str)
+    assert isinstance(ask(bot, PERSONA)["text"], str)
+
+
+def test_a_persona_longer_than_the_window_is_named(bot):
+    with pytest.raises(P2botError, match="persona takes .* --text-truncate"):
+        ask(bot, "your persona: " + "i eat soup . " * 200 + "\nhello")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"alpha": 1.5}, "--alpha 1.5 is not between 0 and 1"),
+        ({"nup_coef": -1}, "--nup-coef -1.* is negative"),
+        ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
+        ({"text_truncate": 1}, "--text-truncate must be at least 2"),
+        ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
+        ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),
+    ],
+)
+def test_flags_that_cannot_work_are_named(convai2, tmp_path, changes, message):
+    with pytest.raises(P2botError, match=message):
+        tiny.train(convai2, tmp_path / "model", **changes)
