@@ -1,0 +1,71 @@
+"""
+One process of a data-parallel run; see test_distributed.py.
+
+usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT
+"""
+
+import sys
+
+import tiny
+import torch
+from parlai.core.message import Message
+
+from p2bot_parlai import compat, plugin
+
+STEPS, BATCH = 3, 4
+
+
+def examples(step: int) -> list[dict]:
+    """The same data for every number of processes; lengths differ on purpose."""
+    made = []
+    for row in range(BATCH):
+        k = step * BATCH + row
+        made.append(
+            {
+                "text": "your persona: i own a cat.\n" + "what do you eat ? " * (1 + k % 3),
+                "labels": ["i eat rice " + "and beans " * (k % 4)],
+                # every third example has no distractor of its own
+                "label_candidates": ["hello there", "i live in Oslo"] if k % 3 else ["only"],
+                "episode_done": True,
+            }
+        )
+    return made
+
+
+def learn(opt, rank: int, processes: int):
+    agent = tiny.agent(**opt)
+    # no fallback to the batch: its halves are not the whole
+    agent._distractors = lambda rows, _: [row.get("distractor_vec") for row in rows]
+    for step in range(STEPS):
+        share = BATCH // processes
+        mine = examples(step)[rank * share : (rank + 1) * share]
+        observed = [agent.clone().observe(Message(example)) for example in mine]
+        for seen in observed:  # not at random: both runs shall see the same distractor
+            seen.force_set("distractor_vec", agent._response_ids("hello there", 24))
+            if "only" in seen["label_candidates"]:
+                del seen["distractor_vec"]
+        agent.batch_act(observed)
+    return agent.network.state_dict()
+
+
+def main():
+    rank, processes, port = map(int, sys.argv[1:4])
+    folder, datapath, out = sys.argv[4:7]
+    plugin.register()
+    torch.set_num_threads(1)
+    changes = {"dropout": 0.0, "dict_file": f"{folder}/model.dict"}
+    opt = {"datapath": datapath, "model_file": f"{folder}/none", **changes}
+    torch.manual_seed(42)
+    if processes == 1:
+        weights = learn(opt, 0, 1)
+    else:
+        group = {"distributed_world_size": processes, "verbose": False}
+        address = f"tcp://127.0.0.1:{port}"
+        with compat.distributed_context(rank, group, init_method=address):
+            torch.manual_seed(42)
+            weights = learn(opt, rank, processes)
+    torch.save(weights, f"{out}.{rank}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Two processes on gloo learn what one process learns from the same data."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def learn(processes: int, folder, convai2):
+    out, port = folder / f"weights{processes}", free_port()
+    running = [
+        subprocess.Popen(
+            [sys.executable, HERE / "distributed_worker.py", *map(str, (rank, processes, port))]
+            + [str(folder), str(convai2), str(out)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    for process in running:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == 0, errors
+    return [torch.load(f"{out}.{rank}", weights_only=True) for rank in range(processes)]
+
+
+@pytest.mark.slow
+def test_two_processes_agree_with_one(convai2, tiny_model, tmp_path):
+    """
+    Also where the halves of the batch differ in tokens and in distractors: the means are
+    over all workers' tokens, not means of means.
+    """
+    Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+    (one,) = learn(1, tmp_path, convai2)
+    first, second = learn(2, tmp_path, convai2)
+    for name, weight in one.items():
+        torch.testing.assert_close(first[name], second[name], atol=0, rtol=0)
+        torch.testing.assert_close(first[name], weight, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_multiprocessing_train_works_unchanged(convai2, tiny_model, tmp_path):
+    import tiny
+
+    (tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+    options = tiny.options(convai2, tmp_path / "model", batchsize=2, max_train_steps=3)
+    options |= {"distributed_world_size": 2, "port": free_port(), "skip_generation": True}
+    del options["verbose"]
+    flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+    done = subprocess.run(
+        [sys.executable, "-m", "p2bot_parlai", "multiprocessing_train", *flags],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "model").exists()
+    saved = torch.load(tmp_path / "model", weights_only=True)
+    assert len(saved["p2bot"]["run"]["workers"]) == 2
+    assert not any(name.startswith("module.") for name in saved["model"])

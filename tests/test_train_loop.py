@@ -1,0 +1,204 @@
+"""Long runs: resuming, schedules that follow progress, the best model at the end."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.scripts.train_model import set_seed, setup_args
+
+from p2bot_parlai import resume
+from p2bot_parlai.train_loop import P2botTrainLoop, ProgressLine
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def run(datapath, folder, kill_at=None, **changes):
+    """
+    Train as train_model does; die in the save that comes after ``kill_at`` updates.
+
+    :return: the weights, and the examples seen as (persona and text of each turn).
+    """
+    given = {
+        "max_train_steps": 24,
+        "validation_every_n_steps": 8,
+        "save_after_valid": True,
+        "skip_generation": True,
+        "seed": 3,
+        **changes,
+    }
+    opt = setup_args().parse_kwargs(**tiny.options(datapath, folder / "model", **given))
+    loop = P2botTrainLoop(opt)
+    set_seed(3)
+    seen, final = [], {}
+    train_step, save = loop.agent.train_step, loop.save_model
+
+    def watched_step(batch):
+        seen.append(tuple(batch.labels))
+        result = train_step(batch)
+        final.update({k: v.detach().clone() for k, v in loop.agent.model.state_dict().items()})
+        return result
+
+    def watched_save(suffix=None):
+        save(suffix)
+        if suffix == ".checkpoint" and kill_at and loop._train_steps >= kill_at:
+            raise Killed
+
+    loop.agent.train_step, loop.save_model = watched_step, watched_save
+    try:
+        for _ in loop.train_steps():
+            pass
+    except Killed:
+        pass
+    return final, seen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batchsize": 4},
+        {"batchsize": 1},
+        {"batchsize": 3, "task": "convai2:self_original,convai2:none"},
+        {"batchsize": 4, "datatype": "train:ordered"},
+        {"batchsize": 2, "task": "convai2:self_original:no_cands"},
+    ],
+)
+def test_a_resumed_run_ends_as_the_unbroken_one(convai2, tmp_path, changes):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "whole").mkdir()
+    weights, seen = run(convai2, tmp_path / "whole", **changes)
+    _, before = run(convai2, tmp_path / "broken", kill_at=8, **changes)
+    assert 0 < len(before) < len(seen)
+    again, after = run(convai2, tmp_path / "broken", **changes)
+    assert before + after == seen  # the same examples in the same order
+    for name, weight in weights.items():
+        torch.testing.assert_close(again[name], weight, atol=1e-6, rtol=0)
+
+
+def test_another_batch_size_on_resume_is_said_and_goes_on(convai2, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("p2bot_parlai.resume.logging.warning", said.append)
+    run(convai2, tmp_path, kill_at=8, batchsize=4)
+    _, seen = run(convai2, tmp_path, batchsize=2)
+    assert any("place in the data is not resumed" in line for line in said)
+    assert len(seen) == 16
+
+
+def test_the_best_model_is_left_and_reported_after_a_resume(convai2, tmp_path):
+    """ParlAI would overwrite it with the last weights and report the checkpoint."""
+    run(convai2, tmp_path, kill_at=8)
+    best = torch.load(tmp_path / "model", weights_only=True)["model"]
+    # from here on no validation can beat the best one
+    stats = tmp_path / "model.checkpoint.trainstats"
+    recorded = json.loads(stats.read_text())
+    recorded["best_valid"] = 0.0
+    stats.write_text(json.dumps(recorded))
+    run(convai2, tmp_path)
+    after = torch.load(tmp_path / "model", weights_only=True)["model"]
+    assert all(torch.equal(best[name], after[name]) for name in best)
+    checkpoint = torch.load(tmp_path / "model.checkpoint", weights_only=True)["model"]
+    assert not all(torch.equal(best[name], checkpoint[name]) for name in best)
+    agent = create_agent_from_model_file(str(tmp_path / "model"))
+    assert all(torch.equal(best[k], v) for k, v in agent.model.state_dict().items())
+
+
+def test_validation_inside_an_episode_keeps_the_dialogue(convai2, tmp_path):
+    """With -bs 1 ParlAI validates on the very agent that is in the middle of a dialogue."""
+
+    def contexts(**changes):
+        found = []
+        opt = tiny.options(convai2, tmp_path / str(len(changes)), batchsize=1, **changes)
+        loop = P2botTrainLoop(setup_args().parse_kwargs(**{**opt, "max_train_steps": 9}))
+        set_seed(1)
+        step = loop.agent.train_step
+        loop.agent.train_step = lambda b: (found.append(b.text_vec[0].tolist()), step(b))[1]
+        for _ in loop.train_steps():
+            pass
+        return found
+
+    assert contexts() == contexts(validation_every_n_steps=1, skip_generation=True)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_train_steps": 10}, {"num_epochs": 1.25, "max_train_steps": None}]
+)
+def test_the_learning_rate_goes_linearly_to_zero(convai2, tmp_path, limit):
+    opt = setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "model", **limit))
+    loop = P2botTrainLoop(opt)
+    set_seed(0)
+    rates, step = [], loop.agent.train_step
+
+    def watched(batch):
+        rates.append(loop.agent.optimizer.param_groups[0]["lr"])
+        return step(batch)
+
+    loop.agent.train_step = watched
+    for _ in loop.train_steps():
+        pass
+    assert len(rates) == 10  # 1.25 epochs of 32 examples, 4 at a time
+    assert rates == pytest.approx([1e-3 * (1 - k / 10) for k in range(10)])
+
+
+def test_random_states_come_back():
+    state = resume.random_state()
+    drawn = random.random(), np.random.rand(), torch.rand(1).item()
+    resume.set_random_state(state)
+    assert drawn == (random.random(), np.random.rand(), torch.rand(1).item())
+
+
+def test_the_progress_line_tells_speed_and_time_left(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("p2bot_parlai.train_loop.time.monotonic", lambda: now[0])
+    line = ProgressLine()
+    line.start(share=0.0, examples=0)
+    now[0] += 10
+    with line.paused():
+        now[0] += 1000  # a validation does not count
+    now[0] += 10
+    line.update(share=0.25, examples=500)
+    assert line.text() == "training 25% done, 500 examples, 25.0 examples/s, 01:00 left"
+
+
+def test_training_says_how_far_it_is(convai2, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("p2bot_parlai.train_loop.logging.info", said.append)
+    tiny.train(convai2, tmp_path / "model", log_every_n_steps=2)
+    assert any(line.startswith("training 50% done, 8 examples,") for line in said)
+
+
+def test_the_seed_holds_for_the_first_weights_too(convai2, tmp_path):
+    """ParlAI seeds after the model is built."""
+
+    def first_weights(name, seed):
+        opt = tiny.options(convai2, tmp_path / name, seed=seed)
+        loop = P2botTrainLoop(setup_args().parse_kwargs(**opt))
+        return loop.agent.model.next_utterance.weight
+
+    assert torch.equal(first_weights("a", 5), first_weights("b", 5))
+    assert not torch.equal(first_weights("c", 5), first_weights("d", 6))
+
+
+def test_other_agents_train_as_ever(convai2, tmp_path):
+    from parlai.scripts.train_model import TrainModel
+
+    valid, _ = TrainModel.main(
+        model="transformer/generator",
+        task="convai2",
+        datapath=str(convai2),
+        model_file=str(tmp_path / "model"),
+        dict_file=str(tmp_path / "model.dict"),
+        n_layers=1,
+        n_heads=2,
+        embedding_size=16,
+        ffn_size=16,
+        max_train_steps=2,
+        batchsize=2,
+        skip_generation=True,
+        loglevel="error",
+    )
+    assert "ppl" in valid
