@@ -1,0 +1,385 @@
+"""interactive and self_chat: whose persona is what, what repeats, how a chat ends."""
+
+import builtins
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from convai2_files import ORIGINAL, REVISED, write_convai2
+from parlai.core.loader import load_world_module
+from parlai.core.params import ParlaiParser
+from parlai.scripts.interactive import Interactive
+from parlai.scripts.self_chat import SelfChat
+
+from p2bot_parlai import chat
+from p2bot_parlai.agents.p2bot import P2botAgent
+from p2bot_parlai.chat_personas import ChatPersonas, persona_text, read_personas, split_persona
+from p2bot_parlai.context import SILENCE
+from p2bot_parlai.errors import P2botError
+
+TEA, DOGS = "i like tea.", "i have two dogs."
+VARIANTS = ("convai2", "convai2:self_original", "convai2:self_revised", "convai2:both")
+SHORT = {"label_truncate": 6, "loglevel": "error"}
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Every text that agents of ours observe, by the name of the agent."""
+    texts: dict[str, list[str]] = {}
+    observe = P2botAgent.observe
+
+    def spy(self, observation):
+        texts.setdefault(self.id, []).append(observation.get("text"))
+        return observe(self, observation)
+
+    monkeypatch.setattr(P2botAgent, "observe", spy)
+    return texts
+
+
+def type_in(monkeypatch, *lines):
+    """The human types these lines, then the input ends."""
+    left = iter(lines)
+
+    def typed(prompt):
+        for line in left:
+            return line
+        raise EOFError
+
+    monkeypatch.setattr(builtins, "input", typed)
+
+
+def talk(capsys, model, task, datapath, **options):
+    """What `parlai interactive` prints."""
+    capsys.readouterr()
+    Interactive.main(model_file=model, task=task, datapath=str(datapath), **SHORT, **options)
+    return capsys.readouterr().out
+
+
+def selfchat(capsys, model, task, datapath, folder, **options):
+    """What `parlai self_chat` prints, and the log that it writes."""
+    capsys.readouterr()
+    outfile = str(folder / "log.jsonl")
+    options = {"selfchat_max_turns": 3, "outfile": outfile, **SHORT, **options}
+    SelfChat.main(model_file=model, task=task, datapath=str(datapath), **options)
+    log = [json.loads(line) for line in Path(outfile).read_text().splitlines()]
+    return capsys.readouterr().out, log
+
+
+def texts_of(log):
+    return [[turn["text"] for pair in chat["dialog"] for turn in pair] for chat in log]
+
+
+def block_after(output, title):
+    """The indented sentences below a title."""
+    lines = output.split(f"{title}:\n")[1].split("\n")
+    return [line.strip() for line in lines[: [not x.startswith("  ") for x in lines].index(True)]]
+
+
+def as_patterns(sentences):
+    return [sentence.split("{")[0] for sentence in sentences if not sentence.startswith("{")]
+
+
+# --------------------------------------------------------------------- which world
+@pytest.mark.parametrize("task", [*VARIANTS, "convai2:none", "convai2:SelfOriginal:no_cands"])
+def test_every_variant_of_the_task_has_our_worlds(task):
+    assert load_world_module(task, interactive_task=True) is chat.InteractiveWorld
+    assert load_world_module(task, selfchat_task=True) is chat.SelfChatWorld
+    assert load_world_module(task, num_agents=2).__name__ == "DialogPartnerWorld"
+
+
+def test_the_commands_default_tasks_have_our_worlds_and_other_tasks_keep_theirs():
+    assert load_world_module("interactive", interactive_task=True) is chat.InteractiveWorld
+    assert load_world_module("self_chat", selfchat_task=True) is chat.SelfChatWorld
+    other = load_world_module("blended_skill_talk", interactive_task=True)
+    assert other.__module__ == "parlai.tasks.blended_skill_talk.worlds"
+    assert not issubclass(other, chat.InteractiveWorld)
+
+
+def test_self_chat_keeps_its_own_seed_option():
+    parser = ParlaiParser(False, False)
+    parser.add_argument("--seed", type=int, default=42)
+    chat.add_chat_options(parser)
+    assert parser.parse_args([])["seed"] == 42
+    assert parser.parse_args(["--persona", TEA])["persona"] == TEA
+
+
+# --------------------------------------------------------------------- personas
+def test_a_persona_is_split_at_bars_and_empty_parts_are_ignored():
+    assert split_persona(f" {TEA}||  |{DOGS}\n|") == [TEA, DOGS]
+    assert split_persona("|") == split_persona("") == []
+    assert persona_text([TEA], [DOGS]) == f"your persona: {TEA}\npartner's persona: {DOGS}"
+
+
+def test_distinct_personas_are_read_from_both_sides():
+    lines = ["1 your persona: a.", "2 your persona: b.", "3 partner's persona: c.", "4 x\ty"]
+    assert [list(p) for p in read_personas(lines * 2)] == [["a.", "b."], ["c."]]
+    assert read_personas(["1 x\ty"]) == []
+
+
+def test_drawn_personas_repeat_with_the_seed_alone(convai2):
+    def drawn(seed):
+        opt = {"task": "convai2", "datatype": "train", "datapath": convai2, "seed": seed}
+        personas = ChatPersonas(opt)
+        return [personas.draw() for _ in range(5)]
+
+    first = drawn(1)
+    random.seed(99)  # nobody else's use of the random generator counts
+    assert drawn(1) == first
+    assert drawn(2) != first
+    assert drawn(None) != drawn(None)
+    assert all(a != b for a, b in first), "two speakers are two people"
+
+
+@pytest.mark.parametrize(
+    "task, missing, used",
+    [
+        ("convai2", "train_*", "valid_self_original"),
+        ("convai2:self_revised", "train_*", "valid_self_revised"),
+        ("convai2:self_revised", "*_revised*", "train_self_original"),
+    ],
+)
+def test_another_file_serves_where_the_tasks_is_missing_and_is_named(
+    tmp_path, monkeypatch, task, missing, used
+):
+    write_convai2(tmp_path)
+    for path in (tmp_path / "ConvAI2").glob(missing):
+        path.unlink()
+    notes = []
+    monkeypatch.setattr("parlai.utils.logging.info", notes.append)
+    opt = {"task": task, "datatype": "train", "datapath": str(tmp_path)}
+    personas = ChatPersonas(opt).draw()
+    assert len(notes) == 1 and f"from {used}.txt" in notes[0]
+    sentences = REVISED if "revised" in used else ORIGINAL
+    assert all(start in " ".join(personas[0]) for start in as_patterns(sentences))
+
+
+def test_the_same_personas_from_another_file_are_no_news(tmp_path, monkeypatch):
+    write_convai2(tmp_path)
+    (tmp_path / "ConvAI2" / "train_self_original.txt").unlink()
+    monkeypatch.setattr("parlai.utils.logging.info", pytest.fail)
+    opt = {"task": "convai2", "datatype": "train", "datapath": str(tmp_path)}
+    assert all(ChatPersonas(opt).draw())
+
+
+def test_no_file_with_personas_is_an_error_that_says_what_to_do(tmp_path):
+    write_convai2(tmp_path)
+    for path in (tmp_path / "ConvAI2").glob("*[fh]_*"):
+        path.unlink()
+    opt = {"task": "convai2:both", "datatype": "valid", "datapath": str(tmp_path)}
+    with pytest.raises(P2botError, match=r"valid_both_original\.txt.* --persona and --partner"):
+        ChatPersonas(opt).draw()
+    chosen = ChatPersonas({**opt, "persona": TEA, "partner_persona": DOGS})
+    assert chosen.draw() == [[TEA], [DOGS]], "chosen personas need no files"
+
+
+# --------------------------------------------------------------------- interactive
+@pytest.mark.parametrize("task", VARIANTS)
+def test_interactive_shows_personas_and_tells_the_bot(
+    capsys, monkeypatch, heard, convai2, tiny_model, task
+):
+    type_in(monkeypatch, "hello")
+    output = talk(capsys, tiny_model, task, convai2, seed=3)
+    bot, human = block_after(output, "The bot's persona"), block_after(output, "You play")
+    sentences = REVISED if "revised" in task else ORIGINAL
+    assert all(start in " ".join(bot) for start in as_patterns(sentences)) and bot != human
+    told = persona_text(bot, human if "both" in task else ())
+    assert heard["P2bot"][:2] == [told, "hello"]
+
+
+def test_interactive_repeats_with_the_seed(capsys, monkeypatch, convai2, tiny_model):
+    def once(seed):
+        type_in(monkeypatch, "hello", "[DONE]", "hello", "again")
+        options = {"seed": seed, "inference": "multinomial"}
+        return talk(capsys, tiny_model, "convai2", convai2, **options)
+
+    first = once(1)
+    assert once(1) == first
+    assert once(2) != first
+    assert first.count("The bot's persona") == 2, "a new chat has a new persona"
+
+
+def test_chosen_personas_need_neither_task_nor_data(
+    capsys, monkeypatch, heard, tmp_path, tiny_model
+):
+    type_in(monkeypatch, "hello")
+    persona = f"{TEA}|{DOGS}"
+    output = talk(capsys, tiny_model, "interactive", tmp_path / "none", persona=persona)
+    assert block_after(output, "The bot's persona") == [TEA, DOGS]
+    assert "You play" not in output
+    assert heard["P2bot"][:2] == [persona_text([TEA, DOGS]), "hello"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_chosen_partner_persona_is_shown_and_the_bots_drawn(
+    capsys, monkeypatch, heard, convai2, tiny_model
+):
+    type_in(monkeypatch, "hello")
+    output = talk(capsys, tiny_model, "convai2:both", convai2, partner_persona=DOGS)
+    assert block_after(output, "You play") == [DOGS]
+    assert heard["P2bot"][0] == persona_text(block_after(output, "The bot's persona"), [DOGS])
+
+
+def test_with_a_chosen_bot_the_human_plays_nobody_unless_told(
+    capsys, monkeypatch, heard, convai2, tiny_model
+):
+    type_in(monkeypatch, "hello")
+    output = talk(capsys, tiny_model, "convai2:both", convai2, persona=TEA)
+    assert "You play" not in output
+    assert heard["P2bot"][0] == persona_text([TEA])
+
+
+def test_the_bots_persona_can_be_hidden(capsys, monkeypatch, heard, convai2, tiny_model):
+    type_in(monkeypatch, "hello")
+    hidden = {"display_partner_persona": False}
+    output = talk(capsys, tiny_model, "convai2", convai2, **hidden)
+    assert "bot's persona" not in output and "You play" in output
+    assert heard["P2bot"][0].startswith("your persona:")
+
+
+def test_convai2_none_has_no_personas(capsys, monkeypatch, heard, convai2, tiny_model):
+    type_in(monkeypatch, "hello")
+    output = talk(capsys, tiny_model, "convai2:none", convai2)
+    assert "persona" not in output
+    assert heard["P2bot"][0] == "hello"
+
+
+@pytest.mark.parametrize("lines", [[], ["[EXIT]"], ["hello"], ["hello", "[EXIT]"], ["[DONE]"]])
+def test_every_end_of_a_chat_is_clean(
+    capsys, monkeypatch, tmp_path, convai2, tiny_model, lines
+):
+    answers = []
+    act = P2botAgent.act
+    monkeypatch.setattr(P2botAgent, "act", lambda bot: answers.append(act(bot)) or answers[-1])
+    type_in(monkeypatch, *lines)
+    outfile = tmp_path / "log.jsonl"
+    output = talk(capsys, tiny_model, "convai2", convai2, outfile=str(outfile))
+    assert len(answers) == lines.count("hello"), "only what is said is answered"
+    assert output.count("CHAT DONE") == 1 + lines.count("[DONE]")
+    assert len(outfile.read_text().splitlines()) == lines.count("hello")
+
+
+def test_interactive_works_with_another_model(capsys, monkeypatch, convai2):
+    type_in(monkeypatch, "hello", "[EXIT]")
+    Interactive.main(
+        model="repeat_query", task="convai2:self_original", datapath=convai2, loglevel="error"
+    )
+    output = capsys.readouterr().out
+    assert "The bot's persona" in output and "hello" in output
+
+
+def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
+    """A real terminal: no traceback, and the exit status that a shell expects."""
+    for key, status, last in ((b"\x03", -signal.SIGINT, "interrupted"), (b"\x04", 0, "CHAT DONE")):
+        terminal, inside = pty.openpty()
+        command = [sys.executable, "-m", "p2bot_parlai", "interactive", "--model-file", tiny_model]
+        process = subprocess.Popen(
+            [*command, "--persona", TEA],
+            stdin=inside,
+            stdout=inside,
+            stderr=inside,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(inside)
+        output = b""
+        while chunk := _read(terminal):
+            output += chunk
+            if b"Your Message:" in output and key:
+                os.write(terminal, key)
+                key = b""
+        assert process.wait(timeout=60) == status
+        text = output.decode().replace("\r", "")
+        assert text.strip().endswith(last) and "Traceback" not in text
+        os.close(terminal)
+
+
+def _take_terminal():
+    """In the child: its stdin is the terminal whose keys it gets."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def _read(terminal) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux: the other end is closed
+        return b""
+
+
+# --------------------------------------------------------------------- self_chat
+@pytest.mark.parametrize("task", VARIANTS)
+def test_self_chat_opens_from_a_persona_alone(
+    capsys, heard, tmp_path, convai2, tiny_model, task
+):
+    output, log = selfchat(capsys, tiny_model, task, convai2, tmp_path)
+    first = block_after(output, "Persona of P2bot_1")
+    second = block_after(output, "Persona of P2bot_2")
+    both = "both" in task
+    assert first != second
+    assert heard["P2bot_1"][0] == persona_text(first, second if both else ())
+    assert heard["P2bot_2"][0] == persona_text(second, first if both else ())
+    said = texts_of(log)[0]
+    assert len(said) == 4, "three turns of two: one gives the personas"
+    assert heard["P2bot_2"][1] == said[0], "the first word is the first bot's"
+    assert [c["text"] for c in log[0]["context"]] == [heard[b][0] for b in ("P2bot_1", "P2bot_2")]
+
+
+@pytest.mark.parametrize("inference", ["beam", "multinomial"])
+def test_self_chat_repeats_with_the_seed(capsys, tmp_path, convai2, tiny_model, inference):
+    def once(seed):
+        options = {"num_self_chats": 2, "seed": seed, "inference": inference}
+        return selfchat(capsys, tiny_model, "convai2", convai2, tmp_path, **options)
+
+    output, log = once(1)
+    assert len(log) == 2
+    assert once(1) == (output, log)
+    assert once(2) != (output, log)
+
+
+def test_self_chat_with_chosen_personas_needs_neither_task_nor_data(
+    capsys, heard, tmp_path, tiny_model
+):
+    chosen = {"persona": f"{TEA}||{DOGS}", "partner_persona": DOGS}
+    output, _ = selfchat(capsys, tiny_model, "self_chat", tmp_path / "none", tmp_path, **chosen)
+    assert block_after(output, "Persona of P2bot_1") == [TEA, DOGS]
+    assert block_after(output, "Persona of P2bot_2") == [DOGS]
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_bot_without_persona_meets_silence(capsys, heard, tmp_path, tiny_model):
+    output, _ = selfchat(capsys, tiny_model, "self_chat", tmp_path, tmp_path, persona=TEA)
+    assert heard["P2bot_1"][0] == persona_text([TEA])
+    assert heard["P2bot_2"][0] == SILENCE
+    assert block_after(output, "Persona of P2bot_2") == ["(none)"]
+
+
+def test_without_any_persona_parlais_own_opener_stands(capsys, heard, tmp_path, tiny_model):
+    output, _ = selfchat(capsys, tiny_model, "self_chat", tmp_path, tmp_path)
+    assert heard["P2bot_1"][0] == "Hi!"
+    assert "Persona of" not in output
+
+
+def test_openers_from_the_task_bring_no_persona(capsys, heard, tmp_path, convai2, tiny_model):
+    seeded = {"seed_messages_from_task": True, "persona": TEA, "partner_persona": DOGS}
+    _, log = selfchat(capsys, tiny_model, "convai2", convai2, tmp_path, **seeded)
+    assert texts_of(log)[0][0].startswith("hello , i come from")
+    assert heard["P2bot_2"][:2] == [persona_text([DOGS]), texts_of(log)[0][0]]
+
+
+def test_self_chat_works_with_another_model(capsys, tmp_path, convai2):
+    SelfChat.main(
+        model="repeat_query",
+        task="convai2:self_revised",
+        datapath=convai2,
+        outfile=str(tmp_path / "log"),
+        loglevel="error",
+    )
+    assert "Persona of repeat_1" in capsys.readouterr().out.replace("RepeatQueryAgent", "repeat")
