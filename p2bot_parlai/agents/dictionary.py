@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from parlai.core.dict import DictionaryAgent
 from parlai.core.opt import Opt
+from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.backbones import ALIASES, SCRATCH
@@ -43,6 +44,11 @@ class P2botDictionary(DictionaryAgent):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
             self._use(P2botTokenizer.from_pretrained(opt["tokenizer"]))
+        elif is_distributed():
+            raise P2botError(
+                "several processes cannot learn a tokenizer together: give --tokenizer FOLDER, or "
+                "make the .dict first with train_model --max-train-steps 1"
+            )
         else:
             self.p2bot = None  # to be learnt; see act() and save()
 

@@ -55,8 +55,8 @@ class TransmitterAgent(TorchGeneratorAgent):
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
-        if "train" not in opt.get("datatype", "") and "skip_generation" not in opt["override"]:
-            # saved by a training run that only validated without it
+        if "skip_generation" not in opt.get("override", opt):
+            # saved by a training run that validated without; who wants it now says so now
             opt["skip_generation"] = False
         self.alpha, self.rank_by = opt["alpha"], opt["rank_by"]
         self.nup_coef = opt["nup_coef"]

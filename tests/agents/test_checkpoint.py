@@ -167,3 +167,9 @@ def test_fine_tuning_starts_from_the_weights_and_a_fresh_optimizer(convai2, tiny
     first = create_agent_from_model_file(tiny_model)
     assert all(torch.equal(weights(first)[k], v) for k, v in weights(agent).items())
     assert not agent.optimizer.state and agent._number_training_updates == 0
+
+
+def test_a_run_that_validated_without_generation_is_evaluated_with_it(convai2, tmp_path):
+    tiny.train(convai2, tmp_path / "model", skip_generation=True)
+    assert "f1" in tiny.evaluate(convai2, tmp_path / "model")
+    assert "f1" not in tiny.evaluate(convai2, tmp_path / "model", skip_generation=True)

@@ -343,3 +343,9 @@ def test_a_persona_longer_than_the_window_is_named(bot):
 def test_flags_that_cannot_work_are_named(convai2, tmp_path, changes, message):
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **changes)
+
+
+def test_several_processes_cannot_learn_a_tokenizer(convai2, tmp_path, monkeypatch):
+    monkeypatch.setattr("p2bot_parlai.agents.dictionary.is_distributed", lambda: True)
+    with pytest.raises(P2botError, match="give --tokenizer FOLDER, or make the .dict first"):
+        tiny.train(convai2, tmp_path / "model")
