@@ -192,8 +192,9 @@ def _no_devices():
             (JoinableTrainLoop, "join_device", torch.device("cpu")),
             (JoinableEvaluator, "join_device", torch.device("cpu")),
         ):
-            undo.callback(setattr, owner, name, vars(owner)[name])
-            setattr(owner, name, value)
+            home = next(base for base in owner.__mro__ if name in vars(base))
+            undo.callback(setattr, home, name, vars(home)[name])
+            setattr(home, name, value)
         yield
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 
 from parlai.scripts import train_model
-from parlai.utils import logging
+from parlai.utils import fsdp, logging
 from parlai.utils.distributed import all_gather_list, get_rank, is_primary_worker
 from tqdm import tqdm
 
@@ -29,6 +29,7 @@ from p2bot_parlai import resume
 def install() -> None:
     """Let every script that trains use this loop; called when the plug-in registers."""
     train_model.TrainLoop = P2botTrainLoop
+    fsdp.JoinableTrainLoop = JoinableP2botTrainLoop
 
 
 class P2botTrainLoop(train_model.TrainLoop):
@@ -112,6 +113,10 @@ class P2botTrainLoop(train_model.TrainLoop):
         self._last_valid_steps = self._train_steps
         with self._line.paused():
             return super().validate()
+
+
+class JoinableP2botTrainLoop(P2botTrainLoop, fsdp.JoinableTrainLoop):
+    """What multiprocessing_train and distributed_train run."""
 
 
 class ProgressLine:
