@@ -52,14 +52,19 @@ def log_next_utterance(score: Tensor) -> Tensor:
     return functional.logsigmoid(score)
 
 
-def next_utterance_loss(score: Tensor, distractor_score: Tensor) -> Tensor:
+def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) -> Tensor:
     """
-    -log p(y = 1 | response) - log p(y = 0 | distractor), halved: a mean over both.
+    -log p(y = 1 | response) and the mean -log p(y = 0 | distractor), averaged.
 
-    :param score: (B,) of the true responses. :param distractor_score: (B,).
+    With the paper's one distractor a response this is binary cross-entropy; more of them
+    leave the two classes in balance.
+
+    :param score: (B,) of the true responses. :param distractor_scores: (B, K).
+    :param mask: bool (B, K), which distractors are there; at least one a row.
     :return: (B,)
     """
-    return -(functional.logsigmoid(score) + functional.logsigmoid(-distractor_score)) / 2
+    wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)
+    return (-functional.logsigmoid(score) + wrong) / 2
 
 
 # ------------------------------------------------------------------------ the network

@@ -35,15 +35,15 @@ def examples(step: int) -> list[dict]:
 def learn(opt, rank: int, processes: int):
     agent = tiny.agent(**opt)
     # no fallback to the batch: its halves are not the whole
-    agent._distractors = lambda rows, _: [row.get("distractor_vec") for row in rows]
+    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
     for step in range(STEPS):
         share = BATCH // processes
         mine = examples(step)[rank * share : (rank + 1) * share]
         observed = [agent.clone().observe(Message(example)) for example in mine]
         for seen in observed:  # not at random: both runs shall see the same distractor
-            seen.force_set("distractor_vec", agent._response_ids("hello there", 24))
+            seen.force_set("distractor_vecs", [agent._response_ids("hello there", 24)])
             if "only" in seen["label_candidates"]:
-                del seen["distractor_vec"]
+                del seen["distractor_vecs"]
         agent.batch_act(observed)
     return agent.network.state_dict()
 

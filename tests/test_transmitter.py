@@ -56,8 +56,18 @@ def test_eq_3_by_hand():
 def test_next_utterance_loss_by_hand():
     # scores log 3 and -log 3: sigmoid gives 3/4 for the response, 1/4 for the distractor,
     # so both classes are right with 3/4: -(log 3/4 + log 3/4) / 2 = log 4/3
+    score, one = torch.tensor([math.log(3.0)]), torch.ones(1, 1, dtype=torch.bool)
+    close(transmitter.next_utterance_loss(score, -score[:, None], one), [math.log(4 / 3)])
+
+
+def test_next_utterance_loss_of_several_distractors_by_hand():
+    # the response as before; distractors with sigmoid(-s) = 3/4 and 1/2, a third is padding:
+    # (log 4/3 + (log 4/3 + log 2) / 2) / 2
     score = torch.tensor([math.log(3.0)])
-    close(transmitter.next_utterance_loss(score, -score), [math.log(4 / 3)])
+    wrong = torch.tensor([[-math.log(3.0), 0.0, 50.0]])
+    mask = torch.tensor([[True, True, False]])
+    expected = (math.log(4 / 3) + (math.log(4 / 3) + math.log(2)) / 2) / 2
+    close(transmitter.next_utterance_loss(score, wrong, mask), [expected])
 
 
 # ------------------------------------------------------- one primitive, many layouts

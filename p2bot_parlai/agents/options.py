@@ -57,9 +57,7 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         ("--n-heads", 12, "Attention heads a block"),
         ("--embedding-size", 768, "Width of the model"),
     ):
-        group.add_argument(
-            flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH}"
-        )
+        group.add_argument(flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH}")
     group.add_argument(
         "--n-positions",
         type=int,
@@ -78,6 +76,13 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         default=1.0,
         help="Weight of the next-utterance loss beside the language model's (section 3.1); "
         "0 trains no next-utterance head",
+    )
+    group.add_argument(
+        "--num-distractors",
+        type=int,
+        default=1,
+        help="Distractors a response that the next-utterance head learns from; more than the "
+        "paper's 1 cost a few tokens each and help models that are trained from scratch",
     )
     group.add_argument(
         "--alpha",

@@ -8,6 +8,7 @@ from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric, TopKSampling, TorchGeneratorAgent
 from parlai.utils.distributed import is_distributed, num_workers
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
 from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, read_model_file
@@ -59,7 +60,7 @@ class TransmitterAgent(TorchGeneratorAgent):
             # saved by a training run that validated without; who wants it now says so now
             opt["skip_generation"] = False
         self.alpha, self.rank_by = opt["alpha"], opt["rank_by"]
-        self.nup_coef = opt["nup_coef"]
+        self.nup_coef, self.num_distractors = opt["nup_coef"], opt["num_distractors"]
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = {}
         super().__init__(opt, shared)
@@ -166,12 +167,13 @@ class TransmitterAgent(TorchGeneratorAgent):
         return obs
 
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
-        """One distractor where there are labels; all candidates where they are ranked."""
+        """Distractors where there are labels; all candidates where they are ranked."""
         labels = obs.get("labels") or obs.get("eval_labels") or ()
         others = [c for c in obs.get("label_candidates") or () if c not in labels]
         if labels and others and self.nup_coef > 0:
-            distractor = random.choice(others) if "labels" in obs else others[0]
-            obs["distractor_vec"] = self._response_ids(distractor, truncate)
+            count = min(self.num_distractors, len(others))
+            chosen = random.sample(others, count) if "labels" in obs else others[:count]
+            obs["distractor_vecs"] = [self._response_ids(text, truncate) for text in chosen]
         if "labels" not in obs and self.rank_candidates and obs.get("label_candidates"):
             obs.force_set("label_candidates", list(obs["label_candidates"]))
             obs["label_candidates_vecs"] = [
@@ -195,14 +197,15 @@ class TransmitterAgent(TorchGeneratorAgent):
         batch["label_words"] = [len((label or "").split()) + 1 for label in batch.labels or ()]
         return batch
 
-    def _distractors(self, rows, responses) -> list[list[int] | None]:
-        """Each row's own, else the next other response of the batch, else none."""
-        chosen = [row.get("distractor_vec") for row in rows]
+    def _distractors(self, rows, responses) -> list[list[list[int]]]:
+        """Each row's own, else the next other responses of the batch, as many as there are."""
+        chosen = [row.get("distractor_vecs", []) for row in rows]
         if self.nup_coef > 0:
             for i, (own, response) in enumerate(zip(chosen, responses, strict=True)):
-                if own is None and response is not None:
+                if not own and response is not None:
                     turned = responses[i + 1 :] + responses[:i]
-                    chosen[i] = next((r for r in turned if r and r != response), None)
+                    others = [r for r in turned if r and r != response]
+                    chosen[i] = others[: self.num_distractors]
         return chosen
 
     # --------------------------------------------------------------------- the loss
@@ -220,12 +223,13 @@ class TransmitterAgent(TorchGeneratorAgent):
         """
         if batch.label_vec is None:
             raise ValueError("Cannot compute loss without a label.")
-        rows = [i for i, distractor in enumerate(batch.distractors) if distractor]
-        owner = torch.tensor([*range(batch.batchsize), *rows], device=self.device)
+        size = batch.batchsize
+        wrong = [(row, ids) for row, found in enumerate(batch.distractors) for ids in found]
+        owner = torch.tensor([*range(size), *(row for row, _ in wrong)], device=self.device)
         responses = self._pack(
-            [r or [self.END_IDX] for r in batch.responses] + [batch.distractors[i] for i in rows]
+            [r or [self.END_IDX] for r in batch.responses] + [ids for _, ids in wrong]
         )
-        labelled = torch.arange(batch.batchsize, device=self.device)
+        labelled = torch.arange(size, device=self.device)
         if "context_states" in batch:
             states = batch.context_states.select(owner)
             hidden, scores = self.network.read_responses(states, responses)
@@ -239,12 +243,28 @@ class TransmitterAgent(TorchGeneratorAgent):
         self._record_language_metrics(batch, logits, targets, token_scores, mask)
         loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
         if self.nup_coef > 0:
-            nup = transmitter.next_utterance_loss(scores[rows], scores[batch.batchsize :])
-            self._record_next_utterance_metrics(batch, rows, nup, scores)
-            count = self._share_of_all(torch.tensor(float(len(rows)), device=self.device))
             # the sum over no rows is 0 and keeps the head in the graph of every worker
-            loss = loss + self.nup_coef * (nup.sum() + 0 * scores.sum()) / count.clamp(min=1e-9)
+            loss = loss + self.nup_coef * (self._next_utterance(batch, scores) + 0 * scores.sum())
         return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+
+    def _next_utterance(self, batch, scores: Tensor) -> Tensor:
+        """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""
+        size = batch.batchsize
+        counts = [len(found) for found in batch.distractors]
+        wrong = pad_sequence(scores[size:].split(counts), batch_first=True)  # (B, K)
+        mask = torch.arange(wrong.shape[1]) < torch.tensor(counts)[:, None]
+        rows = [row for row, count in enumerate(counts) if count]
+        mask, wrong = mask[rows].to(self.device), wrong[rows]
+        nup = transmitter.next_utterance_loss(scores[:size][rows], wrong, mask)
+        better = ((scores[:size][rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
+        losses: list = [None] * size
+        right: list = [None] * size
+        for row, loss, share in zip(rows, nup.tolist(), better.tolist(), strict=True):
+            losses[row], right[row] = AverageMetric(loss), AverageMetric(share)
+        self.record_local_metric("nup_loss", losses)
+        self.record_local_metric("nup_acc", right)
+        count = self._share_of_all(torch.tensor(float(len(rows)), device=self.device))
+        return nup.sum() / count.clamp(min=1e-9)
 
     def _share_of_all(self, count: Tensor) -> Tensor:
         """
@@ -270,24 +290,13 @@ class TransmitterAgent(TorchGeneratorAgent):
         exact = (hits == mask).all(dim=1)
         self.record_local_metric("token_em", AverageMetric.many(exact.tolist()))
 
-    def _record_next_utterance_metrics(self, batch, rows, nup, scores) -> None:
-        losses: list = [None] * batch.batchsize
-        right: list = [None] * batch.batchsize
-        better = scores[rows] > scores[batch.batchsize :]
-        for row, loss, hit in zip(rows, nup.tolist(), better.tolist(), strict=True):
-            losses[row], right[row] = AverageMetric(loss), AverageMetric(hit)
-        self.record_local_metric("nup_loss", losses)
-        self.record_local_metric("nup_acc", right)
-
     # ------------------------------------------------------------ ranking, decoding
     def eval_step(self, batch):
         """The context is read once, for loss, ranking, decoding and re-ranking alike."""
         if batch.batchsize == 0:
             return None
         self.model.eval()
-        batch["context_states"] = self.network.encode_context(
-            batch.text_vec, self._valid(batch)
-        )
+        batch["context_states"] = self.network.encode_context(batch.text_vec, self._valid(batch))
         return super().eval_step(batch)
 
     def _encoder_input(self, batch):
@@ -378,6 +387,8 @@ def check_options(opt: Opt) -> None:
         raise P2botError(f"--alpha {opt['alpha']} is not between 0 and 1")
     if opt["nup_coef"] < 0:
         raise P2botError(f"--nup-coef {opt['nup_coef']} is negative")
+    if opt["num_distractors"] < 1:
+        raise P2botError("--num-distractors must be at least 1 (--nup-coef 0 takes none)")
     for name in ("text_truncate", "label_truncate"):
         if (opt.get(name) or 0) < 2:
             raise P2botError(f"--{name.replace('_', '-')} must be at least 2 tokens")

@@ -91,7 +91,7 @@ def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
     # the same by plain passes, one response at a time
     tokens, model = learner.dict.p2bot, learner.model
     nll, count, nup = 0.0, 0, 0.0
-    for context, response, distractor in zip(
+    for context, response, (distractor,) in zip(
         batch.text_vec.tolist(), batch.responses, batch.distractors, strict=True
     ):
         context = [i for i in context if i != tokens.pad]
@@ -106,22 +106,38 @@ def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
                 logits = model.backbone.logits(hidden[len(context) : -2])
                 terms = torch.log_softmax(logits, -1)[range(len(response)), response]
                 nll, count = nll - terms.sum(), count + len(response)
-        nup = nup + transmitter.next_utterance_loss(*scores)
+        one = torch.ones(1, 1, dtype=torch.bool)
+        nup = nup + transmitter.next_utterance_loss(scores[0], scores[1][:, None], one)
     torch.testing.assert_close(loss, nll / count + (nup / 3).squeeze(), atol=1e-5, rtol=0)
 
 
 def test_the_distractor_is_a_candidate_and_never_the_response(learner):
     for _ in range(20):
         seen = _example(learner.clone(), 0)
-        text = learner.dict.vec2txt(seen["distractor_vec"])
-        assert text == "i earn my money as a judge ."
+        (distractor,) = seen["distractor_vecs"]
+        assert learner.dict.vec2txt(distractor) == "i earn my money as a judge ."
+
+
+def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, num_distractors=3)
+    wrong = [f"i own {pet} ." for pet in ("a cat", "a dog", "an owl", "a goat")]
+    rows = [
+        _example(agent.clone(), 0, label_candidates=[*wrong, "i live in Bern , number 0 ."]),
+        _example(agent.clone(), 1),  # has one other candidate only
+    ]
+    batch = agent.batchify(rows)
+    assert [len(found) for found in batch.distractors] == [3, 1]
+    assert len({tuple(d) for d in batch.distractors[0]}) == 3
+    first, second = agent.batch_act(rows)
+    assert first["metrics"]["nup_acc"].value() in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
+    assert second["metrics"]["nup_acc"].value() in (0, 1)
 
 
 def test_without_candidates_the_distractor_comes_from_the_batch(learner):
     seen = [_example(learner.clone(), i, label_candidates=None) for i in range(3)]
     batch = learner.batchify(seen)
-    assert all(d in batch.responses for d in batch.distractors)
-    assert all(d != r for d, r in zip(batch.distractors, batch.responses, strict=True))
+    assert all(d in batch.responses for (d,) in batch.distractors)
+    assert all(d != r for (d,), r in zip(batch.distractors, batch.responses, strict=True))
 
 
 def test_alone_and_without_candidates_there_is_no_distractor_and_no_crash(learner):
