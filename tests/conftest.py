@@ -1,5 +1,10 @@
 """What several test files share: a tiny data folder and a tiny trained model."""
 
+import os
+
+# models this small are faster on one thread; processes that tests start inherit it
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import tiny
 from convai2_files import write_convai2

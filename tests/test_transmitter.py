@@ -7,7 +7,7 @@ import torch
 
 from p2bot_parlai import transmitter
 from p2bot_parlai.backbones import GPT, GPTConfig
-from p2bot_parlai.transmitter import Transmitter, pack_responses
+from p2bot_parlai.transmitter import Transmitter, lay_out
 
 SELF, EOS, CLS, PAD = 1, 2, 3, 0
 
@@ -116,17 +116,23 @@ def test_extending_leaves_the_states_as_they_were(model):
 
 def test_responses_as_branches_are_the_same_as_one_by_one(model):
     torch.manual_seed(1)
-    contexts = [torch.randint(4, 30, (n,)).tolist() for n in (7, 3)]
-    responses = [[9, 10, EOS], [11, EOS], [12, 13, 14, 15, EOS]]
-    owner = [0, 1, 1]
-    context = torch.tensor([contexts[0], [*contexts[1], 0, 0, 0, 0]])
-    packed = pack_responses(responses, SELF, CLS, PAD)
-    logits, scores = model(context, context != PAD, packed, torch.tensor(owner), torch.arange(3))
-    for row, (own, response) in enumerate(zip(owner, responses, strict=True)):
-        hidden = plain_pass(model, [*contexts[own], SELF, *response, CLS])
-        start, end = len(contexts[own]), len(contexts[own]) + len(response)
-        close(logits[row, : len(response)], model.backbone.logits(hidden[start:end]), 1e-5)
-        close(scores[row], model.next_utterance(hidden[-1]).squeeze(), 1e-5)
+    contexts = [torch.randint(4, 30, (n,)).tolist() for n in (7, 3, 5)]
+    responses = [[[9, 10, EOS]], [[11, EOS], [12, 13, 14, 15, EOS], [EOS]], []]
+    context = torch.tensor([c + [PAD] * (7 - len(c)) for c in contexts])
+    branches = lay_out(responses, SELF, CLS, PAD)
+    logits, scores = model(context, context != PAD, branches, torch.arange(4))
+    number = 0
+    for before, own in zip(contexts, responses, strict=True):
+        for response in own:
+            hidden = plain_pass(model, [*before, SELF, *response, CLS])
+            start, end = len(before), len(before) + len(response)
+            expected = model.backbone.logits(hidden[start:end])
+            close(logits[number, : len(response)], expected, 1e-5)
+            close(scores[number], model.next_utterance(hidden[-1]).squeeze(), 1e-5)
+            assert branches.targets[number, : len(response)].tolist() == response
+            assert branches.target_mask[number].sum() == len(response)
+            number += 1
+    assert number == len(scores) == 4
 
 
 def test_branches_give_the_same_gradient_as_one_by_one(model):
@@ -138,10 +144,10 @@ def test_branches_give_the_same_gradient_as_one_by_one(model):
         return [p.grad.clone() for p in model.parameters()]
 
     context = torch.tensor([[4, 5, 6], [7, 8, PAD]])
-    packed = pack_responses(responses, SELF, CLS, PAD)
-    logits, scores = model(context, context != PAD, packed, torch.arange(2), torch.arange(2))
-    terms = transmitter.token_log_likelihood(logits, packed.targets)
-    together = gradient(-(terms * packed.target_mask).sum() - scores.sum())
+    branches = lay_out([[response] for response in responses], SELF, CLS, PAD)
+    logits, scores = model(context, context != PAD, branches, torch.arange(2))
+    terms = transmitter.token_log_likelihood(logits, branches.targets)
+    together = gradient(-(terms * branches.target_mask).sum() - scores.sum())
 
     loss = torch.zeros(())
     for before, response in zip(contexts, responses, strict=True):
@@ -155,10 +161,8 @@ def test_branches_give_the_same_gradient_as_one_by_one(model):
 
 def test_an_empty_context_is_defined(model):
     states = model.encode_context(torch.tensor([[PAD]]), torch.zeros(1, 1, dtype=torch.bool))
-    packed = pack_responses([[9, EOS]], SELF, CLS, PAD)
-    hidden, score = model.read_responses(states, packed)
-    plain = plain_pass(model, [SELF, 9, EOS, CLS])
-    close(hidden[0], plain[:2], 1e-5)
+    hidden, score = model.read_branches(states, lay_out([[[9, EOS]]], SELF, CLS, PAD))
+    close(hidden, plain_pass(model, [SELF, 9, EOS, CLS]), 1e-5)
     assert torch.isfinite(score).all()
 
 

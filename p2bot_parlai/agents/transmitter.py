@@ -18,10 +18,10 @@ from p2bot_parlai.agents.options import add_transmitter_options
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.schedule import LinearDecay
-from p2bot_parlai.transmitter import Transmitter, pack_responses
+from p2bot_parlai.transmitter import Transmitter, lay_out
 
-# responses that are scored at once while ranking: bounds the memory of their keys
-RANKED_AT_ONCE = 64
+# candidates of a context that are ranked in one row: attention is quadratic in their tokens
+RANKED_AT_ONCE = 32
 BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
@@ -209,10 +209,9 @@ class TransmitterAgent(TorchGeneratorAgent):
         return chosen
 
     # --------------------------------------------------------------------- the loss
-    def _pack(self, responses: list[list[int]]) -> transmitter.Responses:
+    def _lay_out(self, responses: list[list[list[int]]]) -> transmitter.Branches:
         tokens = self.dict.p2bot
-        packed = pack_responses(responses, tokens.self_, tokens.cls, tokens.pad)
-        return transmitter.Responses(**{k: v.to(self.device) for k, v in vars(packed).items()})
+        return lay_out(responses, tokens.self_, tokens.cls, tokens.pad).to(self.device)
 
     def _valid(self, batch) -> Tensor:
         return batch.text_vec != self.NULL_IDX
@@ -223,22 +222,17 @@ class TransmitterAgent(TorchGeneratorAgent):
         """
         if batch.label_vec is None:
             raise ValueError("Cannot compute loss without a label.")
-        size = batch.batchsize
-        wrong = [(row, ids) for row, found in enumerate(batch.distractors) for ids in found]
-        owner = torch.tensor([*range(size), *(row for row, _ in wrong)], device=self.device)
-        responses = self._pack(
-            [r or [self.END_IDX] for r in batch.responses] + [ids for _, ids in wrong]
-        )
-        labelled = torch.arange(size, device=self.device)
+        rows = list(zip(batch.responses, batch.distractors, strict=True))
+        branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
+        counts = torch.tensor([1 + len(wrong) for _, wrong in rows])
+        labelled = (counts.cumsum(0) - counts).to(self.device)  # the first of each row
         if "context_states" in batch:
-            states = batch.context_states.select(owner)
-            hidden, scores = self.network.read_responses(states, responses)
-            logits = self.network.output(hidden[labelled])
+            hidden, scores = self.network.read_branches(batch.context_states, branches)
+            logits = self.network.output(hidden[branches.target_index[labelled]])
         else:
-            valid = self._valid(batch)
-            logits, scores = self.model(batch.text_vec, valid, responses, owner, labelled)
+            logits, scores = self.model(batch.text_vec, self._valid(batch), branches, labelled)
 
-        targets, mask = responses.targets[labelled], responses.target_mask[labelled]
+        targets, mask = branches.targets[labelled], branches.target_mask[labelled]
         token_scores = transmitter.token_log_likelihood(logits, targets)
         self._record_language_metrics(batch, logits, targets, token_scores, mask)
         loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
@@ -251,12 +245,13 @@ class TransmitterAgent(TorchGeneratorAgent):
         """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""
         size = batch.batchsize
         counts = [len(found) for found in batch.distractors]
-        wrong = pad_sequence(scores[size:].split(counts), batch_first=True)  # (B, K)
+        padded = pad_sequence(scores.split([1 + count for count in counts]), batch_first=True)
+        right_score, wrong = padded[:, 0], padded[:, 1:]  # (B,), (B, K)
         mask = torch.arange(wrong.shape[1]) < torch.tensor(counts)[:, None]
         rows = [row for row, count in enumerate(counts) if count]
         mask, wrong = mask[rows].to(self.device), wrong[rows]
-        nup = transmitter.next_utterance_loss(scores[:size][rows], wrong, mask)
-        better = ((scores[:size][rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
+        nup = transmitter.next_utterance_loss(right_score[rows], wrong, mask)
+        better = ((right_score[rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
         losses: list = [None] * size
         right: list = [None] * size
         for row, loss, share in zip(rows, nup.tolist(), better.tolist(), strict=True):
@@ -302,41 +297,41 @@ class TransmitterAgent(TorchGeneratorAgent):
     def _encoder_input(self, batch):
         return (batch.context_states,)
 
-    def score_responses(self, states, owner: list[int], responses: list[list[int]], rank_by: str):
+    def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
         """
         Score responses to encoded contexts.
 
-        :param states: ContextStates of B rows. :param owner: the row of each response.
+        :param states: ContextStates of B rows. :param responses: for each row, its own.
         :param rank_by: see ``--rank-by``.
-        :return: float (N,), larger is better.
+        :return: for each row a float tensor, larger is better.
         """
-        chunks = []
-        for start in range(0, len(responses), RANKED_AT_ONCE):
-            part = slice(start, start + RANKED_AT_ONCE)
-            packed = self._pack(responses[part])
-            rows = torch.tensor(owner[part], device=self.device)
-            hidden, scores = self.network.read_responses(states.select(rows), packed)
-            log_p_next = transmitter.log_next_utterance(scores.float())
-            if rank_by == "next-utterance":
-                chunks.append(log_p_next)
-                continue
-            token_scores = transmitter.token_log_likelihood(
-                self.network.output(hidden), packed.targets
-            )
-            normalised = transmitter.length_normalised(token_scores, packed.target_mask)
-            alpha = 1.0 if rank_by == "likelihood" else self.alpha
-            chunks.append(transmitter.joint_score(normalised, log_p_next, alpha))
-        return torch.cat(chunks)
+        scores = [torch.empty(0) for _ in responses]
+        longest = max(map(len, responses), default=0)
+        for start in range(0, longest, RANKED_AT_ONCE):
+            part = [row[start : start + RANKED_AT_ONCE] for row in responses]
+            found = self._scores_of(states, self._lay_out(part), rank_by).float().cpu()
+            for row, own in enumerate(found.split([len(row) for row in part])):
+                scores[row] = torch.cat([scores[row], own])
+        return scores
+
+    def _scores_of(self, states, branches: transmitter.Branches, rank_by: str) -> Tensor:
+        hidden, scores = self.network.read_branches(states, branches)
+        log_p_next = transmitter.log_next_utterance(scores.float())
+        if rank_by == "next-utterance":
+            return log_p_next
+        logits = self.network.output(hidden[branches.target_index])
+        token_scores = transmitter.token_log_likelihood(logits, branches.targets)
+        normalised = transmitter.length_normalised(token_scores, branches.target_mask)
+        alpha = 1.0 if rank_by == "likelihood" else self.alpha
+        return transmitter.joint_score(normalised, log_p_next, alpha)
 
     def rank_eval_label_candidates(self, batch, batchsize):
         if batch.candidate_vecs is None:
             return None, None
-        counts = [len(vecs or ()) for vecs in batch.candidate_vecs]
-        owner = [row for row, count in enumerate(counts) for _ in range(count)]
-        responses = [list(vec) for vecs in batch.candidate_vecs for vec in vecs or ()]
-        scores = self.score_responses(batch.context_states, owner, responses, self.rank_by)
+        responses = [list(vecs or ()) for vecs in batch.candidate_vecs]
         choices, choice_scores = [], []
-        for texts, own in zip(batch.candidates, scores.cpu().split(counts), strict=True):
+        scores = self.score_responses(batch.context_states, responses, self.rank_by)
+        for texts, own in zip(batch.candidates, scores, strict=True):
             ordered, indices = own.sort(descending=True, stable=True)
             choices.append([texts[i] for i in indices] if texts else None)
             choice_scores.append(ordered.tolist() if texts else None)
@@ -346,11 +341,14 @@ class TransmitterAgent(TorchGeneratorAgent):
         """The best finished hypothesis by Eq. 3 (Eq. 2 where --alpha is 1)."""
         if self.opt["inference"] not in BEAM_SEARCHES:
             return n_best
-        owner = [row for row, hypotheses in enumerate(n_best) for _ in hypotheses]
-        responses = [tokens[1:].tolist() for hypotheses in n_best for tokens, _, _ in hypotheses]
-        scores = iter(self.score_responses(batch.context_states, owner, responses, "both"))
-        scored = [[(t, next(scores), meta) for t, _, meta in hyps] for hyps in n_best]
-        return [sorted(hyps, key=lambda h: h[1].item(), reverse=True) for hyps in scored]
+        responses = [[tokens[1:].tolist() for tokens, _, _ in hyps] for hyps in n_best]
+        reranked = []
+        for hypotheses, scores in zip(
+            n_best, self.score_responses(batch.context_states, responses, "both"), strict=True
+        ):
+            best_first = scores.argsort(descending=True, stable=True)
+            reranked.append([(hypotheses[i][0], scores[i], hypotheses[i][2]) for i in best_first])
+        return reranked
 
     def _get_next_decoder_input(self, prev_input, selection, incr_state_inds):
         return selection  # the cache holds everything before it

@@ -246,7 +246,7 @@ def test_beams_are_reranked_by_eq_3(bot):
         _, beams = agent._generate(batch, 2, 24)
         finished = [tokens[1:].tolist() for tokens, _, _ in beams[0].get_rescored_finished()]
         by_hand = [
-            agent.score_responses(batch.context_states, [0], [response], "both").item()
+            agent.score_responses(batch.context_states, [[response]], "both")[0].item()
             for response in finished
         ]
     best = finished[by_hand.index(max(by_hand))]
