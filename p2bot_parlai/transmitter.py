@@ -235,19 +235,19 @@ class Transmitter(nn.Module):
         return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
 
     def forward(
-        self, context: Tensor, valid: Tensor, branches: Branches, labelled: Tensor
+        self, context: Tensor, valid: Tensor, branches: Branches, predicted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """
         One training pass: contexts once, all responses as branches of them.
 
         :param context: int (B, T) and :param valid: bool (B, T), which are real.
         :param branches: N responses.
-        :param labelled: int (M,), the responses whose tokens are predicted; vocabulary
-            logits are computed for these alone.
+        :param predicted: int (M, R), rows of `Branches.target_index`: vocabulary logits are
+            computed for these tokens alone.
         :return: logits (M, R, V) and [CLS] scores (N,).
         """
         hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
-        return self.output(hidden[branches.target_index[labelled]]), scores
+        return self.output(hidden[predicted]), scores
 
     # ------------------------------------------- what ParlAI's generator agent expects
     def encoder(self, states: ContextStates) -> ContextStates:

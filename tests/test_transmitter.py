@@ -120,7 +120,7 @@ def test_responses_as_branches_are_the_same_as_one_by_one(model):
     responses = [[[9, 10, EOS]], [[11, EOS], [12, 13, 14, 15, EOS], [EOS]], []]
     context = torch.tensor([c + [PAD] * (7 - len(c)) for c in contexts])
     branches = lay_out(responses, SELF, CLS, PAD)
-    logits, scores = model(context, context != PAD, branches, torch.arange(4))
+    logits, scores = model(context, context != PAD, branches, branches.target_index)
     number = 0
     for before, own in zip(contexts, responses, strict=True):
         for response in own:
@@ -145,7 +145,7 @@ def test_branches_give_the_same_gradient_as_one_by_one(model):
 
     context = torch.tensor([[4, 5, 6], [7, 8, PAD]])
     branches = lay_out([[response] for response in responses], SELF, CLS, PAD)
-    logits, scores = model(context, context != PAD, branches, torch.arange(2))
+    logits, scores = model(context, context != PAD, branches, branches.target_index)
     terms = transmitter.token_log_likelihood(logits, branches.targets)
     together = gradient(-(terms * branches.target_mask).sum() - scores.sum())
 

@@ -224,15 +224,17 @@ class TransmitterAgent(TorchGeneratorAgent):
             raise ValueError("Cannot compute loss without a label.")
         rows = list(zip(batch.responses, batch.distractors, strict=True))
         branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
-        counts = torch.tensor([1 + len(wrong) for _, wrong in rows])
-        labelled = (counts.cumsum(0) - counts).to(self.device)  # the first of each row
+        first = torch.tensor([1 + len(wrong) for _, wrong in rows]).cumsum(0).roll(1)
+        first[0] = 0  # where each row's own response is among all
+        targets = batch.label_vec
+        mask = targets != self.NULL_IDX
+        predicted = branches.target_index[first.to(self.device), : targets.shape[1]]
         if "context_states" in batch:
             hidden, scores = self.network.read_branches(batch.context_states, branches)
-            logits = self.network.output(hidden[branches.target_index[labelled]])
+            logits = self.network.output(hidden[predicted])
         else:
-            logits, scores = self.model(batch.text_vec, self._valid(batch), branches, labelled)
+            logits, scores = self.model(batch.text_vec, self._valid(batch), branches, predicted)
 
-        targets, mask = branches.targets[labelled], branches.target_mask[labelled]
         token_scores = transmitter.token_log_likelihood(logits, targets)
         self._record_language_metrics(batch, logits, targets, token_scores, mask)
         loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())

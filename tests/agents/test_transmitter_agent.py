@@ -176,6 +176,12 @@ def test_one_eval_model_prints_all_metrics(convai2, tiny_model):
             assert name in report, (sub, name)
 
 
+def test_verbose_shows_the_losses_of_the_labels_tokens(convai2, tiny_model, tmp_path):
+    report = tmp_path / "world"
+    tiny.evaluate(convai2, tiny_model, verbose=True, world_logs=str(report), num_examples=8)
+    assert "token_losses" in report.with_suffix(".jsonl").read_text()
+
+
 def test_batch_size_does_not_change_the_metrics(convai2, tiny_model):
     one = tiny.evaluate(convai2, tiny_model, batchsize=1)
     eight = tiny.evaluate(convai2, tiny_model, batchsize=8)
