@@ -134,9 +134,9 @@ def test_the_parlai_command_knows_our_names(tmp_path):
 
 
 def test_python_m_p2bot_parlai_where_our_plugin_is_hidden(tmp_path):
-    internal = tmp_path / "parlai_internal"
-    internal.mkdir()
-    (internal / "__init__.py").write_text("")
+    for package in ("parlai_internal", "parlai_internal/scripts"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
     arguments = ("train_model", "-m", "p2bot", "--help")
     here = {"cwd": tmp_path, "PYTHONPATH": str(tmp_path)}
     assert python("-m", "parlai", *arguments, **here).returncode != 0
