@@ -1,0 +1,25 @@
+"""``-m p2bot/random_perception``: chance, the first row of the paper's Table 5."""
+
+import random
+
+import torch
+from parlai.core.opt import Opt
+from torch import Tensor
+
+from p2bot_parlai.agents.perception import PerceptionBaseline
+
+
+class RandomPerceptionAgent(PerceptionBaseline):
+    """
+    Ranks personas and profile sentences at random.
+
+    What is asked decides the draw, so that a run gives the same answers again.
+    """
+
+    def __init__(self, opt: Opt, shared=None):
+        super().__init__(opt, shared)
+        self.id = "RandomPerception"
+
+    def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
+        rng = random.Random("\n".join([*utterances, str(len(personas))]))
+        return torch.tensor([rng.random() for _ in personas])

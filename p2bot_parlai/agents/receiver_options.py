@@ -1,0 +1,122 @@
+"""Command-line options of the Receiver, with the paper's values as defaults."""
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from p2bot_parlai.backbones.encoder import SCRATCH
+from p2bot_parlai.backbones.packaged import PACKAGES
+from p2bot_parlai.errors import P2botError
+
+# section 5.1 of the paper; it names no schedule of the learning rate and no batch size
+PAPER = {"learningrate": 6.25e-5, "optimizer": "adam", "lr_scheduler": "none", "batchsize": 16}
+EPOCHS = 3
+BEHAVIOUR = {"validation_metric": "hits@1", "text_truncate": 128, "gradient_clip": 1.0}
+
+
+def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
+    group = parser.add_argument_group("P²Bot Receiver")
+    group.add_argument(
+        "--encoder",
+        type=str,
+        default="bert-base-uncased",
+        help="Encoder that impression and persona encoder start from: "
+        + ", ".join(sorted(PACKAGES))
+        + " (a pip package, no network), any encoder by Hugging Face hub name or folder, or "
+        f"'{SCRATCH}' for a small one with random weights",
+    )
+    group.add_argument(
+        "--share-encoders",
+        type="bool",
+        default=False,
+        help="One encoder for utterances and profile sentences instead of two (section 4.1)",
+    )
+    group.add_argument(
+        "--tau-start",
+        type=float,
+        default=10.0,
+        help="Temperature of the aggregate function (Eq. 13) when training begins",
+    )
+    group.add_argument(
+        "--tau-end",
+        type=float,
+        default=0.5,
+        help="The same when training ends; it falls linearly over the steps of the run",
+    )
+    group.add_argument("--margin", type=float, default=0.4, help="Margin m of the loss (Eq. 12)")
+    group.add_argument(
+        "--beta",
+        type=float,
+        default=1e-4,
+        help="Weight of the L1 norm of the relevance matrices (Eq. 12)",
+    )
+    group.add_argument(
+        "--negatives",
+        choices=["one", "batch"],
+        default="one",
+        help="Distractors of a dialogue in training: the one that the task draws (the paper), or "
+        "all personas of other people in the batch, with the mean of their losses",
+    )
+    group.add_argument(
+        "--loss",
+        choices=["margin", "softmax"],
+        default="margin",
+        help="What tells the true persona from distractors: the margin of Eq. 12 (the paper), or "
+        "the log-softmax over the true persona and its distractors",
+    )
+    group.add_argument(
+        "--softmax-temperature",
+        type=float,
+        default=0.1,
+        help="Scores are divided by this in --loss softmax",
+    )
+    group.add_argument(
+        "--word-dropout",
+        type=float,
+        default=0.0,
+        help="Probability with which each token of a sentence is left out in training",
+    )
+    group.add_argument(
+        "--bfloat16",
+        type="bool",
+        default=False,
+        help="Encode in bfloat16 (torch.autocast); twice as fast on processors that have it",
+    )
+    group.add_argument(
+        "--vocab-size",
+        type=int,
+        default=8000,
+        help=f"Entries of the byte-level BPE learnt from the task for --encoder {SCRATCH}, at most",
+    )
+    for flag, default, what in (
+        ("--n-layers", 2, "Transformer blocks"),
+        ("--n-heads", 4, "Attention heads a block"),
+        ("--embedding-size", 128, "Width d of a sentence vector"),
+    ):
+        group.add_argument(flag, type=int, default=default, help=f"{what} of --encoder {SCRATCH}")
+    group.add_argument(
+        "--dropout",
+        type=float,
+        default=0.1,
+        help=f"Dropout probability of --encoder {SCRATCH}",
+    )
+    parser.set_defaults(**PAPER, **BEHAVIOUR)
+    partial_opt = partial_opt or {}
+    limits = (partial_opt.get("max_train_steps"), partial_opt.get("max_train_time"))
+    if not any(limit and limit > 0 for limit in limits):
+        parser.set_defaults(num_epochs=EPOCHS)
+
+
+def check_options(opt: Opt) -> None:
+    """:raises P2botError: for values that cannot work, naming the flag."""
+    for name in ("tau_start", "tau_end", "softmax_temperature"):
+        if opt[name] <= 0:
+            raise P2botError(f"--{name.replace('_', '-')} {opt[name]} must be above 0")
+    for name in ("margin", "beta"):
+        if opt[name] < 0:
+            raise P2botError(f"--{name} {opt[name]} is negative")
+    if not 0 <= opt["word_dropout"] < 1:
+        raise P2botError(f"--word-dropout {opt['word_dropout']} is not in [0, 1)")
+    if (opt.get("text_truncate") or 0) < 3:
+        raise P2botError("--text-truncate must be at least 3 tokens")
+    if opt.get("fp16"):
+        raise P2botError("--fp16 is not for the Receiver: use --bfloat16 true")

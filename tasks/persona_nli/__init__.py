@@ -1,0 +1,1 @@
+"""Which profile sentence follows from an utterance? A warm-up for the Receiver."""

@@ -1,0 +1,162 @@
+"""``-t p2bot:persona_perception``: whose persona is it? (paper, sections 4.1 and 5.4)"""
+
+import copy
+import random
+
+from parlai.core.loader import load_teacher_module
+from parlai.core.message import Message
+from parlai.core.opt import Opt
+from parlai.core.teachers import FixedDialogTeacher
+from parlai.utils.data import DatatypeHelper
+from parlai.utils.distributed import get_rank, is_distributed, num_workers
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.personas import SHARED_SENTENCES
+from p2bot_parlai.tasks.persona_perception.dialogues import (
+    PersonaFold,
+    SpokenDialogue,
+    read_dialogues,
+)
+
+DEFAULT_TASK = "convai2:self_original"
+
+
+def source_task(opt: Opt) -> str:
+    """
+    The task behind ``p2bot:persona_perception[:<task>]``.
+
+    ``self_revised`` alone means ``convai2:self_revised``; a name with a colon is taken as
+    it is (``fromfile:fbformat``); without any, ``--perception-task`` counts.
+    """
+    name = ":".join((opt.get("task") or "").split(":")[2:])
+    if not name:
+        return opt.get("perception_task") or DEFAULT_TASK
+    return name if ":" in name else f"convai2:{name}"
+
+
+class PersonaPerceptionTeacher(FixedDialogTeacher):
+    """
+    One message a dialogue: what a speaker said, and personas to choose from.
+
+    - ``text``: the speaker's utterances, one a line; ``labels``: the speaker's persona, a
+      profile sentence a line.
+    - ``label_candidates``: in training the persona and one distractor, drawn anew each
+      time; in evaluation the persona among ``--distractors`` others, always the same.
+      ``candidate_people`` says who each is.
+    - in evaluation also ``hard_candidates`` (``--hard-candidates`` in all; left out where
+      the fold has fewer people), ``profile_sentences`` of the whole fold, and
+      ``own_sentences``, the rows of the speaker's own.
+
+    A distractor is always another person; `p2bot_parlai.personas.group_by_person` says how
+    that is decided. Lists depend on the seed, the order of the dialogues and who is who:
+    original and revised files of the same dialogues get the same lists.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        group = parser.add_argument_group("Persona perception")
+        group.add_argument(
+            "--perception-task",
+            type=str,
+            default=DEFAULT_TASK,
+            help="ConvAI2-like task that the dialogues come from; own files: fromfile:fbformat "
+            "with --fromfile-datapath FILE. -t p2bot:persona_perception:self_revised is short "
+            "for --perception-task convai2:self_revised",
+        )
+        group.add_argument(
+            "--distractors",
+            type=int,
+            default=31,
+            help="Personas of other people in each list in evaluation (section 5.4)",
+        )
+        group.add_argument(
+            "--hard-candidates",
+            type=int,
+            default=100,
+            help="Size of the longer list in evaluation, true persona included; left out where "
+            "there are fewer people",
+        )
+        group.add_argument(
+            "--perception-seed",
+            type=int,
+            default=42,
+            help="Decides the lists of evaluation; keep it to compare models",
+        )
+        group.add_argument(
+            "--same-person-sentences",
+            type=int,
+            default=SHARED_SENTENCES,
+            help="Personas that share this many sentences are of one person, and never each "
+            "other's distractors; raise it where different people have much in common",
+        )
+        partial_opt = partial_opt or Opt()
+        for task in (partial_opt.get("task") or "").split(","):
+            if "ersona" in task:  # ours, among several
+                source = source_task({**partial_opt, "task": task})
+                load_teacher_module(source).add_cmdline_args(parser, partial_opt)
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        opt = copy.deepcopy(opt)
+        self.evaluating = not DatatypeHelper.is_training(opt["datatype"])
+        if opt["distractors"] < 1:
+            raise P2botError(f"--distractors {opt['distractors']}: at least 1 is needed")
+        if shared:
+            self.fold = shared["fold"]
+        else:
+            name, dialogues = self.read(opt, DatatypeHelper.fold(opt["datatype"]))
+            self.fold = PersonaFold(
+                dialogues, name, opt["perception_seed"], opt["same_person_sentences"]
+            )
+            self.fold.check_size(opt["distractors"] if self.evaluating else 1)
+        opt["mutators"] = None  # the task behind this one has applied them
+        super().__init__(opt, shared)
+        self.id = "persona_perception"
+        # in evaluation each worker takes its part; in training each draws at random
+        shard = self.evaluating and is_distributed()
+        first, step = (get_rank(), num_workers()) if shard else (0, 1)
+        self._indices = range(first, len(self.fold), step)
+        self.reset()
+
+    @staticmethod
+    def read(opt: Opt, fold: str) -> tuple[str, list[SpokenDialogue]]:
+        """What the dialogues are called, and the dialogues."""
+        task = source_task(opt)
+        return task, read_dialogues(opt, task, fold)
+
+    def share(self):
+        return {**super().share(), "fold": self.fold}
+
+    def num_episodes(self) -> int:
+        return len(self._indices)
+
+    def num_examples(self) -> int:
+        return self.num_episodes()
+
+    def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
+        index = self._indices[episode_idx]
+        fold, dialogue = self.fold, self.fold.dialogues[index]
+        if self.evaluating:
+            chosen = fold.shortlist(index, self.opt["distractors"] + 1)
+        else:
+            chosen = [index, fold.distractor(index, random)]
+        message = {
+            "text": "\n".join(dialogue.utterances),
+            "labels": [self._persona(index)],
+            "label_candidates": [self._persona(i) for i in chosen],
+            "candidate_people": [fold.people[i] for i in chosen],
+            "person": fold.people[index],
+            "episode_done": True,
+        }
+        if self.evaluating:
+            size = self.opt["hard_candidates"]
+            if 1 < size <= len(fold.members):
+                hard = fold.shortlist(index, size)
+                message["hard_candidates"] = [self._persona(i) for i in hard]
+            message["profile_sentences"] = fold.sentences
+            message["own_sentences"] = fold.own_sentences(index)
+        return Message(message)
+
+    def _persona(self, index: int) -> str:
+        return "\n".join(self.fold.dialogues[index].persona)

@@ -1,0 +1,313 @@
+"""The Receiver as a ParlAI agent: loss, tau, metrics, caches, saving, bad input."""
+
+import people
+import pytest
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.scripts.build_dict import build_dict
+
+from p2bot_parlai import receiver
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.perception import Question
+from p2bot_parlai.agents.receiver import load_perceiver, training_candidates
+from p2bot_parlai.errors import P2botError
+
+LONG = "we talked about lemons and boats and grapes and horses for hours and hours " * 4
+MESSAGES = [
+    {
+        "text": "look at these lemons !\nuncle has kites .",
+        "eval_labels": ["i collect lemons.\nmy uncle sells kites."],
+        "label_candidates": ["i collect drums.", "i collect lemons.\nmy uncle sells kites."],
+    },
+    {
+        "text": "please no boats .",
+        "eval_labels": ["i'm afraid of boats."],
+        "label_candidates": ["i dream of flutes.\ni sing.\ni dance.", "i'm afraid of boats."],
+    },
+    {
+        "text": f"hello\n{LONG}\nbye\nsee you\nhave fun",
+        "eval_labels": [f"i collect grapes.\n{LONG}"],
+        "label_candidates": [f"i collect grapes.\n{LONG}", "i own a candle.", "i sleep."],
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return people.write_people(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory, folder):
+    path = str(tmp_path_factory.mktemp("receiver") / "model")
+    people.train(folder, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(model_file):
+    return create_agent_from_model_file(model_file, {"loglevel": "error"})
+
+
+def fresh(folder, tmp_path, **changes):
+    """An agent in training, with a dictionary learnt from the task."""
+    given = {"dict_file": str(tmp_path / "model.dict"), **changes}
+    opt = people.options(folder, tmp_path / "model", **given)
+    build_dict(people.setup_args().parse_kwargs(**opt))
+    return people.agent(folder, tmp_path / "model", **given)
+
+
+def training_messages(count=4) -> list[dict]:
+    def persona(number):
+        return "\n".join(
+            s.format(t) for s, t in zip(people.ORIGINAL, people.person(number), strict=True)
+        )
+
+    return [
+        {
+            "text": f"look at these {people.THINGS[n]} !",
+            "labels": [persona(n)],
+            "label_candidates": [persona(n), persona(n + 1)],
+            "candidate_people": [n, n + 1],
+        }
+        for n in range(count)
+    ]
+
+
+# ----------------------------------------------------------------------------- training
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"share_encoders": True},
+        {"negatives": "batch", "loss": "softmax", "word_dropout": 0.2},
+        {"bfloat16": True, "lr_scheduler": "linear"},
+    ],
+)
+def test_every_parameter_changes_in_training(folder, tmp_path, options):
+    agent = fresh(folder, tmp_path, **options)
+    before = {name: p.detach().clone() for name, p in agent.model.named_parameters()}
+    torch.manual_seed(0)
+    for _ in range(3):
+        people.ask(agent, training_messages())
+    # position embeddings beyond the longest sentence never learn, the others do
+    still = [n for n, p in agent.model.named_parameters() if torch.equal(p, before[n])]
+    assert not still
+
+
+def test_loss_equals_a_loop_over_dialogues(folder, tmp_path):
+    agent = fresh(folder, tmp_path, dropout=0.0)
+    questions = [Question.read(message) for message in training_messages()]
+    agent.perceiver.tau = 2.0
+    hinge, norm, c, _ = agent._loss(questions)
+    network, tokenizer = agent.network, agent.dict.sentences
+    for row, question in enumerate(questions):
+        H = network.impression([tokenizer.encode(u) for u in question.utterances])
+        scores, norms = [], []
+        for text in question.candidates:
+            W = network.persona([tokenizer.encode(s) for s in text.split("\n")])
+            U = receiver.relevance(H, W)
+            every = torch.ones(1, dtype=torch.bool)
+            scores.append(receiver.aggregate(U, every, 2.0).mean())
+            norms.append(U.abs().sum())
+        assert c[row, 0].item() == pytest.approx(scores[0].item(), rel=1e-4)
+        assert hinge[row].item() == pytest.approx(
+            max(0, 0.4 + scores[1].item() - scores[0].item()), rel=1e-4
+        )
+        assert norm[row].item() == pytest.approx(1e-4 * sum(norms).item(), rel=1e-4)
+
+
+def test_distractors_of_the_batch_are_other_people():
+    questions = [Question.read(message) for message in training_messages(3)]
+    personas, allowed = training_candidates(questions, whole_batch=True)
+    assert allowed.shape == (3, 1 + 4)  # itself, and the four personas of the batch
+    for question, candidates, others in zip(questions, personas, allowed, strict=True):
+        own = question.truth.split("\n")
+        assert candidates[0] == own and not others[0]
+        for candidate, other in zip(candidates[1:], others[1:], strict=True):
+            assert other == (candidate != own)
+
+
+def test_dropped_words_are_never_special(folder, tmp_path):
+    agent = fresh(folder, tmp_path, word_dropout=0.9)
+    agent.special_ids = frozenset({1, 2})
+    for _ in range(20):
+        kept = agent._drop_words((1, 7, 8, 9, 2))
+        assert kept[0] == 1 and kept[-1] == 2
+    assert agent._drop_words((7,)) == (7,)  # something stays
+
+
+# ---------------------------------------------------------------------------------- tau
+def test_tau_follows_the_progress_of_training(folder, tmp_path):
+    agent = fresh(folder, tmp_path)
+    assert agent.perceiver.tau == 10
+    for share, tau in ((0.0, 10.0), (0.5, 5.25), (1.0, 0.5)):
+        agent.set_progress(share)
+        assert agent.perceiver.tau == pytest.approx(tau)
+        assert float(agent.report()["tau"].value()) == pytest.approx(tau)
+
+
+def test_tau_is_saved_resumes_and_stays_in_evaluation(folder, tmp_path):
+    agent = fresh(folder, tmp_path)
+    agent.set_progress(0.5)
+    agent.save(str(tmp_path / "model"))
+    resumed = people.agent(folder, tmp_path / "model")
+    assert resumed.perceiver.tau == pytest.approx(5.25)
+    report = people.evaluate(folder, tmp_path / "model")
+    assert report["tau"] == pytest.approx(5.25)
+    another = people.agent(folder, tmp_path / "other", init_model=str(tmp_path / "model"))
+    assert another.perceiver.tau == 10  # a new run begins anew
+
+
+def test_training_ends_at_the_last_tau(folder, tmp_path):
+    people.train(folder, tmp_path / "model", max_train_steps=20)
+    saved = read_model_file(str(tmp_path / "model"))
+    assert saved["p2bot"]["tau"] == pytest.approx(0.5, abs=0.6)
+
+
+# --------------------------------------------------------------------------- evaluation
+def test_a_batch_of_unequal_dialogues_equals_one_by_one(trained):
+    together = people.ask(trained, MESSAGES)
+    for message, reply in zip(MESSAGES, together, strict=True):
+        trained.perceiver.forget()
+        alone = people.ask(trained, [message])[0]
+        assert alone["text_candidates"] == reply["text_candidates"]
+        assert sorted(reply["text_candidates"]) == sorted(message["label_candidates"])
+
+
+def test_each_distinct_sentence_is_encoded_once(folder, model_file, monkeypatch):
+    from p2bot_parlai.backbones.encoder import SentenceEncoder
+
+    encoded = []
+    forward = SentenceEncoder.forward
+
+    def counting(self, sentences):
+        encoded.extend((id(self), sentence) for sentence in sentences)
+        return forward(self, sentences)
+
+    monkeypatch.setattr(SentenceEncoder, "forward", counting)
+    people.evaluate(folder, model_file)
+    assert len(encoded) == len(set(encoded)) > 50
+
+
+def test_vectors_are_forgotten_when_the_weights_change(folder, tmp_path):
+    agent = fresh(folder, tmp_path, learningrate=0.1)
+    before = agent.perceiver.profiles(["i collect lemons."]).clone()
+    assert torch.equal(agent.perceiver.profiles(["i collect lemons."]), before)
+    people.ask(agent, training_messages())
+    assert not torch.equal(agent.perceiver.profiles(["i collect lemons."]), before)
+
+
+def test_reports(folder, model_file):
+    report = people.evaluate(folder, model_file)
+    assert report["exs"] == 24
+    for name in ("hits@1", "mrr", "hits@1_of_8"):
+        assert 0 <= report[name] <= 1
+    for size in (1, 5, 24):
+        again = people.evaluate(folder, model_file, batchsize=size)
+        for name in ("hits@1", "mrr", "hits@1_of_8"):
+            assert again[name] == pytest.approx(report[name]), size
+    small = people.evaluate(folder, model_file, hard_candidates=100)
+    assert "hits@1_of_100" not in small and small["hits@1"] == report["hits@1"]
+
+
+def test_it_learns(folder, tmp_path):
+    given = {"embedding_size": 32, "learningrate": 5e-3, "batchsize": 8, "negatives": "batch"}
+    people.train(folder, tmp_path / "model", max_train_steps=60, **given)
+    report = people.evaluate(folder, tmp_path / "model")
+    assert report["hits@1"] > 0.5  # chance is 1/6
+
+
+def test_validation_and_patience_on_hits(folder, tmp_path):
+    valid, _ = people.train(
+        folder,
+        tmp_path / "model",
+        evaltask=f"{people.TASK}:self_revised",
+        max_train_steps=40,
+        validation_every_n_steps=2,
+        validation_patience=2,
+        dynamic_batching="full",
+        text_truncate=200,
+    )
+    assert "hits@1" in valid
+
+
+# ------------------------------------------------------------------------ save and load
+def test_a_shared_network_is_saved_as_one(folder, tmp_path):
+    people.train(folder, tmp_path / "model", share_encoders=True)
+    loaded = create_agent_from_model_file(str(tmp_path / "model"))
+    assert loaded.network.impression is loaded.network.persona
+    with pytest.raises(P2botError, match="--share-encoders False contradicts"):
+        people.agent(folder, tmp_path / "model", share_encoders=False)
+
+
+def test_resumed_training_goes_on_from_the_same_weights(folder, tmp_path):
+    people.train(folder, tmp_path / "model", max_train_steps=4)
+    saved = create_agent_from_model_file(str(tmp_path / "model"))
+    resumed = people.agent(folder, tmp_path / "model")
+    for one, other in zip(saved.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert resumed.optimizer.state  # Adam's moments came along
+
+
+def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model, tmp_path):
+    cut = tmp_path / "cut"
+    with open(model_file, "rb") as file:
+        cut.write_bytes(file.read()[:500])
+    with pytest.raises(P2botError, match="cut.*damaged"):
+        load_perceiver(str(cut))
+    with pytest.raises(P2botError, match="not a Receiver"):
+        load_perceiver(tiny_model)
+    with pytest.raises(P2botError, match="no Receiver at"):
+        load_perceiver(str(tmp_path / "nothing"))
+
+
+# ------------------------------------------------------- scores for self-play, Eq. 15
+def test_scores_of_a_loaded_receiver(model_file):
+    perceiver = load_perceiver(model_file)
+    utterances = ["look at these lemons !", LONG, "no kites"]
+    personas = [["i collect lemons.", "i sing."], ["i sleep."], [LONG, "i fly kites.", "hm."]]
+    together = perceiver.score(utterances, personas)
+    for row, (utterance, persona) in enumerate(zip(utterances, personas, strict=True)):
+        h, W = perceiver.impressions([utterance])[0], perceiver.profiles(persona)
+        every = torch.ones(len(persona), dtype=torch.bool)
+        expected = receiver.score(h, W, every, perceiver.tau)
+        assert together[row].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert not any(p.requires_grad for p in perceiver.network.parameters())
+
+
+def test_nothing_said_and_nothing_known_score_zero(model_file):
+    perceiver = load_perceiver(model_file)
+    scores = perceiver.score(["", "hello", "hello"], [["i sing."], [], ["i sing."]])
+    assert scores[:2].tolist() == [0.0, 0.0] and scores[2] != 0
+    assert perceiver.score(["hello"], [[]]).tolist() == [0.0]
+    nothing = perceiver.cumulative([[], ["hello"]], [[["i sing."]], [["i sing."], []]])
+    assert nothing[0].tolist() == [0.0] and nothing[1][1] == 0.0
+    assert perceiver.cumulative([["hello"]], [[[]]])[0].tolist() == [0.0]
+    assert perceiver.relevance(["hi", "ho"], ["i sing."]).shape == (2, 1)
+
+
+# ------------------------------------------------------------------------------ bad input
+def test_a_message_without_personas_names_the_task(trained):
+    with pytest.raises(P2botError, match="-t p2bot:persona_perception"):
+        people.ask(trained, [{"text": "hello"}])
+
+
+def test_scratch_must_be_trained_first(folder):
+    with pytest.raises(P2botError, match="train it first"):
+        people.evaluate(folder, model="p2bot/receiver", encoder="scratch")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"tau_end": 0.0}, "--tau-end"),
+        ({"margin": -1.0}, "--margin"),
+        ({"word_dropout": 1.0}, "--word-dropout"),
+        ({"embedding_size": 15}, "--embedding-size 15"),
+        ({"fp16": True}, "--bfloat16"),
+    ],
+)
+def test_impossible_options_are_named(folder, tmp_path, options, named):
+    with pytest.raises(P2botError, match=named):
+        fresh(folder, tmp_path, **options)
