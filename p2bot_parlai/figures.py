@@ -1,0 +1,93 @@
+"""Figure 6 of the paper: which profile sentence each utterance shows."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from p2bot_parlai.errors import P2botError
+
+FORMATS = (".png", ".svg", ".pdf")
+# characters a line, inches a line of text, inches a column
+UTTERANCE_CHARACTERS, SENTENCE_CHARACTERS = 44, 20
+LINE, COLUMN, LABELS = 0.17, 1.55, 3.4
+
+
+def draw_relevance_map(
+    relevance: np.ndarray,
+    utterances: Sequence[str],
+    sentences: Sequence[str],
+    path: str,
+    title: str | None = None,
+) -> None:
+    """
+    Utterances down, profile sentences across, the score as number and colour: the deeper,
+    the higher.
+
+    :param relevance: U (N, L), Eq. 11.
+    :param path: file to write; its ending is one of `FORMATS`.
+    :raises P2botError: where matplotlib is missing or the ending is unknown.
+    """
+    if not path.lower().endswith(FORMATS):
+        raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise P2botError('drawing needs matplotlib: pip install "p2bot-parlai[plot]"') from error
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    down = [_wrapped(text, UTTERANCE_CHARACTERS) for text in utterances]
+    across = [_wrapped(text, SENTENCE_CHARACTERS) for text in sentences]
+    # a row is as high as its text; edges are counted from the top
+    heights = [LINE * (text.count("\n") + 1) + 0.16 for text in down]
+    edges = np.concatenate([[0.0], np.cumsum(heights)])
+    top = LINE * max(text.count("\n") + 1 for text in across) + (0.55 if title else 0.2)
+    width = LABELS + COLUMN * len(sentences) + 1.1
+    height = top + edges[-1] + 0.2
+
+    # text as text in SVG: it can be searched and read aloud
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes(
+            (LABELS / width, 0.2 / height, COLUMN * len(sentences) / width, edges[-1] / height)
+        )
+        mesh = axes.pcolormesh(
+            np.arange(len(sentences) + 1), edges, relevance, cmap="Blues", edgecolors="white"
+        )
+        axes.set_ylim(edges[-1], 0)
+        middles = (edges[:-1] + edges[1:]) / 2
+        axes.set_yticks(middles, down)
+        axes.set_xticks(np.arange(len(sentences)) + 0.5, across)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        for row, middle in enumerate(middles):
+            for column in range(len(sentences)):
+                value = relevance[row, column]
+                deep = mesh.norm(value) > 0.6
+                axes.text(
+                    column + 0.5,
+                    middle,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    color="white" if deep else "black",
+                )
+        bar = figure.add_axes(
+            (
+                (LABELS + COLUMN * len(sentences) + 0.2) / width,
+                0.2 / height,
+                0.15 / width,
+                edges[-1] / height,
+            )
+        )
+        figure.colorbar(mesh, cax=bar, label="relevance (Eq. 11)")
+        if title:
+            figure.text(0.1 / width, 1 - 0.25 / height, title, fontsize=11, va="center")
+        figure.savefig(path, dpi=150)
+
+
+def _wrapped(text: str, characters: int) -> str:
+    # "$" would open a formula
+    return textwrap.fill(text, characters, break_long_words=True).replace("$", r"\$") or " "

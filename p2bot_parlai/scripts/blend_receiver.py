@@ -1,0 +1,112 @@
+"""
+``parlai blend_receiver``: the mean of trained Receivers, moved back towards their start.
+
+Not the paper's. Fine-tuning on original personas makes an encoder forget paraphrases that it
+knew before, which revised personas are. Weights between the pretrained and the fine-tuned
+ones keep both (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"), and so does
+the mean of several runs from one start (the same, "Model soups").
+"""
+
+import os
+import shutil
+
+import torch
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.utils.io import PathManager
+from torch import Tensor
+
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.backbones.encoder import SCRATCH, load_encoder
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.receiver import Receiver
+
+
+def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: float) -> dict:
+    """
+    start + share * (mean of trained - start), for each tensor.
+
+    :param share: 0 gives the start, 1 the mean of the trained weights.
+    """
+    blended = {}
+    for name, first in start.items():
+        mean = torch.stack([weights[name].double() for weights in trained]).mean(dim=0)
+        blended[name] = (first.double() + share * (mean - first.double())).to(first.dtype)
+    return blended
+
+
+def pretrained_weights(options: dict) -> dict[str, Tensor]:
+    """What a Receiver with these options started from."""
+    if options["encoder"] == SCRATCH:
+        raise P2botError(
+            f"--encoder {SCRATCH} started from random weights: name the Receiver to blend with "
+            "by --start"
+        )
+    first = load_encoder(options["encoder"])
+    return Receiver(first, first).state_dict()
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, False, "Blend trained Receivers with what they started from")
+    group = parser.add_argument_group("Blend")
+    group.add_argument("--models", type=str, required=True, help="Trained Receivers, by commas")
+    group.add_argument(
+        "--start",
+        type=str,
+        default=None,
+        help="Receiver that they started from (--init-model); without it the pretrained encoder",
+    )
+    group.add_argument(
+        "--share",
+        type=float,
+        default=0.5,
+        help="How far from the start towards the trained weights: 0 is the start, 1 the trained",
+    )
+    group.add_argument("--outfile", type=str, required=True, help="Receiver to write")
+    return parser
+
+
+def read_receiver(path: str) -> dict:
+    if not PathManager.exists(path):
+        raise P2botError(f"there is no Receiver at {path}")
+    states = read_model_file(path)
+    if states["p2bot"].get("kind") != "receiver":
+        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+    return states
+
+
+@register_script("blend_receiver")
+class BlendReceiver(ParlaiScript):
+    """Mean of trained Receivers, moved back towards the weights that they started from."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self):
+        opt = self.opt
+        if not 0 <= opt["share"] <= 1:
+            raise P2botError(f"--share {opt['share']} is not between 0 and 1")
+        paths = opt["models"].split(",")
+        trained = [read_receiver(path) for path in paths]
+        saved = trained[0]["p2bot"]
+        if opt.get("start"):
+            start = read_receiver(opt["start"])["model"]
+        else:
+            start = pretrained_weights(saved["options"])
+        for path, states in zip(paths, trained, strict=True):
+            shapes = {name: tensor.shape for name, tensor in states["model"].items()}
+            if shapes != {name: tensor.shape for name, tensor in start.items()}:
+                raise P2botError(f"{path} has another shape than what it is to be blended with")
+        weights = blend([states["model"] for states in trained], start, opt["share"])
+        out = opt["outfile"]
+        os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
+        torch.save({"model": weights, "p2bot": saved}, f"{out}.tmp")
+        for ending in (".dict", ".opt"):
+            shutil.copyfile(paths[0] + ending, out + ending)
+        os.replace(f"{out}.tmp", out)
+        print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    BlendReceiver.main()

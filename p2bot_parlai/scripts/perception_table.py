@@ -1,0 +1,104 @@
+"""
+``parlai perception_table``: the paper's Table 5 in one command.
+
+Random, TF-IDF and a trained Receiver rank the same lists, with original and with revised
+personas.
+"""
+
+import contextlib
+import copy
+import io
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.scripts.eval_model import eval_model
+from parlai.scripts.eval_model import setup_args as eval_args
+from parlai.utils import logging
+
+from p2bot_parlai.errors import P2botError
+
+TASK = "p2bot:persona_perception"
+BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
+# column -> what the evaluation calls it
+METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
+
+
+def setup_args() -> ParlaiParser:
+    parser = eval_args()
+    group = parser.add_argument_group("Perception table")
+    group.add_argument(
+        "--perception-tasks",
+        type=str,
+        default="convai2:self_original,convai2:self_revised",
+        help="Tasks that the columns come from, separated by commas",
+    )
+    parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
+    return parser
+
+
+def measure(opt: Opt) -> dict[str, dict[str, dict]]:
+    """Reports by row (model) and column (task); the Receiver where ``-mf`` names one."""
+    models = dict(BASELINES)
+    if opt.get("model_file"):
+        models["Receiver"] = opt["model"]
+    table: dict[str, dict[str, dict]] = {}
+    for row, model in models.items():
+        for task in opt["perception_tasks"].split(","):
+            settings = Opt(copy.deepcopy(opt))
+            settings.update(model=model, task=TASK, perception_task=task)
+            if row in BASELINES:
+                settings["model_file"] = settings["init_model"] = None
+            logging.info(f"{row}: {task}")
+            table.setdefault(row, {})[task] = _quietly(eval_model, settings)
+    return table
+
+
+def _quietly(function, settings: Opt):
+    logging.disable()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return function(settings)
+    finally:
+        logging.enable()
+
+
+def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
+    """Rows as in Table 5, per cent; a dash where a number could not be had."""
+    columns = {title.format(hard_candidates): METRICS[title] for title in METRICS}
+    tasks = list(next(iter(table.values())))
+    width = max(len(title) for title in columns) + 2
+    block = width * len(columns)
+    head = f"{'':<10}" + "".join(f"{task:^{block}}" for task in tasks)
+    titles = f"{'Model':<10}" + "".join(f"{t:>{width}}" for t in columns) * len(tasks)
+    lines = [head.rstrip(), titles]
+    for row, reports in table.items():
+        cells = []
+        for task in tasks:
+            for name in columns.values():
+                metric = reports[task].get(name.format(hard_candidates))
+                value = "-" if metric is None else f"{100 * float(metric):.1f}"
+                cells.append(f"{value:>{width}}")
+        lines.append(f"{row:<10}" + "".join(cells))
+    return "\n".join(lines)
+
+
+@register_script("perception_table")
+class PerceptionTable(ParlaiScript):
+    """Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self):
+        tasks = self.opt["perception_tasks"].split(",")
+        if not all(tasks):
+            raise P2botError("--perception-tasks has an empty name between its commas")
+        table = measure(self.opt)
+        print(format_table(table, self.opt["hard_candidates"]))
+        return table
+
+
+if __name__ == "__main__":
+    PerceptionTable.main()

@@ -1,0 +1,115 @@
+"""
+``parlai relevance_map``: Figure 6 of the paper for any dialogue.
+
+The dialogue comes from a file (``--dialogue``) or from a task (``-t``) by its number.
+"""
+
+import re
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.utils.data import DatatypeHelper
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.figures import draw_relevance_map
+from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance shows")
+    group = parser.add_argument_group("Relevance map")
+    group.add_argument(
+        "--dialogue",
+        type=str,
+        default=None,
+        help='File with "your persona: ..." lines and, below, what that person said, one '
+        "utterance a line; in lines with a tab (ConvAI2's form) it is what stands behind it",
+    )
+    group.add_argument(
+        "--index",
+        type=int,
+        default=0,
+        help="Number of the dialogue in the file or the task, counted from 0",
+    )
+    group.add_argument(
+        "--outfile", type=str, default="relevance.png", help="Picture to write: .png, .svg or .pdf"
+    )
+    parser.set_defaults(datatype="valid")
+    return parser
+
+
+def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
+    """
+    Dialogues in ConvAI2's form, or in its plain half: persona lines, then utterances.
+
+    Line numbers may be left out; a line numbered 1 begins a new dialogue.
+
+    :raises P2botError: for a dialogue without utterances or without persona.
+    """
+    dialogues = [SpokenDialogue([], [])]
+    for line in text.split("\n"):
+        number, line = re.match(r"(\d+ )?(.*)", line.strip()).groups()
+        if number and int(number) == 1 and (dialogues[-1].persona or dialogues[-1].utterances):
+            dialogues.append(SpokenDialogue([], []))
+        if line.startswith(OWN_PERSONA):
+            dialogues[-1].persona.append(line.removeprefix(OWN_PERSONA).strip())
+        elif line and not line.startswith(PARTNER_PERSONA):
+            fields = line.split("\t")
+            dialogues[-1].utterances.append(fields[1 if len(fields) > 1 else 0].strip())
+    for number, dialogue in enumerate(dialogues):
+        parts = {"profile sentence": dialogue.persona, "utterance": dialogue.utterances}
+        for what, found in parts.items():
+            if not any(found):
+                raise P2botError(
+                    f'dialogue {number} of {name} has no {what}: "{OWN_PERSONA} ..." lines come '
+                    "first, then what that person said"
+                )
+    return dialogues
+
+
+def choose_dialogue(opt: Opt) -> SpokenDialogue:
+    """The dialogue that ``--dialogue`` or ``--task``, and ``--index``, name."""
+    if opt.get("dialogue"):
+        if not PathManager.exists(opt["dialogue"]):
+            raise P2botError(f"--dialogue {opt['dialogue']}: there is no such file")
+        with PathManager.open(opt["dialogue"], encoding="utf-8") as file:
+            dialogues = parse_dialogues(file.read(), opt["dialogue"])
+        where = opt["dialogue"]
+    else:
+        where = opt.get("override", {}).get("task")
+        if not where:
+            raise P2botError("say which dialogue: --dialogue FILE, or -t convai2:self_revised")
+        dialogues = read_dialogues(opt, where, DatatypeHelper.fold(opt["datatype"]))
+    if not 0 <= opt["index"] < len(dialogues):
+        raise P2botError(
+            f"--index {opt['index']}: {where} has {len(dialogues)} dialogues, counted from 0"
+        )
+    return dialogues[opt["index"]]
+
+
+@register_script("relevance_map")
+class RelevanceMap(ParlaiScript):
+    """Figure 6 of the paper: relevance between utterances and profile sentences."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self):
+        if not self.opt.get("model_file"):
+            raise P2botError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
+        dialogue = choose_dialogue(self.opt)
+        perceiver = load_perceiver(self.opt["model_file"])
+        relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()
+        path = self.opt["outfile"]
+        draw_relevance_map(relevance, dialogue.utterances, dialogue.persona, path)
+        print(f"wrote {path}")
+        return relevance
+
+
+if __name__ == "__main__":
+    RelevanceMap.main()
