@@ -36,7 +36,9 @@ CHANCE = 1 / 20  # one of twenty candidates
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Help)
     parser.add_argument("--datapath", help="ParlAI data folder that holds ConvAI2/")
-    parser.add_argument("--updates", type=int, help="training steps; default: 3500, or 1500 on the made-up corpus")
+    parser.add_argument(
+        "--updates", type=int, help="training steps; default: 3500, made-up corpus: 1500"
+    )
     parser.add_argument("--examples", type=int, default=1000, help="validation examples a row")
     parser.add_argument("--out", help="folder for models and logs; default: a temporary one")
     args = parser.parse_args()

@@ -53,3 +53,14 @@ def check_flags(path: str, saved: dict, given: dict) -> None:
                 f"{flag} {given[name]} contradicts {path}, which was built with {flag} {value}: "
                 f"drop the flag or choose another --model-file"
             )
+
+
+def load_weights(network: torch.nn.Module, states: dict, path: str) -> None:
+    """:raises P2botError: where the weights of a model file do not fit the network."""
+    try:
+        network.load_state_dict(states["model"])
+    except RuntimeError as error:
+        raise P2botError(
+            f"the weights in {path} do not fit its description; the file, or the .dict beside "
+            f"it, was changed ({str(error).splitlines()[-1].strip()})"
+        ) from error

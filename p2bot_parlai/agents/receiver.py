@@ -9,8 +9,9 @@ from parlai.core.torch_agent import Batch, History, Output, TorchAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, read_model_file
+from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary, read_tokenizer
+from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
     Question,
@@ -20,14 +21,12 @@ from p2bot_parlai.agents.perception import (
     ranked,
 )
 from p2bot_parlai.agents.receiver_options import add_receiver_options, check_options
-from p2bot_parlai.agents.transmitter import _plain_adam
 from p2bot_parlai.backbones import encoder as encoders
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.perceiver import Perceiver
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.receiver import Receiver, receiver_loss, softmax_loss
-from p2bot_parlai.schedule import LinearDecay
 
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
@@ -45,7 +44,7 @@ class NoHistory(History):
         pass
 
 
-class ReceiverAgent(TorchAgent):
+class ReceiverAgent(Learner, TorchAgent):
     """
     Learns to tell a speaker's persona from others' (Eq. 12); ranks personas (Eq. 14) and
     profile sentences (Eq. 11).
@@ -68,11 +67,6 @@ class ReceiverAgent(TorchAgent):
     @classmethod
     def history_class(cls):
         return NoHistory
-
-    @classmethod
-    def optim_opts(cls):
-        """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
-        return {**super().optim_opts(), "adam": _plain_adam}
 
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):
@@ -144,25 +138,11 @@ class ReceiverAgent(TorchAgent):
         """The network, out of a data-parallel wrapper where there is one."""
         return self.perceiver.network
 
-    def build_lr_scheduler(self, states=None, hard_reset: bool = False):
-        if self.opt["lr_scheduler"] != "linear":
-            super().build_lr_scheduler(states, hard_reset)
-            return
-        self.scheduler = LinearDecay(
-            self.optimizer, self.opt["warmup_updates"], self.opt["warmup_rate"]
-        )
-        states = {} if hard_reset else (states or {})
-        self.scheduler._init_warmup_scheduler(self.optimizer, states, hard_reset)
-        if states.get("lr_scheduler_type") == "linear":
-            self.scheduler.load_state(states)
-            self._number_training_updates = self.scheduler.get_initial_number_training_updates()
-
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""
         start, end = self.opt["tau_start"], self.opt["tau_end"]
         self.perceiver.tau = start + (end - start) * share
-        if isinstance(getattr(self, "scheduler", None), LinearDecay):
-            self.scheduler.follow(share)
+        super().set_progress(share)
 
     def share(self):
         shared = {**super().share(), "perceiver": self.perceiver, "run_state": self.run_state}
@@ -325,17 +305,6 @@ def build_network(saved: dict) -> Receiver:
     first = encoders.from_json(saved["encoder"])
     shared = saved["options"]["share_encoders"]
     return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
-
-
-def load_weights(network: Receiver, states: dict, path: str) -> None:
-    """:raises P2botError: where they do not fit the network."""
-    try:
-        network.load_state_dict(states["model"])
-    except RuntimeError as error:
-        raise P2botError(
-            f"the weights in {path} do not fit its description; the file was changed "
-            f"({str(error).splitlines()[-1].strip()})"
-        ) from error
 
 
 def load_perceiver(path: str) -> Perceiver:

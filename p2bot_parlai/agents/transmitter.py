@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, read_model_file
+from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
-from p2bot_parlai.schedule import LinearDecay
 from p2bot_parlai.transmitter import Transmitter, lay_out
 
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
@@ -27,7 +27,7 @@ BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(TorchGeneratorAgent):
+class TransmitterAgent(Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -47,11 +47,6 @@ class TransmitterAgent(TorchGeneratorAgent):
     @classmethod
     def history_class(cls):
         return DialogueHistory
-
-    @classmethod
-    def optim_opts(cls):
-        """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
-        return {**super().optim_opts(), "adam": _plain_adam}
 
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):
@@ -108,24 +103,6 @@ class TransmitterAgent(TorchGeneratorAgent):
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def build_lr_scheduler(self, states=None, hard_reset: bool = False):
-        if self.opt["lr_scheduler"] != "linear":
-            super().build_lr_scheduler(states, hard_reset)
-            return
-        self.scheduler = LinearDecay(
-            self.optimizer, self.opt["warmup_updates"], self.opt["warmup_rate"]
-        )
-        states = {} if hard_reset else (states or {})
-        self.scheduler._init_warmup_scheduler(self.optimizer, states, hard_reset)
-        if states.get("lr_scheduler_type") == "linear":
-            self.scheduler.load_state(states)
-            self._number_training_updates = self.scheduler.get_initial_number_training_updates()
-
-    def set_progress(self, share: float) -> None:
-        """The training loop says how much of the run is done, 0 to 1."""
-        if isinstance(self.scheduler, LinearDecay):
-            self.scheduler.follow(share)
-
     def share(self):
         return {**super().share(), "run_state": self.run_state}
 
@@ -143,13 +120,7 @@ class TransmitterAgent(TorchGeneratorAgent):
 
     def load(self, path: str) -> dict:
         states, self._saved = self._saved, None
-        try:
-            self.model.load_state_dict(states["model"])
-        except RuntimeError as error:
-            raise P2botError(
-                f"the weights in {path} do not fit its description; the file, or the "
-                f".dict beside it, was changed ({str(error).splitlines()[-1].strip()})"
-            ) from error
+        load_weights(self.model, states, path)
         self.run_state = states["p2bot"]["run"]
         return states
 
@@ -375,10 +346,6 @@ class TransmitterAgent(TorchGeneratorAgent):
             )
         finally:
             self.opt = saved
-
-
-def _plain_adam(params, amsgrad=False, **kwargs):
-    return torch.optim.Adam(params, **kwargs)
 
 
 def check_options(opt: Opt) -> None:

@@ -173,3 +173,14 @@ def test_a_run_that_validated_without_generation_is_evaluated_with_it(convai2, t
     tiny.train(convai2, tmp_path / "model", skip_generation=True)
     assert "f1" in tiny.evaluate(convai2, tmp_path / "model")
     assert "f1" not in tiny.evaluate(convai2, tmp_path / "model", skip_generation=True)
+
+
+def test_the_shims_are_there_without_the_parlai_command(tiny_model):
+    code = (
+        "from parlai.core.agents import create_agent_from_model_file as load;"
+        f"load({tiny_model!r});"
+        "from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch as search;"
+        "assert 'get_mask' in vars(search)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,43 @@
+"""What the agents that learn have in common."""
+
+import torch
+from parlai.nn.lr_scheduler import ParlAILRScheduler
+
+from p2bot_parlai.schedule import LinearDecay
+
+
+class Learner:
+    """
+    Plain Adam, and a linear decay that follows the progress of the run.
+
+    To be named before ParlAI's TorchAgent among the bases.
+    """
+
+    scheduler: ParlAILRScheduler | None = None
+
+    @classmethod
+    def optim_opts(cls):
+        """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
+        return {**super().optim_opts(), "adam": _plain_adam}
+
+    def build_lr_scheduler(self, states=None, hard_reset: bool = False):
+        if self.opt["lr_scheduler"] != "linear":
+            super().build_lr_scheduler(states, hard_reset)
+            return
+        self.scheduler = LinearDecay(
+            self.optimizer, self.opt["warmup_updates"], self.opt["warmup_rate"]
+        )
+        states = {} if hard_reset else (states or {})
+        self.scheduler._init_warmup_scheduler(self.optimizer, states, hard_reset)
+        if states.get("lr_scheduler_type") == "linear":
+            self.scheduler.load_state(states)
+            self._number_training_updates = self.scheduler.get_initial_number_training_updates()
+
+    def set_progress(self, share: float) -> None:
+        """The training loop says how much of the run is done, 0 to 1."""
+        if isinstance(self.scheduler, LinearDecay):
+            self.scheduler.follow(share)
+
+
+def _plain_adam(params, amsgrad=False, **kwargs):
+    return torch.optim.Adam(params, **kwargs)
