@@ -75,8 +75,11 @@ class Dialogue:
         if message.persona or message.partner_persona:
             if self.turns:  # a new persona in the middle replaces the old one
                 self.persona, self.partner_persona = [], []
-            self.persona += message.persona
-            self.partner_persona += message.partner_persona
+            # a persona that is told twice is one persona
+            self.persona = list(dict.fromkeys(self.persona + message.persona))
+            self.partner_persona = list(
+                dict.fromkeys(self.partner_persona + message.partner_persona)
+            )
         if message.utterance is not None:
             self.turns.append((False, message.utterance))
 

@@ -1,5 +1,6 @@
 """Text to token ids and back, with the special tokens of P²Bot's context."""
 
+import hashlib
 import json
 import os
 import re
@@ -66,6 +67,10 @@ class P2botTokenizer:
     def to_json(self) -> dict:
         """Everything that `from_json` needs, as plain data."""
         return json.loads(self.backend.to_str())
+
+    def fingerprint(self) -> str:
+        """Tells one tokenizer from another."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, data: dict) -> "P2botTokenizer":

@@ -125,3 +125,17 @@ def test_a_new_persona_replaces_the_old_one_once_the_dialogue_runs():
     assert made.persona == ["a", "b"]
     made.hear("your persona: d")
     assert made.persona == ["d"] and len(made.turns) == 1
+
+
+def test_a_persona_that_is_told_twice_is_one():
+    made = Dialogue()
+    made.hear("your persona: a")
+    made.hear("your persona: a\nb")
+    assert made.persona == ["a"]
+
+
+def test_a_persona_that_leaves_no_room_for_an_utterance_is_refused():
+    made = dialogue(turns=3)  # its persona takes four tokens
+    with pytest.raises(P2botError, match="persona takes 4 of the 11"):
+        build_context(made, TOKENIZER, 11)
+    assert build_context(made, TOKENIZER, 12)

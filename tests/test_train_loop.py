@@ -68,11 +68,13 @@ def run(datapath, folder, kill_at=None, **changes):
         {"batchsize": 2, "task": "convai2:self_original:no_cands"},
     ],
 )
-def test_a_resumed_run_ends_as_the_unbroken_one(convai2, tmp_path, changes):
+@pytest.mark.parametrize("kill_at", [3, 8])  # inside an episode, and between two
+def test_a_resumed_run_ends_as_the_unbroken_one(convai2, tmp_path, changes, kill_at):
+    changes = {**changes, "validation_every_n_steps": kill_at}
     (tmp_path / "broken").mkdir()
     (tmp_path / "whole").mkdir()
     weights, seen = run(convai2, tmp_path / "whole", **changes)
-    _, before = run(convai2, tmp_path / "broken", kill_at=8, **changes)
+    _, before = run(convai2, tmp_path / "broken", kill_at=kill_at, **changes)
     assert 0 < len(before) < len(seen)
     again, after = run(convai2, tmp_path / "broken", **changes)
     assert before + after == seen  # the same examples in the same order

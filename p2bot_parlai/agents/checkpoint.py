@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 
+import numpy as np
 import torch
 from parlai.utils.io import PathManager
 
@@ -37,6 +38,18 @@ def read_model_file(path: str) -> dict:
     if states["p2bot"]["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
     return states
+
+
+def plain(value):
+    """
+    The same with numpy's numbers as Python's: ParlAI's schedulers leave some in their
+    states, and `read_model_file` would refuse them as objects of unknown kind.
+    """
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_flags(path: str, saved: dict, given: dict) -> None:

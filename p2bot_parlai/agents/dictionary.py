@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from functools import lru_cache
 
+from parlai.core.build_data import modelzoo_path
 from parlai.core.dict import DictionaryAgent
 from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
@@ -35,9 +36,13 @@ class P2botDictionary(DictionaryAgent):
         if shared:
             self._use(shared["p2bot_tokenizer"])
             return
-        path = opt.get("dict_file")
+        path, start = opt.get("dict_file"), opt.get("init_model")
+        # weights mean nothing with another tokenizer than they were trained with
+        start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
         if path and PathManager.exists(path):
             self.load(path)
+        elif start and PathManager.exists(start):
+            self.load(start)
         elif opt["backbone"] != SCRATCH:
             self._use(P2botTokenizer.from_pretrained(_path_of(opt["backbone"])))
         elif opt.get("tokenizer"):

@@ -38,8 +38,9 @@ class DialogueHistory(History):
     def context(self, limit: int | None) -> Context:
         """The context ids, at most ``limit`` of them; see `build_context`."""
         turns = self.dialogue.turns
-        if self.temp_history and turns:
-            turns = [*turns[:-1], (turns[-1][0], f"{turns[-1][1]} {self.temp_history}")]
+        if self.temp_history:
+            own, last = turns[-1] if turns else (False, "")
+            turns = [*turns[:-1], (own, f"{last} {self.temp_history}".strip())]
         if self.size > 0:  # --history-size counts utterances, the persona apart
             turns = turns[-self.size :]
         seen = Dialogue(self.dialogue.persona, self.dialogue.partner_persona, turns)

@@ -3,6 +3,7 @@
 import torch
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 
+from p2bot_parlai.agents.checkpoint import plain
 from p2bot_parlai.schedule import LinearDecay
 
 
@@ -32,6 +33,11 @@ class Learner:
         if states.get("lr_scheduler_type") == "linear":
             self.scheduler.load_state(states)
             self._number_training_updates = self.scheduler.get_initial_number_training_updates()
+
+    def state_dict(self) -> dict:
+        """Plain data and tensors alone: `read_model_file` refuses anything else."""
+        states = super().state_dict()
+        return {"model": states.pop("model"), **plain(states)}
 
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""

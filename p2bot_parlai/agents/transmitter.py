@@ -3,6 +3,7 @@
 import random
 
 import torch
+from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric, TopKSampling, TorchGeneratorAgent
@@ -15,7 +16,7 @@ from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, re
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options import add_transmitter_options
+from p2bot_parlai.agents.options import add_transmitter_options, check_options
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out
@@ -59,6 +60,12 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = {}
         super().__init__(opt, shared)
+        for name in ("beam_size", "topk"):
+            if self.opt[name] > len(self.dict):
+                raise P2botError(
+                    f"--{name.replace('_', '-')} {self.opt[name]} is more than the vocabulary "
+                    f"has entries ({len(self.dict)})"
+                )
         # beams mean something in beam search alone; elsewhere they must be asked for
         if self.opt["inference"] in ("greedy", "multinomial"):
             self.beam_size = 1
@@ -70,6 +77,11 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if path:
             self._saved = read_model_file(path)
             check_flags(path, self._saved["p2bot"]["options"], self.opt.get("override", {}))
+            if self._saved["p2bot"]["tokenizer"] != self.dict.p2bot.fingerprint():
+                raise P2botError(
+                    f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
+                    "use the .dict beside that file, or another --model-file"
+                )
             backbone = backbones.from_json(self._saved["p2bot"]["backbone"])
         elif self.opt["backbone"] == backbones.SCRATCH:
             backbone = backbones.GPT(
@@ -114,6 +126,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             "format": FORMAT,
             "backbone": self.network.backbone.to_json(),
             "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
+            "tokenizer": self.dict.p2bot.fingerprint(),
             "run": self.run_state,
         }
         return states
@@ -125,7 +138,16 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return states
 
     # -------------------------------------------------------------- from text to ids
+    def observe(self, observation):
+        """An empty list of labels is no label."""
+        for name in ("labels", "eval_labels"):
+            if name in observation and not observation[name]:
+                observation = Message({k: v for k, v in observation.items() if k != name})
+        return super().observe(observation)
+
     def _set_text_vec(self, obs, history, truncate):
+        if "text" not in obs:  # padding at the end of an epoch, among others
+            return obs
         context = history.context(truncate)
         obs["full_text"] = history.get_history_str() or ""
         obs["text_vec"] = torch.tensor(context.ids, dtype=torch.long)
@@ -140,16 +162,15 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         """Distractors where there are labels; all candidates where they are ranked."""
         labels = obs.get("labels") or obs.get("eval_labels") or ()
-        others = [c for c in obs.get("label_candidates") or () if c not in labels]
+        candidates = list(obs.get("label_candidates") or ())
+        others = [c for c in candidates if c not in labels]
         if labels and others and self.nup_coef > 0:
             count = min(self.num_distractors, len(others))
             chosen = random.sample(others, count) if "labels" in obs else others[:count]
             obs["distractor_vecs"] = [self._response_ids(text, truncate) for text in chosen]
-        if "labels" not in obs and self.rank_candidates and obs.get("label_candidates"):
-            obs.force_set("label_candidates", list(obs["label_candidates"]))
-            obs["label_candidates_vecs"] = [
-                self._response_ids(c, truncate) for c in obs["label_candidates"]
-            ]
+        if "labels" not in obs and self.rank_candidates and candidates:
+            obs.force_set("label_candidates", candidates)
+            obs["label_candidates_vecs"] = [self._response_ids(c, truncate) for c in candidates]
         return obs
 
     def _response_ids(self, text: str, truncate: int) -> list[int]:
@@ -165,8 +186,16 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         field = "labels_vec" if batch.is_training else "eval_labels_vec"
         batch["responses"] = [row[field].tolist() if field in row else None for row in rows]
         batch["distractors"] = self._distractors(rows, batch["responses"])
-        batch["label_words"] = [len((label or "").split()) + 1 for label in batch.labels or ()]
+        batch["label_words"] = [
+            self._words(*pair) for pair in zip(batch["responses"], batch.labels or (), strict=False)
+        ]
         return batch
+
+    def _words(self, response: list[int] | None, label: str | None) -> int:
+        """Words that the loss is over, the end of the response counted as one."""
+        if response and response[-1] != self.END_IDX:  # cut by --label-truncate
+            return max(1, len(self.dict.vec2txt(response).split()))
+        return len((label or "").split()) + 1
 
     def _distractors(self, rows, responses) -> list[list[list[int]]]:
         """Each row's own, else the next other responses of the batch, as many as there are."""
@@ -249,14 +278,19 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _record_language_metrics(self, batch, logits, targets, token_scores, mask) -> None:
         losses = -(token_scores.detach() * mask)
         hits = (logits.argmax(-1) == targets) & mask
-        self.record_local_metric("loss", AverageMetric.from_mask(losses, mask))
-        self.record_local_metric("ppl", PPLMetric.from_mask(losses, mask))
-        # the same over words and one end of the utterance: comparable across tokenizers
-        sums = losses.sum(dim=1).tolist()
-        self.record_local_metric("ppl_word", PPLMetric.many(sums, batch.label_words))
-        self.record_local_metric("token_acc", AverageMetric.from_mask(hits, mask))
-        exact = (hits == mask).all(dim=1)
-        self.record_local_metric("token_em", AverageMetric.many(exact.tolist()))
+        exact = (hits == mask).all(dim=1).tolist()
+        metrics = {
+            "loss": AverageMetric.from_mask(losses, mask),
+            "ppl": PPLMetric.from_mask(losses, mask),
+            # the same over words: comparable across tokenizers
+            "ppl_word": PPLMetric.many(losses.sum(dim=1).tolist(), batch.label_words),
+            "token_acc": AverageMetric.from_mask(hits, mask),
+            "token_em": AverageMetric.many(exact),
+        }
+        labelled = [response is not None for response in batch.responses]
+        for name, values in metrics.items():
+            found = [v if has else None for v, has in zip(values, labelled, strict=True)]
+            self.record_local_metric(name, found)
 
     # ------------------------------------------------------------ ranking, decoding
     def eval_step(self, batch):
@@ -346,20 +380,3 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             )
         finally:
             self.opt = saved
-
-
-def check_options(opt: Opt) -> None:
-    """:raises P2botError: for values that cannot work, naming the flag."""
-    if not 0 <= opt["alpha"] <= 1:
-        raise P2botError(f"--alpha {opt['alpha']} is not between 0 and 1")
-    if opt["nup_coef"] < 0:
-        raise P2botError(f"--nup-coef {opt['nup_coef']} is negative")
-    if opt["num_distractors"] < 1:
-        raise P2botError("--num-distractors must be at least 1 (--nup-coef 0 takes none)")
-    for name in ("text_truncate", "label_truncate"):
-        if (opt.get(name) or 0) < 2:
-            raise P2botError(f"--{name.replace('_', '-')} must be at least 2 tokens")
-    if opt["embedding_size"] % opt["n_heads"]:
-        raise P2botError(
-            f"--embedding-size {opt['embedding_size']} is no multiple of --n-heads {opt['n_heads']}"
-        )

@@ -14,6 +14,8 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.errors import P2botError
+
 
 @dataclass
 class GPTConfig:
@@ -35,7 +37,7 @@ class GPTConfig:
 
     def __post_init__(self):
         if self.n_embd % self.n_head:
-            raise ValueError(f"width {self.n_embd} is no multiple of {self.n_head} heads")
+            raise P2botError(f"GPT's width {self.n_embd} is no multiple of {self.n_head} heads")
 
 
 class Attention(nn.Module):
@@ -163,11 +165,11 @@ class GPT(nn.Module):
         """
         Take over the weights of a transformers OpenAIGPTModel or OpenAIGPTLMHeadModel.
 
-        Raises ValueError where the activation is not GPT's.
+        :raises P2botError: where the activation is not GPT's.
         """
         config = model.config
         if config.afn != "gelu":
-            raise ValueError(f"GPT uses the activation 'gelu', this model {config.afn!r}")
+            raise P2botError(f"GPT has the activation 'gelu', this model {config.afn!r}")
         ours = cls(
             GPTConfig(
                 vocab_size=config.vocab_size,

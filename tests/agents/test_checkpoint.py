@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from convai2_files import write_convai2
 from parlai.core.agents import create_agent_from_model_file
 
 from p2bot_parlai.errors import P2botError
@@ -184,3 +185,40 @@ def test_the_shims_are_there_without_the_parlai_command(tiny_model):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_fine_tuning_on_another_task_keeps_the_tokenizer(convai2, tmp_path):
+    """ParlAI would learn a new one from the new task and save it beside the old weights."""
+    (tmp_path / "other").mkdir()
+    other = write_convai2(tmp_path / "other", seed=9)
+    tiny.train(convai2, tmp_path / "first", vocab_size=330)
+    tiny.train(
+        other,
+        tmp_path / "second",
+        vocab_size=330,
+        init_model=str(tmp_path / "first"),
+        max_train_steps=1,
+        learningrate=0.0,
+    )
+    assert (tmp_path / "first.dict").read_text() == (tmp_path / "second.dict").read_text()
+    before, after = (tiny.evaluate(convai2, tmp_path / name) for name in ("first", "second"))
+    assert after["ppl"] == pytest.approx(before["ppl"], rel=1e-5)
+
+
+def test_the_tokenizer_of_another_model_is_refused(tiny_model, tmp_path):
+    path = copied(tiny_model, tmp_path)
+    other = {"format": "p2bot-tokenizer-1"}
+    other["tokenizer"] = P2botTokenizer.train(["quite other words"], 300).to_json()
+    (tmp_path / "model.dict").write_text(json.dumps(other))
+    opt = json.loads((tmp_path / "model.opt").read_text())
+    opt["dict_file"] = None
+    (tmp_path / "model.opt").write_text(json.dumps(opt))
+    with pytest.raises(P2botError, match="is not the tokenizer that .*model was trained with"):
+        create_agent_from_model_file(str(path))
+
+
+@pytest.mark.parametrize("scheduler", ["invsqrt", "cosine", "linear", "fixed", "none"])
+def test_what_every_scheduler_leaves_can_be_loaded(convai2, tmp_path, scheduler):
+    given = {"lr_scheduler": scheduler, "warmup_updates": 2, "skip_generation": True}
+    valid, _ = tiny.train(convai2, tmp_path / "model", **given)
+    assert "ppl" in valid

@@ -234,6 +234,7 @@ def test_multinomial_samples_the_plain_softmax(tiny_model):
     agent = create_agent_from_model_file(tiny_model, {"inference": "multinomial"})
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(4000, 1)
     search = agent._treesearch_factory("cpu")
+    assert search.k == len(agent.dict)
     search.k = 4
     picked = search.select_paths(torch.log_softmax(logits, -1), torch.zeros(1), 0).token_ids
     expected = torch.softmax(logits[0], -1)
@@ -242,14 +243,22 @@ def test_multinomial_samples_the_plain_softmax(tiny_model):
     assert ((counted - expected).abs() < 5 * spread).all()
 
 
-def test_beams_are_reranked_by_eq_3(bot):
-    """The reply is the finished hypothesis with the best Eq. 3, scored one by one."""
-    agent = bot.clone()
+@pytest.mark.parametrize("head", [-30.0, 0.0, 30.0])
+def test_beams_are_reranked_by_eq_3(tiny_model, head):
+    """
+    The reply is the finished hypothesis with the best Eq. 3, scored one by one; strong
+    heads of both signs make sure that it is not always the likeliest.
+    """
+    agent = create_agent_from_model_file(tiny_model, {"beam_size": 4, "loglevel": "error"})
+    if head:
+        torch.manual_seed(2)
+        agent.network.next_utterance.weight.data = head * torch.randn(1, 16)
+    agent.model.eval()
     agent.observe(Message({"text": PERSONA + QUESTIONS[1], "episode_done": True}))
     batch = agent.batchify([agent.observation])
     batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
     with torch.no_grad():
-        _, beams = agent._generate(batch, 2, 24)
+        _, beams = agent._generate(batch, 4, 24)
         finished = [tokens[1:].tolist() for tokens, _, _ in beams[0].get_rescored_finished()]
         by_hand = [
             agent.score_responses(batch.context_states, [[response]], "both")[0].item()
@@ -257,6 +266,15 @@ def test_beams_are_reranked_by_eq_3(bot):
         ]
     best = finished[by_hand.index(max(by_hand))]
     assert agent.act()["text"] == agent.dict.vec2txt(best)
+    REORDERED.append(best != finished[0])
+
+
+REORDERED: list[bool] = []
+
+
+def test_re_ranking_did_change_an_order():
+    """Otherwise the test before could not tell Eq. 3 from none."""
+    assert any(REORDERED)
 
 
 # ---------------------------------------------------------------------- ranking
@@ -358,6 +376,12 @@ def test_a_persona_longer_than_the_window_is_named(bot):
         ({"nup_coef": -1}, "--nup-coef -1.* is negative"),
         ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
         ({"text_truncate": 1}, "--text-truncate must be at least 2"),
+        ({"beam_size": 0}, "--beam-size 0 is not at least 1"),
+        ({"beam_size": 5000}, "--beam-size 5000 is more than the vocabulary"),
+        ({"topk": 5000}, "--topk 5000 is more than the vocabulary"),
+        ({"temperature": 0.0}, "--temperature 0.0 is not above 0"),
+        ({"person_tokens": True}, "--person-tokens has no place"),
+        ({"num_distractors": 0}, "--num-distractors must be at least 1"),
         ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
         ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),
     ],
@@ -371,3 +395,66 @@ def test_several_processes_cannot_learn_a_tokenizer(convai2, tmp_path, monkeypat
     monkeypatch.setattr("p2bot_parlai.agents.dictionary.is_distributed", lambda: True)
     with pytest.raises(P2botError, match="give --tokenizer FOLDER, or make the .dict first"):
         tiny.train(convai2, tmp_path / "model")
+
+
+def test_more_candidates_than_fit_one_row_are_ranked_as_one_by_one(bot):
+    candidates = [f"i eat {'soup ' * (n % 5)}number {n} ." for n in range(70)]
+    together = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    alone = {
+        text: ask(bot, QUESTIONS[0], label_candidates=[text])["cand_scores"][0]
+        for text in candidates[::7]
+    }
+    scores = dict(zip(together["text_candidates"], together["cand_scores"], strict=True))
+    assert len(scores) == 70
+    for text, score in alone.items():
+        assert scores[text] == pytest.approx(score, abs=1e-5)
+
+
+def test_dynamic_batching_sees_every_example_once(convai2, tiny_model):
+    plain = tiny.evaluate(convai2, tiny_model, skip_generation=True)
+    dynamic = tiny.evaluate(
+        convai2, tiny_model, batchsize=8, dynamic_batching="full", skip_generation=True
+    )
+    for name in ("exs", "ppl", "hits@1"):
+        assert dynamic[name] == pytest.approx(plain[name], rel=1e-5), name
+
+
+def test_words_of_a_cut_label_are_those_that_were_kept(bot):
+    label = "soup " * 100
+    kept = bot.dict.txt2vec(label)[:24]
+    metrics = ask(bot, QUESTIONS[1], eval_labels=[label])["metrics"]
+    words = len(bot.dict.vec2txt(kept).split())
+    nll = metrics["loss"].value() * 24
+    assert metrics["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-4)
+
+
+def test_rows_without_a_label_have_no_losses(bot):
+    clones = [bot.clone(), bot.clone()]
+    message = {"text": "hi", "episode_done": True}
+    seen = [
+        clones[0].observe(Message({**message, "eval_labels": ["i eat soup ."]})),
+        clones[1].observe(Message({**message, "eval_labels": []})),
+    ]
+    first, second = bot.batch_act(seen)
+    assert first["metrics"]["ppl"].value() == pytest.approx(
+        ask(bot, "hi", eval_labels=["i eat soup ."])["metrics"]["ppl"].value(), rel=1e-4
+    )
+    assert second["metrics"]["loss"] is None and isinstance(second["text"], str)
+
+
+def test_history_size_counts_utterances_and_keeps_the_persona(tiny_model):
+    agent = create_agent_from_model_file(tiny_model, {"history_size": 1, "loglevel": "error"})
+    agent.observe(Message({"text": PERSONA + QUESTIONS[0], "episode_done": False}))
+    agent.act()
+    agent.observe(Message({"text": QUESTIONS[1], "episode_done": False}))
+    text = agent.dict.p2bot.backend.decode(agent.observation["text_vec"].tolist())
+    assert "soup" in text and "what do you eat" in text and "hello" not in text
+
+
+def test_a_temporary_history_is_seen_once(bot):
+    agent = bot.clone()
+    agent.observe(Message({"text": "hi", "temp_history": "psst", "episode_done": False}))
+    assert agent.dict.txt2vec("hi psst") == agent.observation["text_vec"].tolist()[1:]
+    agent.act()
+    agent.observe(Message({"text": "there", "episode_done": False}))
+    assert "psst" not in agent.dict.vec2txt(agent.observation["text_vec"])

@@ -6,6 +6,7 @@ from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
 from p2bot_parlai.backbones import from_json, load_backbone
 from p2bot_parlai.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.errors import P2botError
 
 
 @pytest.fixture
@@ -69,5 +70,5 @@ def test_its_description_rebuilds_it(theirs):
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused():
-    with pytest.raises(ValueError, match="no multiple of 3 heads"):
+    with pytest.raises(P2botError, match="no multiple of 3 heads"):
         GPTConfig(n_embd=32, n_head=3)
