@@ -146,6 +146,23 @@ def test_the_learning_rate_goes_linearly_to_zero(convai2, tmp_path, limit):
     assert rates == pytest.approx([1e-3 * (1 - k / 10) for k in range(10)])
 
 
+def test_the_learning_rate_warms_up_first(convai2, tmp_path):
+    given = {"max_train_steps": 10, "warmup_updates": 4}
+    opt = setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "model", **given))
+    loop = P2botTrainLoop(opt)
+    rates, step = [], loop.agent.train_step
+
+    def watched(batch):
+        rates.append(loop.agent.optimizer.param_groups[0]["lr"])
+        return step(batch)
+
+    loop.agent.train_step = watched
+    for _ in loop.train_steps():
+        pass
+    assert rates[:4] == sorted(rates[:4]) and rates[0] < 1e-6
+    assert rates[-1] == pytest.approx(1e-3 * (1 - 9 / 10))
+
+
 def test_random_states_come_back():
     state = resume.random_state()
     drawn = random.random(), np.random.rand(), torch.rand(1).item()

@@ -111,6 +111,20 @@ def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
     torch.testing.assert_close(loss, nll / count + (nup / 3).squeeze(), atol=1e-5, rtol=0)
 
 
+def test_nup_coef_weighs_the_next_utterance_loss(convai2, tiny_model, tmp_path):
+    losses = {}
+    for weight in (0.0, 1.0, 2.5):
+        agent = tiny.agent(
+            convai2, tmp_path / str(weight), init_model=tiny_model, dropout=0.0, nup_coef=weight
+        )
+        agent.model.eval()
+        batch = agent.batchify([_example(agent.clone(), i) for i in range(3)])
+        losses[weight] = agent.compute_loss(batch).item()
+    nup = losses[1.0] - losses[0.0]
+    assert nup > 0.1
+    assert losses[2.5] == pytest.approx(losses[0.0] + 2.5 * nup, abs=1e-4)
+
+
 def test_the_distractor_is_a_candidate_and_never_the_response(learner):
     for _ in range(20):
         seen = _example(learner.clone(), 0)
