@@ -145,6 +145,16 @@ def test_python_m_p2bot_parlai_where_our_plugin_is_hidden(tmp_path):
     assert "--nup-coef" in run.stdout + run.stderr
 
 
+def test_help_and_typos_are_the_stock_commands_business(tmp_path):
+    """ParlAI then parses every command's options: a required one of ours would end it."""
+    run = python("-m", "parlai", "--help", cwd=tmp_path)
+    assert run.returncode == 0 and "train_model" in run.stdout
+    for command in ("perception_table", "relevance_map", "blend_receiver"):
+        assert command in run.stdout
+    run = python("-m", "parlai", "trian_model", cwd=tmp_path)
+    assert run.returncode == 2 and "invalid choice: 'trian_model'" in run.stderr
+
+
 def test_a_plugin_that_fails_is_reported_and_ends_nothing(tmp_path):
     """The stock command goes on without us; ParlAI itself would have said nothing."""
     (tmp_path / "sitecustomize.py").write_text(

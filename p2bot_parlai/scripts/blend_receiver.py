@@ -49,7 +49,8 @@ def pretrained_weights(options: dict) -> dict[str, Tensor]:
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(True, False, "Blend trained Receivers with what they started from")
     group = parser.add_argument_group("Blend")
-    group.add_argument("--models", type=str, required=True, help="Trained Receivers, by commas")
+    # not "required": ParlAI parses every command's options where it is not told which
+    group.add_argument("--models", type=str, default=None, help="Trained Receivers, by commas")
     group.add_argument(
         "--start",
         type=str,
@@ -62,7 +63,7 @@ def setup_args() -> ParlaiParser:
         default=0.5,
         help="How far from the start towards the trained weights: 0 is the start, 1 the trained",
     )
-    group.add_argument("--outfile", type=str, required=True, help="Receiver to write")
+    group.add_argument("--outfile", type=str, default=None, help="Receiver to write")
     return parser
 
 
@@ -85,6 +86,9 @@ class BlendReceiver(ParlaiScript):
 
     def run(self):
         opt = self.opt
+        for name in ("models", "outfile"):
+            if not opt.get(name):
+                raise P2botError(f"--{name} is missing; see parlai blend_receiver --help")
         if not 0 <= opt["share"] <= 1:
             raise P2botError(f"--share {opt['share']} is not between 0 and 1")
         paths = opt["models"].split(",")
