@@ -77,7 +77,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if path:
             self._saved = read_model_file(path)
             check_flags(path, self._saved["p2bot"]["options"], self.opt.get("override", {}))
-            if self._saved["p2bot"]["tokenizer"] != self.dict.p2bot.fingerprint():
+            if self._saved["p2bot"].get("tokenizer") not in (None, self.dict.p2bot.fingerprint()):
                 raise P2botError(
                     f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
                     "use the .dict beside that file, or another --model-file"
