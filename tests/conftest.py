@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import tiny
 from convai2_files import write_convai2
+from parlai.core.agents import create_agent_from_model_file
 
 from p2bot_parlai import plugin
 
@@ -32,3 +33,9 @@ def tiny_model(tmp_path_factory, convai2) -> str:
     path = str(tmp_path_factory.mktemp("tiny_model") / "model")
     tiny.train(convai2, path, batchsize=8, max_train_steps=8, learningrate=5e-3)
     return path
+
+
+@pytest.fixture(scope="module")
+def bot(tiny_model):
+    """An agent of the tiny model; tests that change its options make one of their own."""
+    return create_agent_from_model_file(tiny_model, {"loglevel": "error"})

@@ -1,0 +1,304 @@
+"""The Transmitter as a ParlAI agent: metrics, decoding, ranking, odd input."""
+
+import math
+
+import pytest
+import tiny
+import torch
+from asking import PERSONA, QUESTIONS, ask, ask_together
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
+
+from p2bot_parlai.errors import P2botError
+
+
+# ------------------------------------------------------------------- evaluation
+def test_one_eval_model_prints_all_metrics(convai2, tiny_model):
+    for sub in ("self_original", "self_revised", "both", "none"):
+        report = tiny.evaluate(convai2, tiny_model, task=f"convai2:{sub}")
+        for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "nup_acc", "loss"):
+            assert name in report, (sub, name)
+
+
+def test_verbose_shows_the_losses_of_the_labels_tokens(convai2, tiny_model, tmp_path):
+    report = tmp_path / "world"
+    tiny.evaluate(convai2, tiny_model, verbose=True, world_logs=str(report), num_examples=8)
+    assert "token_losses" in report.with_suffix(".jsonl").read_text()
+
+
+def test_batch_size_does_not_change_the_metrics(convai2, tiny_model):
+    one = tiny.evaluate(convai2, tiny_model, batchsize=1)
+    eight = tiny.evaluate(convai2, tiny_model, batchsize=8)
+    for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "token_acc"):
+        assert one[name] == pytest.approx(eight[name], abs=1e-4), name
+
+
+def test_ppl_per_word_by_hand(bot):
+    reply = ask(bot, PERSONA + QUESTIONS[0], eval_labels=["i live in Bern ."])
+    tokens = len(bot.dict.txt2vec("i live in Bern .")) + 1  # [EOS]
+    nll, words = reply["metrics"]["loss"].value() * tokens, 5 + 1  # five words and the end
+    assert tokens != words
+    assert reply["metrics"]["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-5)
+
+
+@pytest.mark.parametrize("inference", ["greedy", "beam"])
+def test_batch_of_eight_is_eight_of_one_to_the_token(tiny_model, inference):
+    override = {"inference": inference, "loglevel": "error", "label_truncate": 24}
+    agent = create_agent_from_model_file(tiny_model, override)
+    texts = [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
+    together = [reply["text"] for reply in ask_together(agent, texts)]
+    assert together == [ask(agent, text)["text"] for text in texts]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"inference": "greedy"},
+        {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
+        {"inference": "topk", "topk": 5},
+        {"inference": "nucleus", "topp": 0.8},
+        {"inference": "nucleus", "beam_size": 3},
+        {"inference": "delayedbeam", "beam_delay": 2},
+        {"inference": "delayednucleusbeam", "beam_delay": 2},
+        {"inference": "factual_nucleus"},
+        {"inference": "multinomial"},
+        {"inference": "beam", "beam_min_length": 6},
+        {"inference": "beam", "temperature": 0.5},
+    ],
+)
+def test_every_way_of_decoding_answers(tiny_model, options):
+    override = {"loglevel": "error", "override": options, **options}
+    agent = create_agent_from_model_file(tiny_model, override)
+    assert isinstance(ask(agent, PERSONA + QUESTIONS[0])["text"], str)
+
+
+def test_multinomial_samples_the_plain_softmax(tiny_model):
+    """Frequencies of the first token follow p, within 5 sigma."""
+    torch.manual_seed(0)
+    agent = create_agent_from_model_file(tiny_model, {"inference": "multinomial"})
+    logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).repeat(4000, 1)
+    search = agent._treesearch_factory("cpu")
+    assert search.k == len(agent.dict)
+    search.k = 4
+    picked = search.select_paths(torch.log_softmax(logits, -1), torch.zeros(1), 0).token_ids
+    expected = torch.softmax(logits[0], -1)
+    counted = torch.bincount(picked, minlength=4) / len(picked)
+    spread = (expected * (1 - expected) / len(picked)).sqrt()
+    assert ((counted - expected).abs() < 5 * spread).all()
+
+
+@pytest.mark.parametrize("head", [-30.0, 0.0, 30.0])
+def test_beams_are_reranked_by_eq_3(tiny_model, head):
+    """
+    The reply is the finished hypothesis with the best Eq. 3, scored one by one; strong
+    heads of both signs make sure that it is not always the likeliest.
+    """
+    agent = create_agent_from_model_file(tiny_model, {"beam_size": 4, "loglevel": "error"})
+    if head:
+        torch.manual_seed(2)
+        agent.network.next_utterance.weight.data = head * torch.randn(1, 16)
+    agent.model.eval()
+    agent.observe(Message({"text": PERSONA + QUESTIONS[1], "episode_done": True}))
+    batch = agent.batchify([agent.observation])
+    batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
+    with torch.no_grad():
+        _, beams = agent._generate(batch, 4, 24)
+        finished = [tokens[1:].tolist() for tokens, _, _ in beams[0].get_rescored_finished()]
+        by_hand = [
+            agent.score_responses(batch.context_states, [[response]], "both")[0].item()
+            for response in finished
+        ]
+    best = finished[by_hand.index(max(by_hand))]
+    assert agent.act()["text"] == agent.dict.vec2txt(best)
+    REORDERED.append(best != finished[0])
+
+
+REORDERED: list[bool] = []
+
+
+def test_re_ranking_did_change_an_order():
+    """Otherwise the test before could not tell Eq. 3 from none."""
+    assert any(REORDERED)
+
+
+# ---------------------------------------------------------------------- ranking
+CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima , hi there ."]
+
+
+@pytest.mark.parametrize("rank_by", ["next-utterance", "likelihood", "both"])
+def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(tiny_model, rank_by):
+    agent = create_agent_from_model_file(tiny_model, {"rank_by": rank_by, "loglevel": "error"})
+    reply = ask(agent, PERSONA + QUESTIONS[0], label_candidates=CANDIDATES)
+    tokens = agent.dict.p2bot
+    context = agent.clone()
+    context.observe(Message({"text": PERSONA + QUESTIONS[0], "episode_done": True}))
+    before = context.observation["text_vec"].tolist()
+    scores = {}
+    for text in CANDIDATES:
+        response = [*tokens.encode(text), tokens.eos]
+        ids = torch.tensor([[*before, tokens.self_, *response, tokens.cls]])
+        length = ids.shape[1]
+        with torch.no_grad():
+            hidden = agent.network.backbone(
+                ids,
+                torch.arange(length)[None],
+                torch.ones(1, length, length, dtype=torch.bool).tril(),
+            )[0]
+            log_next = torch.nn.functional.logsigmoid(agent.network.next_utterance(hidden[-1]))
+            logits = agent.network.output(hidden[len(before) : -2])
+            mean = torch.log_softmax(logits, -1)[range(len(response)), response].mean()
+        scores[text] = {
+            "next-utterance": log_next.item(),
+            "likelihood": mean.item(),
+            "both": 0.1 * mean.item() + 0.9 * log_next.item(),
+        }[rank_by]
+    assert reply["text_candidates"] == sorted(CANDIDATES, key=scores.get, reverse=True)
+    assert reply["cand_scores"] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "candidates", [["only one ."], ["twice .", "twice .", "other ."], ["", "not empty ."], [""]]
+)
+def test_odd_lists_of_candidates_are_ranked(bot, candidates):
+    reply = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    assert sorted(reply["text_candidates"]) == sorted(candidates)
+
+
+@pytest.mark.parametrize("candidates", [None, []])
+def test_no_candidates_no_ranking(bot, candidates):
+    reply = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    assert "text_candidates" not in reply and reply["text"] is not None
+
+
+def test_rows_with_and_without_candidates_in_one_batch(bot):
+    clones = [bot.clone(), bot.clone()]
+    seen = [
+        clones[0].observe(Message({"text": "hi", "episode_done": True})),
+        clones[1].observe(
+            Message({"text": "hi", "label_candidates": CANDIDATES, "episode_done": True})
+        ),
+    ]
+    first, second = bot.batch_act(seen)
+    assert not first.get("text_candidates") and len(second["text_candidates"]) == 3
+
+
+# ------------------------------------------------------------------- odd input
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "x" * 10_000,
+        "word " * 2_000,
+        "😀🏳️‍🌈 \u202e right to left",
+        "\x00\x07\x1b[31m control",
+        "\ud83d",
+        "[PS] [SELF] [EOS] [CLS]",
+        "a message before any persona",
+        "__SILENCE__",
+        "your persona: ",
+    ],
+)
+def test_odd_text_gets_an_answer(bot, text):
+    assert isinstance(ask(bot, text)["text"], str)
+
+
+def test_silence_and_persona_alone_let_the_bot_open(bot):
+    assert isinstance(ask(bot, PERSONA + "__SILENCE__")["text"], str)
+    assert isinstance(ask(bot, PERSONA)["text"], str)
+
+
+def test_a_persona_longer_than_the_window_is_named(bot):
+    with pytest.raises(P2botError, match="persona takes .* --text-truncate"):
+        ask(bot, "your persona: " + "i eat soup . " * 200 + "\nhello")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"alpha": 1.5}, "--alpha 1.5 is not between 0 and 1"),
+        ({"nup_coef": -1}, "--nup-coef -1.* is negative"),
+        ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
+        ({"text_truncate": 1}, "--text-truncate must be at least 2"),
+        ({"beam_size": 0}, "--beam-size 0 is not at least 1"),
+        ({"beam_size": 5000}, "--beam-size 5000 is more than the vocabulary"),
+        ({"topk": 5000}, "--topk 5000 is more than the vocabulary"),
+        ({"temperature": 0.0}, "--temperature 0.0 is not above 0"),
+        ({"person_tokens": True}, "--person-tokens has no place"),
+        ({"num_distractors": 0}, "--num-distractors must be at least 1"),
+        ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
+        ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),
+    ],
+)
+def test_flags_that_cannot_work_are_named(convai2, tmp_path, changes, message):
+    with pytest.raises(P2botError, match=message):
+        tiny.train(convai2, tmp_path / "model", **changes)
+
+
+def test_several_processes_cannot_learn_a_tokenizer(convai2, tmp_path, monkeypatch):
+    monkeypatch.setattr("p2bot_parlai.agents.dictionary.is_distributed", lambda: True)
+    with pytest.raises(P2botError, match="give --tokenizer FOLDER, or make the .dict first"):
+        tiny.train(convai2, tmp_path / "model")
+
+
+def test_more_candidates_than_fit_one_row_are_ranked_as_one_by_one(bot):
+    candidates = [f"i eat {'soup ' * (n % 5)}number {n} ." for n in range(70)]
+    together = ask(bot, QUESTIONS[0], label_candidates=candidates)
+    alone = {
+        text: ask(bot, QUESTIONS[0], label_candidates=[text])["cand_scores"][0]
+        for text in candidates[::7]
+    }
+    scores = dict(zip(together["text_candidates"], together["cand_scores"], strict=True))
+    assert len(scores) == 70
+    for text, score in alone.items():
+        assert scores[text] == pytest.approx(score, abs=1e-5)
+
+
+def test_dynamic_batching_sees_every_example_once(convai2, tiny_model):
+    plain = tiny.evaluate(convai2, tiny_model, skip_generation=True)
+    dynamic = tiny.evaluate(
+        convai2, tiny_model, batchsize=8, dynamic_batching="full", skip_generation=True
+    )
+    for name in ("exs", "ppl", "hits@1"):
+        assert dynamic[name] == pytest.approx(plain[name], rel=1e-5), name
+
+
+def test_words_of_a_cut_label_are_those_that_were_kept(bot):
+    label = "soup " * 100
+    kept = bot.dict.txt2vec(label)[:24]
+    metrics = ask(bot, QUESTIONS[1], eval_labels=[label])["metrics"]
+    words = len(bot.dict.vec2txt(kept).split())
+    nll = metrics["loss"].value() * 24
+    assert metrics["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-4)
+
+
+def test_rows_without_a_label_have_no_losses(bot):
+    clones = [bot.clone(), bot.clone()]
+    message = {"text": "hi", "episode_done": True}
+    seen = [
+        clones[0].observe(Message({**message, "eval_labels": ["i eat soup ."]})),
+        clones[1].observe(Message({**message, "eval_labels": []})),
+    ]
+    first, second = bot.batch_act(seen)
+    assert first["metrics"]["ppl"].value() == pytest.approx(
+        ask(bot, "hi", eval_labels=["i eat soup ."])["metrics"]["ppl"].value(), rel=1e-4
+    )
+    assert second["metrics"]["loss"] is None and isinstance(second["text"], str)
+
+
+def test_history_size_counts_utterances_and_keeps_the_persona(tiny_model):
+    agent = create_agent_from_model_file(tiny_model, {"history_size": 1, "loglevel": "error"})
+    agent.observe(Message({"text": PERSONA + QUESTIONS[0], "episode_done": False}))
+    agent.act()
+    agent.observe(Message({"text": QUESTIONS[1], "episode_done": False}))
+    text = agent.dict.p2bot.backend.decode(agent.observation["text_vec"].tolist())
+    assert "soup" in text and "what do you eat" in text and "hello" not in text
+
+
+def test_a_temporary_history_is_seen_once(bot):
+    agent = bot.clone()
+    agent.observe(Message({"text": "hi", "temp_history": "psst", "episode_done": False}))
+    assert agent.dict.txt2vec("hi psst") == agent.observation["text_vec"].tolist()[1:]
+    agent.act()
+    agent.observe(Message({"text": "there", "episode_done": False}))
+    assert "psst" not in agent.dict.vec2txt(agent.observation["text_vec"])
