@@ -58,7 +58,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         self.alpha, self.rank_by = opt["alpha"], opt["rank_by"]
         self.nup_coef, self.num_distractors = opt["nup_coef"], opt["num_distractors"]
         # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = {}
+        self.run_state: dict = shared["run_state"] if shared else {}
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):

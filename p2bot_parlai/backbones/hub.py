@@ -102,10 +102,12 @@ class CausalLM(nn.Module):
 
     @property
     def max_positions(self) -> int | None:
+        """Longest sequence in tokens; None where the family's configuration names none."""
         return getattr(self.lm.config.get_text_config(), "max_position_embeddings", None)
 
     @property
     def dropout(self) -> float:
+        """For the [CLS] head; families that train without dropout have no such entry."""
         return getattr(self.lm.config, "resid_pdrop", 0.0)
 
     def resize(self, size: int) -> None:

@@ -217,6 +217,14 @@ def test_the_tokenizer_of_another_model_is_refused(tiny_model, tmp_path):
         create_agent_from_model_file(str(path))
 
 
+def test_a_clone_saves_what_the_run_has_reached(tiny_model, tmp_path):
+    agent = create_agent_from_model_file(tiny_model)
+    assert agent.run_state["workers"]
+    agent.clone().save(str(tmp_path / "clone"))
+    saved = torch.load(tmp_path / "clone", weights_only=True)
+    assert len(saved["p2bot"]["run"]["workers"]) == len(agent.run_state["workers"])
+
+
 def test_a_file_that_does_not_name_its_tokenizer_still_loads(tiny_model, tmp_path):
     path = copied(tiny_model, tmp_path)
     states = torch.load(path, weights_only=True)
