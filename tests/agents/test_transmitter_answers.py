@@ -94,10 +94,14 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
     """
     agent = create_agent_from_model_file(tiny_model, {"beam_size": 4, "loglevel": "error"})
     agent.model.eval()
+    embedding = agent.network.backbone.tokens_embed.weight.data
+    word = agent.dict.txt2vec(ask(agent, QUESTIONS[0])["text"])[0]
+    embedding[agent.END_IDX] = embedding[word]  # many hypotheses end
     torch.manual_seed(0)
-    reordered = 0
-    for question in QUESTIONS:
-        agent.network.next_utterance.weight.data = 100 * torch.randn(1, 16)
+    head, reordered = 100 * torch.randn(1, 16), 0
+    for question in [q for q in QUESTIONS for _sign in (1, -1)]:
+        head = -head
+        agent.network.next_utterance.weight.data = head
         agent.observe(Message({"text": PERSONA + question, "episode_done": True}))
         batch = agent.batchify([agent.observation])
         batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
