@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from p2bot_parlai import receiver
 from p2bot_parlai.receiver import Receiver
 from p2bot_parlai.sentences import SentenceTokenizer
+from p2bot_parlai.word_dropout import WordDropout
 
 # remembered sentence vectors; above it all are forgotten (self-play makes new ones for ever)
 REMEMBERED_VECTORS = 200_000
@@ -101,21 +102,21 @@ class Perceiver:
         model: nn.Module,
         dialogues: Sequence[Utterances],
         candidates: Sequence[Sequence[Persona]],
-        drop=None,
+        dropout: WordDropout | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """
         c (B, C), U (B, C, N, L) and its mask, with gradients; see `profile_scores`.
 
         :param model: the network, or its data-parallel wrapper: called once.
-        :param drop: token ids -> token ids, for ``--word-dropout``.
+        :param dropout: what is left out of the sentences.
         """
         utterance_rows, utterances = _rows(dialogues)
         sentence_rows, sentences = _rows([p for personas in candidates for p in personas])
-        drop = drop or (lambda ids: ids)
-        H, W = model(
-            [drop(self.tokenizer.encode(u)) for u in utterances],
-            [drop(self.tokenizer.encode(s)) for s in sentences],
-        )
+        said = [self.tokenizer.encode(u) for u in utterances]
+        profiles = [self.tokenizer.encode(s) for s in sentences]
+        if dropout:
+            said, profiles = map(dropout.utterance, said), map(dropout.profile, profiles)
+        H, W = model(list(said), list(profiles))
         rows = _padded([[utterance_rows[u] for u in d] for d in dialogues]).to(H.device)
         table = _candidate_table(candidates, sentence_rows).to(H.device)
         return receiver.profile_scores(H[rows.clamp(min=0)], rows >= 0, W, table, self.tau)

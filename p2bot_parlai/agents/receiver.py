@@ -1,7 +1,5 @@
 """``-m p2bot/receiver``: the Receiver as a ParlAI agent."""
 
-import random
-
 import torch
 from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
@@ -27,6 +25,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.perceiver import Perceiver
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.word_dropout import WordDropout
 
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
@@ -224,7 +223,7 @@ class ReceiverAgent(Learner, TorchAgent):
             self.model,
             [question.utterances for question in questions],
             candidates,
-            self._drop_words if self.opt["word_dropout"] else None,
+            self._word_dropout(),
         )
         allowed = allowed.to(c.device)
         distinction, norm = receiver_loss(c, U, mask, allowed, self.opt["margin"], self.opt["beta"])
@@ -232,10 +231,12 @@ class ReceiverAgent(Learner, TorchAgent):
             distinction = softmax_loss(c, allowed, self.opt["softmax_temperature"])
         return distinction, norm, c.detach(), allowed
 
-    def _drop_words(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        share = self.opt["word_dropout"]
-        kept = tuple(i for i in ids if i in self.special_ids or random.random() >= share)
-        return kept or ids
+    def _word_dropout(self) -> WordDropout | None:
+        """What is left out of the next batch."""
+        share, one_sided = self.opt["word_dropout"], self.opt["one_sided_dropout"]
+        if not share and not one_sided:
+            return None
+        return WordDropout(self.special_ids, share, one_sided)
 
     def _precision(self):
         kind = "cuda" if self.use_cuda else "cpu"

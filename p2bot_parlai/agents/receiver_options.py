@@ -76,6 +76,13 @@ def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         help="Probability with which each token of a sentence is left out in training",
     )
     group.add_argument(
+        "--one-sided-dropout",
+        type=float,
+        default=0.0,
+        help="Probability with which a word is left out of all utterances or of all profile "
+        "sentences of a batch in training, so that they cannot be matched by it",
+    )
+    group.add_argument(
         "--bfloat16",
         type="bool",
         default=False,
@@ -114,8 +121,9 @@ def check_options(opt: Opt) -> None:
     for name in ("margin", "beta"):
         if opt[name] < 0:
             raise P2botError(f"--{name} {opt[name]} is negative")
-    if not 0 <= opt["word_dropout"] < 1:
-        raise P2botError(f"--word-dropout {opt['word_dropout']} is not in [0, 1)")
+    for name in ("word_dropout", "one_sided_dropout"):
+        if not 0 <= opt[name] < 1:
+            raise P2botError(f"--{name.replace('_', '-')} {opt[name]} is not in [0, 1)")
     if (opt.get("text_truncate") or 0) < 3:
         raise P2botError("--text-truncate must be at least 3 tokens")
     if opt.get("fp16"):

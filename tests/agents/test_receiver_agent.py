@@ -81,6 +81,7 @@ def training_messages(count=4) -> list[dict]:
         {},
         {"share_encoders": True},
         {"negatives": "batch", "loss": "softmax", "word_dropout": 0.2},
+        {"one_sided_dropout": 0.5},
         {"bfloat16": True, "lr_scheduler": "linear"},
     ],
 )
@@ -126,15 +127,6 @@ def test_distractors_of_the_batch_are_other_people():
         assert candidates[0] == own and not others[0]
         for candidate, other in zip(candidates[1:], others[1:], strict=True):
             assert other == (candidate != own)
-
-
-def test_dropped_words_are_never_special(folder, tmp_path):
-    agent = fresh(folder, tmp_path, word_dropout=0.9)
-    agent.special_ids = frozenset({1, 2})
-    for _ in range(20):
-        kept = agent._drop_words((1, 7, 8, 9, 2))
-        assert kept[0] == 1 and kept[-1] == 2
-    assert agent._drop_words((7,)) == (7,)  # something stays
 
 
 # ---------------------------------------------------------------------------------- tau
@@ -304,6 +296,7 @@ def test_scratch_must_be_trained_first(folder):
         ({"tau_end": 0.0}, "--tau-end"),
         ({"margin": -1.0}, "--margin"),
         ({"word_dropout": 1.0}, "--word-dropout"),
+        ({"one_sided_dropout": -0.1}, "--one-sided-dropout"),
         ({"embedding_size": 15}, "--embedding-size 15"),
         ({"fp16": True}, "--bfloat16"),
     ],
