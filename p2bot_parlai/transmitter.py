@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from p2bot_parlai.packing import PackedTurns
+
 
 # --------------------------------------------------------------------- the equations
 def token_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
@@ -220,6 +222,19 @@ class Transmitter(nn.Module):
         hidden = hidden.reshape(-1, hidden.shape[-1])
         return hidden, self.next_utterance(self.dropout(hidden[branches.cls_index])).squeeze(-1)
 
+    def read_packed(self, packed: PackedTurns) -> tuple[Tensor, Tensor]:
+        """
+        Hidden states that score turns in place.
+
+        :return: those of all tokens (P * T, D), and the [CLS] scores (M,).
+        """
+        seen = packed.seen
+        # padding sees itself: a row of masked keys alone would be 0 / 0
+        seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
+        hidden = self.backbone(packed.inputs, packed.positions, seen)
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        return hidden, self.next_utterance(self.dropout(hidden[packed.cls_index])).squeeze(-1)
+
     def _read(self, states: ContextStates, ids: Tensor, offset: Tensor, seen: Tensor):
         """
         :param offset: int (B, R), places behind the context.
@@ -235,17 +250,26 @@ class Transmitter(nn.Module):
         return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
 
     def forward(
-        self, context: Tensor, valid: Tensor, branches: Branches, predicted: Tensor
+        self,
+        context: Tensor | PackedTurns,
+        valid: Tensor | None = None,
+        branches: Branches | None = None,
+        predicted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """
-        One training pass: contexts once, all responses as branches of them.
+        One training pass: contexts once, all responses as branches of them, or turns that
+        are packed in rows.
 
-        :param context: int (B, T) and :param valid: bool (B, T), which are real.
+        :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
+            packed turns alone.
         :param branches: N responses.
         :param predicted: int (M, R), rows of `Branches.target_index`: vocabulary logits are
             computed for these tokens alone.
         :return: logits (M, R, V) and [CLS] scores (N,).
         """
+        if isinstance(context, PackedTurns):
+            hidden, scores = self.read_packed(context)
+            return self.output(hidden[context.target_index]), scores
         hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
         return self.output(hidden[predicted]), scores
 

@@ -1,0 +1,87 @@
+"""Turns packed in rows against every turn by itself."""
+
+import pytest
+import torch
+
+from p2bot_parlai.backbones import GPT, GPTConfig
+from p2bot_parlai.packing import Turn, pack
+from p2bot_parlai.transmitter import Transmitter, lay_out
+
+PAD, SELF, EOS, CLS, PARTNER = 0, 1, 2, 3, 4
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    config = GPTConfig(vocab_size=30, n_positions=64, n_embd=16, n_layer=2, n_head=2)
+    model = Transmitter(GPT(config)).eval()
+    for parameter in model.parameters():  # larger weights: a wrong mask must show
+        parameter.data.mul_(5)
+    return model
+
+
+def dialogue(*responses, start=(10, 11)):
+    """Turns of one dialogue, each context going on where the last one ended."""
+    context, turns = list(start), []
+    for response in responses:
+        context = [*context, PARTNER, 20 + len(turns)]
+        turns.append(Turn(context, response))
+        ended = response if response[-1] == EOS else [*response, EOS]
+        context = [*context, SELF, *ended]
+    return turns
+
+
+# a response that was cut, without [EOS]; a dialogue that lost its oldest turns; one turn alone
+TURNS = [
+    *dialogue([12, 13, EOS], [14, 15, 16, 17], [EOS], [18, EOS]),
+    *dialogue([12, EOS], [13, 14, EOS], start=(10, 11, 12, 13)),
+    Turn([10, PARTNER, 25], [13, 14, EOS]),
+    Turn([11, PARTNER, 26], [15, 15, 15, EOS]),
+]
+
+
+def plain(model, turn):
+    """A turn by itself: logits of its tokens, and the [CLS] score."""
+    states = model.encode_context(
+        torch.tensor([turn.context]), torch.ones(1, len(turn.context), dtype=torch.bool)
+    )
+    branches = lay_out([[turn.response]], SELF, CLS, PAD)
+    hidden, score = model.read_branches(states, branches)
+    return model.output(hidden[branches.target_index])[0], score[0]
+
+
+def test_packed_is_the_same_as_turn_by_turn(model):
+    packed = pack(TURNS, SELF, CLS, PAD)
+    logits, scores = model(packed)
+    for i, turn in enumerate(TURNS):
+        expected, score = plain(model, turn)
+        torch.testing.assert_close(logits[i, : len(turn.response)], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(scores[i], score, atol=1e-5, rtol=0)
+        assert packed.targets[i, packed.target_mask[i]].tolist() == turn.response
+
+
+def test_so_are_the_gradients(model):
+    def gradient(loss):
+        model.zero_grad()
+        loss.backward()
+        return [p.grad.clone() for p in model.parameters()]
+
+    packed = pack(TURNS, SELF, CLS, PAD)
+    logits, scores = model(packed)
+    ours = gradient(logits[packed.target_mask].sin().sum() + scores.sin().sum())
+    found = [plain(model, turn) for turn in TURNS]
+    theirs = gradient(sum(logits.sin().sum() + score.sin() for logits, score in found))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
+
+
+def test_turns_of_a_dialogue_share_a_row():
+    # four rows: two dialogues, and two turns whose contexts continue nothing
+    assert len(pack(TURNS, SELF, CLS, PAD).inputs) == 4
+
+
+def test_a_context_that_lost_old_turns_begins_a_row():
+    first, second = dialogue([12, EOS], [13, EOS])
+    shorter = Turn([10, 11, *second.context[-2:]], [13, EOS])
+    assert len(pack([first, second], SELF, CLS, PAD).inputs) == 1
+    assert len(pack([first, shorter], SELF, CLS, PAD).inputs) == 2
