@@ -118,6 +118,15 @@ def build_context(
     encode = encode or tokenizer.encode
     head = persona_tokens(dialogue, tokenizer, encode)
     blocks = [turn_tokens(own, text, tokenizer, encode) for own, text in dialogue.turns]
+    return fit_context(head, blocks, limit)
+
+
+def fit_context(head: list[int], blocks: list[list[int]], limit: int | None) -> Context:
+    """
+    Persona and turns, as ids, within a limit; see `build_context`.
+
+    :param head: `persona_tokens`. :param blocks: `turn_tokens` of each turn, oldest first.
+    """
     full_length = len(head) + sum(map(len, blocks))
     if limit is None or full_length <= limit:
         return Context(sum(blocks, head), full_length)
@@ -128,16 +137,16 @@ def build_context(
             f"the persona takes {len(head)} of the {limit} tokens of the context: shorten it, "
             f"or raise --text-truncate to {len(head) + 64} or more"
         )
-    newest = blocks.pop()
+    *older, newest = blocks
     if len(newest) > room:
         kept = newest[:1] + newest[1:][-(room - 1) :]
         return Context(head + kept, full_length)
     room -= len(newest)
-    first = len(blocks)
-    while first > 0 and len(blocks[first - 1]) <= room:
+    first = len(older)
+    while first > 0 and len(older[first - 1]) <= room:
         first -= 1
-        room -= len(blocks[first])
-    return Context(sum(blocks[first:], head) + newest, full_length)
+        room -= len(older[first])
+    return Context(sum(older[first:], head) + newest, full_length)
 
 
 def persona_tokens(dialogue: Dialogue, tokenizer, encode) -> list[int]:

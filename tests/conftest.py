@@ -5,6 +5,7 @@ import os
 # models this small are faster on one thread; processes that tests start inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import people
 import pytest
 import tiny
 from convai2_files import write_convai2
@@ -33,6 +34,14 @@ def tiny_model(tmp_path_factory, convai2) -> str:
     path = str(tmp_path_factory.mktemp("tiny_model") / "model")
     tiny.train(convai2, path, batchsize=8, max_train_steps=8, learningrate=5e-3, seed=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_receiver(tmp_path_factory) -> str:
+    """The path of a Receiver that was trained for a moment. Not to be changed."""
+    folder = tmp_path_factory.mktemp("tiny_receiver")
+    people.train(people.write_people(folder / "data"), folder / "model", seed=1)
+    return str(folder / "model")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,146 @@
+"""
+One side of a batch of dialogues in self-play (paper, section 3.2, Figure 4).
+
+`Interlocutors` remember what each speaker has read and said, as ids and as the cached
+states of the Transmitter: a turn reads only what is new.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from p2bot_parlai.context import fit_context
+from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.transmitter import ContextStates, Transmitter
+
+
+class Interlocutors:
+    """
+    The same speaker of B dialogues, played together.
+
+    :param network: the Transmitter that reads and speaks.
+    :param tokenizer: its tokenizer.
+    :param heads: B personas as ids, see `p2bot_parlai.context.persona_tokens`.
+    :param limit: tokens of context at most (``--text-truncate``).
+    :param history_size: newest turns that count (``--history-size``); all where below 1.
+    """
+
+    def __init__(
+        self,
+        network: Transmitter,
+        tokenizer: P2botTokenizer,
+        heads: Sequence[list[int]],
+        limit: int,
+        history_size: int = -1,
+    ):
+        self.network, self.tokenizer = network, tokenizer
+        self.heads, self.limit, self.history_size = heads, limit, history_size
+        self.blocks: list[list[list[int]]] = [[] for _ in heads]
+        self._states: ContextStates | None = None
+        self._read: list[list[int]] = [[] for _ in heads]
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.next_utterance.weight.device
+
+    def hear(self, utterances: Sequence[str]) -> None:
+        """What the partner said, one utterance a dialogue."""
+        for blocks, text in zip(self.blocks, utterances, strict=True):
+            blocks.append([self.tokenizer.partner, *self.tokenizer.encode(text)])
+
+    def say(self, responses: Sequence[list[int]]) -> None:
+        """What the speaker said: ids, with or without the [EOS] at their end."""
+        tokens = self.tokenizer
+        for blocks, ids in zip(self.blocks, responses, strict=True):
+            ended = ids if ids and ids[-1] == tokens.eos else [*ids, tokens.eos]
+            blocks.append([tokens.self_, *ended])
+
+    def contexts(self) -> list[list[int]]:
+        """The state s_n of each dialogue, as ids: what a chat would read at this turn."""
+        newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
+        return [
+            fit_context(head, blocks[newest], self.limit).ids
+            for head, blocks in zip(self.heads, self.blocks, strict=True)
+        ]
+
+    @torch.no_grad()
+    def states(self) -> ContextStates:
+        """
+        The encoded contexts. What an earlier turn read is not read again, unless old turns
+        were dropped from a context: then all are read anew.
+        """
+        contexts = self.contexts()
+        grown = self._states is not None and all(
+            context[: len(read)] == read for context, read in zip(contexts, self._read, strict=True)
+        )
+        known = self._read if grown else [[] for _ in contexts]
+        new = [
+            torch.tensor(context[len(read) :], dtype=torch.long)
+            for context, read in zip(contexts, known, strict=True)
+        ]
+        if not grown or any(map(len, new)):
+            ids = pad_sequence(new, batch_first=True, padding_value=self.tokenizer.pad)
+            steps = torch.arange(ids.shape[1])
+            valid = steps < torch.tensor([len(row) for row in new])[:, None]
+            ids, valid = ids.to(self.device), valid.to(self.device)
+            if grown:
+                self._states = self.network.extend(self._states, ids, valid)[1]
+            else:
+                self._states = self.network.encode_context(ids, valid)
+            self._read = contexts
+        return self._states
+
+    @torch.no_grad()
+    def sample(self, uniforms: Tensor) -> tuple[list[list[int]], Tensor]:
+        """
+        Say something, token by token, by multinomial sampling over the full softmax.
+
+        The numbers that decide are given, so that a dialogue does not depend on which
+        others are played beside it.
+
+        :param uniforms: float (B, R) in [0, 1), one number a token; R is how long a
+            response may be.
+        :return: ids of each response, with [EOS] where it was sampled, and the sampled
+            tokens' log-probabilities (B, R), 0 behind the end.
+        """
+        size, longest = uniforms.shape
+        states = self.states()
+        eos = self.tokenizer.eos
+        newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
+        alive = torch.ones(size, dtype=torch.bool, device=self.device)
+        sampled, scores, said = [], [], []
+        for step in range(longest):
+            hidden, states = self.network.extend(states, newest, alive[:, None])
+            log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
+            token = draw(log_p, uniforms[:, step].to(self.device))
+            scores.append(log_p.gather(1, token[:, None]).squeeze(1) * alive)
+            sampled.append(token)
+            said.append(alive)
+            alive = alive & (token != eos)
+            newest = token[:, None]
+            if not alive.any():
+                break
+        tokens, there = torch.stack(sampled, dim=1).cpu(), torch.stack(said, dim=1).cpu()
+        responses = [row[own].tolist() for row, own in zip(tokens, there, strict=True)]
+        # the newest token of each row, [EOS] or the last that it may have, was not read
+        self._states = states
+        self._read = [
+            [*read, self.tokenizer.self_, *response[:-1]]
+            for read, response in zip(self._read, responses, strict=True)
+        ]
+        self.say(responses)
+        return responses, torch.stack(scores, dim=1)
+
+
+def draw(log_p: Tensor, uniform: Tensor) -> Tensor:
+    """
+    Sample by inverting the cumulative distribution.
+
+    :param log_p: (B, V). :param uniform: (B,) in [0, 1). :return: int (B,)
+    """
+    cumulative = log_p.double().exp().cumsum(dim=-1)
+    wanted = uniform.double()[:, None] * cumulative[:, -1:]
+    index = torch.searchsorted(cumulative, wanted, right=True).squeeze(1)
+    return index.clamp(max=log_p.shape[1] - 1)

@@ -1,0 +1,162 @@
+"""Caches that live across turns against reading everything anew; and sampling."""
+
+import pytest
+import tiny
+import torch
+from convai2_files import write_convai2
+from parlai.core.agents import create_agent_from_model_file
+
+from p2bot_parlai.interlocutor import Interlocutors, draw
+from p2bot_parlai.selfplay import persona_heads
+
+PERSONAS = [["i live in Bern.", "i own a cat."], ["i eat soup every day."], ["i am a judge."]]
+SAID = [
+    ["hello , where do you live ?", "hi", "i own a cat . and you ?"],
+    ["what do you eat ?", "do you work as a baker or as a judge or as a nurse in Oslo ?", "hm"],
+    ["yes", "no", "do you own a pet ?"],
+]
+
+
+@pytest.fixture(scope="module")
+def trained(bot):
+    network = bot.network.eval()
+    return network, bot.dict.p2bot
+
+
+def people(trained, limit=200, history_size=-1, rows=slice(None)):
+    network, tokenizer = trained
+    heads = persona_heads(PERSONAS, tokenizer)[rows]
+    return Interlocutors(network, tokenizer, heads, limit, history_size)
+
+
+def next_words(network, states, tokenizer):
+    """Logits of the first token of a response, from encoded contexts."""
+    size = len(states.valid)
+    start = torch.full((size, 1), tokenizer.self_)
+    hidden, _ = network.extend(states, start, torch.ones(size, 1, dtype=torch.bool))
+    return network.output(hidden[:, -1])
+
+
+@torch.no_grad()
+def check_against_reading_anew(trained, limit, history_size=-1):
+    network, tokenizer = trained
+    side = people(trained, limit, history_size)
+    generator = torch.Generator().manual_seed(0)
+    for said in SAID:
+        side.hear(said)
+        found = next_words(network, side.states(), tokenizer)
+        for row, context in enumerate(side.contexts()):
+            ids = torch.tensor([context])
+            anew = network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
+            expected = next_words(network, anew, tokenizer)[0]
+            torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=0)
+        side.sample(torch.rand(len(SAID), 7, generator=generator))
+
+
+def test_states_are_those_of_the_whole_context(trained):
+    check_against_reading_anew(trained, limit=500)
+
+
+def test_also_where_old_turns_are_dropped(trained):
+    longest = max(map(len, persona_heads(PERSONAS, trained[1])))
+    check_against_reading_anew(trained, limit=longest + 30)
+
+
+def test_also_with_a_short_history(trained):
+    check_against_reading_anew(trained, limit=500, history_size=1)
+
+
+def test_a_turn_reads_only_what_is_new(trained, monkeypatch):
+    network, _ = trained
+    side = people(trained, limit=500)
+    side.hear(SAID[0])
+    side.states()
+    read = []
+    extend = network.extend
+    monkeypatch.setattr(
+        network,
+        "extend",
+        lambda s, ids, valid: read.append(int(valid.sum())) or extend(s, ids, valid),
+    )
+    side.say([[5, 6, 7]] * 3)
+    side.hear(SAID[1])
+    before = sum(map(len, side._read))
+    side.states()
+    assert read == [sum(map(len, side.contexts())) - before]
+
+
+def test_contexts_are_those_of_a_chat(trained, bot):
+    """What the interlocutor reads is what the agent reads in `parlai interactive`."""
+    side = people(trained, limit=128)
+    agent = bot.clone()
+    persona = "".join(f"your persona: {s}\n" for s in PERSONAS[0])
+    for turn, said in enumerate(SAID):
+        side.hear(said)
+        heard = (persona if turn == 0 else "") + said[0]
+        agent.observe({"text": heard, "episode_done": False})
+        assert agent.observation["text_vec"].tolist() == side.contexts()[0]
+        reply = f"reply number {turn}"
+        ids = trained[1].encode(reply)
+        side.say([ids] * 3)
+        agent.self_observe({"text": reply})
+
+
+# ------------------------------------------------------------------------- sampling
+def test_draw_by_hand():
+    # cumulative 0.2, 0.7, 1: 0.19 is the first token, 0.2 and 0.69 the second, 0.7 the third
+    log_p = torch.tensor([[0.2, 0.5, 0.3]]).log().expand(4, 3)
+    assert draw(log_p, torch.tensor([0.19, 0.2001, 0.69, 0.7001])).tolist() == [0, 1, 1, 2]
+
+
+def test_draw_never_takes_what_cannot_be():
+    log_p = torch.tensor([[-torch.inf, 0.0, -torch.inf]]).expand(3, 3)
+    assert draw(log_p, torch.tensor([0.0, 0.5, 1 - 1e-7])).tolist() == [1, 1, 1]
+
+
+def test_draw_follows_the_distribution():
+    torch.manual_seed(0)
+    p = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    found = draw(p.log().expand(20_000, 4), torch.rand(20_000))
+    shares = torch.bincount(found, minlength=4) / 20_000
+    torch.testing.assert_close(shares, p, atol=0.015, rtol=0)
+
+
+def test_a_dialogue_does_not_depend_on_its_neighbours(trained):
+    uniforms = torch.rand(3, 12, generator=torch.Generator().manual_seed(3))
+    together = people(trained)
+    together.hear(SAID[0])
+    responses, scores = together.sample(uniforms)
+    for row in range(3):
+        alone = people(trained, rows=slice(row, row + 1))
+        alone.hear(SAID[0][row : row + 1])
+        ids, own = alone.sample(uniforms[row : row + 1])
+        assert ids == [responses[row]]
+        torch.testing.assert_close(own[0], scores[row, : own.shape[1]], atol=1e-5, rtol=0)
+
+
+def test_responses_end_with_eos_or_at_the_limit(trained):
+    side = people(trained)
+    side.hear(SAID[0])
+    responses, scores = side.sample(torch.rand(3, 5, generator=torch.Generator().manual_seed(1)))
+    for ids, row in zip(responses, scores, strict=True):
+        assert 1 <= len(ids) <= 5
+        assert trained[1].eos not in ids[:-1]
+        assert len(ids) == 5 or ids[-1] == trained[1].eos
+        assert (row[len(ids) :] == 0).all()
+
+
+def test_an_empty_response_is_a_response(tmp_path):
+    """A model that ends at once says nothing, and the dialogue goes on."""
+    path = str(tmp_path / "model")
+    tiny.train(write_convai2(tmp_path / "data"), path, max_train_steps=1)
+    agent = create_agent_from_model_file(path, {"loglevel": "error"})
+    network, tokenizer = agent.network.eval(), agent.dict.p2bot
+    network.output = lambda hidden: (
+        torch.nn.functional.one_hot(torch.full(hidden.shape[:-1], tokenizer.eos), len(tokenizer))
+        .float()
+        .mul(100)
+    )
+    side = Interlocutors(network, tokenizer, persona_heads(PERSONAS, tokenizer), 128)
+    for said in SAID:
+        side.hear(said)
+        assert side.sample(torch.rand(3, 4))[0] == [[tokenizer.eos]] * 3

@@ -1,0 +1,186 @@
+"""Eq. 4-5: by hand, against one token at a time, and sampled against re-scored."""
+
+import math
+
+import pytest
+import torch
+
+from p2bot_parlai import selfplay
+from p2bot_parlai.interlocutor import Interlocutors
+from p2bot_parlai.packing import pack
+from p2bot_parlai.selfplay import Opening, persona_heads
+from p2bot_parlai.transmitter import token_log_likelihood
+
+OPENINGS = [
+    Opening(["i am a judge."], ["i live in Bern.", "i own a cat."], "hello there", 11),
+    Opening(["i eat rice."], ["i eat soup every day."], "hi , i am a judge in Lima .", 12),
+    Opening(["i own a dog.", "i own a cat."], ["i am a nurse."], "how are you ?", 13),
+]
+LONGEST = 9
+
+
+def close(value, expected, tolerance=1e-6):
+    return torch.testing.assert_close(
+        torch.as_tensor(value), torch.as_tensor(expected), atol=tolerance, rtol=0
+    )
+
+
+# ------------------------------------------------------------------- the equations
+def test_eq_5_by_hand():
+    # log p(a) = log 1/2 + log 1/4 = log 1/8 (the third token is padding); reward 3, baseline 1:
+    # the loss is -(3 - 1) log 1/8 = 2 log 8, and its slope by log p is -2
+    scores = torch.tensor([[0.5, 0.25, 0.9]]).log().requires_grad_()
+    log_p = selfplay.log_policy(scores, torch.tensor([[True, True, False]]))
+    close(log_p.detach(), [math.log(1 / 8)])
+    loss = selfplay.policy_gradient_loss(log_p, torch.tensor([3.0]), torch.tensor(1.0))
+    close(loss.detach(), [2 * math.log(8)])
+    loss.sum().backward()
+    close(scores.grad, [[-2.0, -2.0, 0.0]])
+
+
+def test_rewards_and_baseline_are_no_part_of_the_gradient():
+    log_p = torch.tensor([-1.0], requires_grad=True)
+    reward, baseline = torch.tensor([3.0], requires_grad=True), torch.zeros((), requires_grad=True)
+    selfplay.policy_gradient_loss(log_p, reward, baseline).sum().backward()
+    assert reward.grad is None and baseline.grad is None
+
+
+def test_baselines_by_hand():
+    # rewards 1, 2, 6: the mean is 3; the others of each have the means 4, 3.5 and 1.5
+    rewards = torch.tensor([1.0, 2.0, 6.0])
+    total, count = rewards.sum(), torch.tensor(3.0)
+    close(selfplay.mean_baseline(total, count), 3.0)
+    close(selfplay.leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
+
+
+def test_leave_one_out_of_one_is_no_baseline():
+    one = torch.tensor([2.0])
+    close(selfplay.leave_one_out_baseline(one, one.sum(), torch.tensor(1.0)), [0.0])
+
+
+def test_kl_by_hand():
+    # p = (1/2, 1/2), q = (1/4, 3/4): 1/2 log 2 + 1/2 log 2/3
+    p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
+    close(selfplay.kl_divergence(p, q), 0.5 * math.log(2) + 0.5 * math.log(2 / 3))
+    close(selfplay.kl_divergence(p, p), 0.0)
+
+
+def test_eq_5_leads_to_the_rewarded_word():
+    """Two words, one of them rewarded: the policy learns to say it (Eq. 4 rises)."""
+    torch.manual_seed(0)
+    logits = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.SGD([logits], lr=0.5)
+    for _ in range(60):
+        said = torch.multinomial(logits.softmax(0).detach(), 16, replacement=True)
+        rewards = (said == 1).float()
+        log_p = logits.log_softmax(0)[said]
+        loss = selfplay.policy_gradient_loss(log_p, rewards, rewards.mean()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert logits.softmax(0)[1] > 0.9
+
+
+# -------------------------------------------------------------------- the dialogues
+def sides(bot, openings, limit=200, history_size=-1):
+    network, tokenizer = bot.network.eval(), bot.dict.p2bot
+    return [
+        Interlocutors(network, tokenizer, persona_heads(personas, tokenizer), limit, history_size)
+        for personas in (
+            [opening.user_persona for opening in openings],
+            [opening.agent_persona for opening in openings],
+        )
+    ]
+
+
+def played(bot, openings=OPENINGS, turns=3, **options):
+    user, agent = sides(bot, openings, **options)
+    decode = bot.dict.p2bot.decode
+    return selfplay.play(openings, user, agent, None, turns, LONGEST, decode)
+
+
+def rescored(bot, dialogues):
+    tokens = bot.dict.p2bot
+    packed = pack(dialogues.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
+    logits, _ = bot.network.eval()(packed)
+    return token_log_likelihood(logits, packed.targets), packed.target_mask
+
+
+@pytest.mark.parametrize("options", [{}, {"limit": 60}, {"history_size": 1}])
+def test_rescored_is_what_was_sampled(bot, options):
+    """Same contexts, masks and (no) dropout: also where old turns were dropped."""
+    dialogues = played(bot, **options)
+    scores, mask = rescored(bot, dialogues)
+    size, turns = dialogues.shape
+    scores = scores.view(size, turns, -1)
+    for n, sampled in enumerate(dialogues.sampled_scores):
+        for b in range(size):
+            length = len(dialogues.turns[n][b].response)
+            close(scores[b, n, :length].detach(), sampled[b, :length], 1e-5)
+    assert mask.sum() == sum(len(t.response) for row in dialogues.turns for t in row)
+
+
+def test_the_gradient_is_that_of_one_token_at_a_time(bot):
+    """The naive form: every token of every response from its whole context, no cache."""
+    network, tokens = bot.network.eval(), bot.dict.p2bot
+    dialogues = played(bot)
+    rewards = torch.tensor([0.3, -1.0, 2.0, 0.5, 0.1, -0.4, 1.0, 0.0, 0.2])
+    baseline = rewards.mean()
+
+    def gradient(loss):
+        network.zero_grad()
+        loss.backward()
+        found = [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+        network.zero_grad()
+        return found
+
+    scores, mask = rescored(bot, dialogues)
+    log_p = selfplay.log_policy(scores, mask)
+    ours = gradient(selfplay.policy_gradient_loss(log_p, rewards, baseline).mean())
+
+    naive = 0.0
+    for turn, reward in zip(dialogues.by_dialogue(), rewards, strict=True):
+        for t, token in enumerate(turn.response):
+            ids = torch.tensor([[*turn.context, tokens.self_, *turn.response[:t]]])
+            length = ids.shape[1]
+            causal = torch.ones(1, length, length, dtype=torch.bool).tril()
+            hidden = network.backbone(ids, torch.arange(length)[None], causal)
+            log_p = network.output(hidden[0, -1]).log_softmax(-1)[token]
+            naive = naive - (reward - baseline) * log_p / len(rewards)
+    theirs = gradient(naive)
+    for a, b in zip(ours, theirs, strict=True):
+        if b is None:  # the [CLS] head has no part in it
+            assert a is None or not a.any()
+        else:
+            close(a, b, 1e-5)
+
+
+def test_a_dialogue_is_the_same_alone_and_among_others(bot):
+    together = played(bot)
+    for row, opening in enumerate(OPENINGS):
+        alone = played(bot, [opening])
+        assert [said[0] for said in alone.agent_texts] == [s[row] for s in together.agent_texts]
+        assert [said[0] for said in alone.user_texts] == [s[row] for s in together.user_texts]
+
+
+def test_another_seed_is_another_dialogue(bot):
+    other = Opening(**{**vars(OPENINGS[0]), "seed": 99})
+    first, second = played(bot, [OPENINGS[0], other]).agent_texts[0]
+    assert first != second
+
+
+def test_each_reads_its_own_persona_and_the_words_of_the_other(bot):
+    tokens = bot.dict.p2bot
+    dialogues = played(bot, turns=2)
+    assert dialogues.shape == (3, 2)
+    for row, opening in enumerate(OPENINGS):
+        context = dialogues.turns[1][row].context
+        expected = persona_heads([opening.agent_persona], tokens)[0]
+        for n in range(2):
+            expected = [*expected, tokens.partner, *tokens.encode(dialogues.user_texts[n][row])]
+            if n == 0:
+                said = dialogues.turns[0][row].response
+                ended = said if said[-1] == tokens.eos else [*said, tokens.eos]
+                expected = [*expected, tokens.self_, *ended]
+        assert context == expected
+    assert dialogues.user_texts[0] == [opening.utterance for opening in OPENINGS]
