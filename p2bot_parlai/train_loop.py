@@ -18,6 +18,7 @@ import os
 import sys
 import time
 
+from parlai.core.loader import load_agent_module
 from parlai.scripts import train_model
 from parlai.utils import fsdp, logging
 from parlai.utils.distributed import all_gather_list, get_rank, is_primary_worker
@@ -39,8 +40,13 @@ class P2botTrainLoop(train_model.TrainLoop):
         given = opt.get("init_model")
         if opt.get("seed") is not None:  # ParlAI seeds when the weights are drawn already
             train_model.set_seed(opt["seed"])
+        model_class = load_agent_module(opt["model"]) if opt.get("model") else None
+        if hasattr(model_class, "check_training"):
+            model_class.check_training(opt)
         super().__init__(opt)
         self.ours = hasattr(self.agent, "run_state")
+        if hasattr(self.agent, "begin_training"):
+            self.agent.begin_training()
         if self.ours and (opt.get("init_model") or "").endswith(".checkpoint"):
             # the agent is built: what it reloads at the end shall be the best model
             opt["init_model"] = given

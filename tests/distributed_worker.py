@@ -1,7 +1,9 @@
 """
 One process of a data-parallel run; see test_distributed.py.
 
-usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT
+usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT [TRANSMITTER RECEIVER]
+
+With a Transmitter and a Receiver it is a self-play run.
 """
 
 import sys
@@ -48,6 +50,27 @@ def learn(opt, rank: int, processes: int):
     return agent.network.state_dict()
 
 
+def play(opt, rank: int, processes: int):
+    """Each process takes every second dialogue; the last batch also has supervised rows."""
+    agent = tiny.agent(**opt)
+    agent.begin_training()
+    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
+    for step in range(STEPS):
+        numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
+        seen = [agent.clone().observe(Message(opening(number))) for number in numbers]
+        if step == STEPS - 1 and rank == 0:  # the other process has none
+            example = {"text": "hi", "labels": ["i eat rice"], "label_candidates": ["hello"]}
+            seen.append(agent.clone().observe(Message({**example, "episode_done": True})))
+        agent.batch_act(seen)
+    return agent.network.state_dict()
+
+
+def opening(number: int) -> dict:
+    fields = {"user_persona": [f"i own {number} cats."], "agent_persona": ["i live in Oslo."]}
+    fields |= {"utterance": "hello " * (1 + number % 3), "seed": number}
+    return {"text": fields["utterance"], "opening": fields, "learn": True, "episode_done": True}
+
+
 def main():
     rank, processes, port = map(int, sys.argv[1:4])
     folder, datapath, out = sys.argv[4:7]
@@ -55,15 +78,20 @@ def main():
     torch.set_num_threads(1)
     changes = {"dropout": 0.0, "dict_file": f"{folder}/model.dict"}
     opt = {"datapath": datapath, "model_file": f"{folder}/none", **changes}
+    work = learn
+    if sys.argv[7:]:
+        work = play
+        opt |= {"task": "p2bot:selfplay", "evaltask": "convai2", "user_inference": "multinomial"}
+        opt |= {"init_model": sys.argv[7], "receiver": sys.argv[8], "kl_coef": 0.1}
     torch.manual_seed(42)
     if processes == 1:
-        weights = learn(opt, 0, 1)
+        weights = work(opt, 0, 1)
     else:
         group = {"distributed_world_size": processes, "verbose": False}
         address = f"tcp://127.0.0.1:{port}"
         with compat.distributed_context(rank, group, init_method=address):
             torch.manual_seed(42)
-            weights = learn(opt, rank, processes)
+            weights = work(opt, rank, processes)
     torch.save(weights, f"{out}.{rank}")
 
 

@@ -17,12 +17,12 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def learn(processes: int, folder, convai2):
+def learn(processes: int, folder, convai2, *models):
     out, port = folder / f"weights{processes}", free_port()
     running = [
         subprocess.Popen(
             [sys.executable, HERE / "distributed_worker.py", *map(str, (rank, processes, port))]
-            + [str(folder), str(convai2), str(out)],
+            + [str(folder), str(convai2), str(out), *models],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -46,6 +46,23 @@ def test_two_processes_agree_with_one(convai2, tiny_model, tmp_path):
     for name, weight in one.items():
         torch.testing.assert_close(first[name], second[name], atol=0, rtol=0)
         torch.testing.assert_close(first[name], weight, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_agree_with_one_in_self_play(convai2, tiny_model, tiny_receiver, tmp_path):
+    """The baseline is over the dialogues of both, also where one has supervised rows too."""
+    Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+    models = tiny_model, tiny_receiver
+    (one,) = learn(1, tmp_path, convai2, *models)
+    first, second = learn(2, tmp_path, convai2, *models)
+    before = torch.load(tiny_model, weights_only=True)["model"]
+    assert not torch.equal(
+        one["backbone.tokens_embed.weight"], before["backbone.tokens_embed.weight"]
+    )
+    for name, weight in one.items():
+        torch.testing.assert_close(first[name], second[name], atol=0, rtol=0)
+        # Adam's steps of 1e-3 are larger where a gradient is next to nothing
+        torch.testing.assert_close(first[name], weight, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.slow

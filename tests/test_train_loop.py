@@ -39,7 +39,7 @@ def run(datapath, folder, kill_at=None, **changes):
     train_step, save = loop.agent.train_step, loop.save_model
 
     def watched_step(batch):
-        seen.append(tuple(batch.labels))
+        seen.append(tuple(batch.labels or ()))
         result = train_step(batch)
         final.update({k: v.detach().clone() for k, v in loop.agent.model.state_dict().items()})
         return result
@@ -78,6 +78,22 @@ def test_a_resumed_run_ends_as_the_unbroken_one(convai2, tmp_path, changes, kill
     assert 0 < len(before) < len(seen)
     again, after = run(convai2, tmp_path / "broken", **changes)
     assert before + after == seen  # the same examples in the same order
+    for name, weight in weights.items():
+        torch.testing.assert_close(again[name], weight, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("task", ["p2bot:selfplay", "p2bot:selfplay,convai2:self_original"])
+def test_a_resumed_self_play_run_too(convai2, tiny_model, tiny_receiver, tmp_path, task):
+    """Same user, same dialogues, same samples."""
+    changes = {"task": task, "init_model": tiny_model, "receiver": tiny_receiver}
+    changes |= {"evaltask": "convai2:self_original", "batchsize": 2, "label_truncate": 8}
+    changes |= {"max_train_steps": 8, "validation_every_n_steps": 3, "learningrate": 1e-2}
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "whole").mkdir()
+    weights, seen = run(convai2, tmp_path / "whole", **changes)
+    run(convai2, tmp_path / "broken", kill_at=3, **changes)
+    again, after = run(convai2, tmp_path / "broken", **changes)
+    assert 0 < len(after) < len(seen)
     for name, weight in weights.items():
         torch.testing.assert_close(again[name], weight, atol=1e-6, rtol=0)
 

@@ -99,22 +99,27 @@ class P2botDictionary(DictionaryAgent):
         os.replace(f"{filename}.tmp", filename)
 
     def load(self, filename: str) -> None:
-        try:
-            with PathManager.open(filename, encoding="utf-8") as file:
-                data = json.load(file)
-            if data["format"] != FORMAT:
-                raise KeyError(data["format"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise P2botError(
-                f"{filename} is no tokenizer of P²Bot: it is damaged or belongs to another "
-                "kind of model; choose another --model-file or --dict-file"
-            ) from error
-        self._use(P2botTokenizer.from_json(data["tokenizer"]))
+        self._use(read_tokenizer(filename))
 
     def share(self):
         shared = {"opt": self.opt, "class": type(self)}
         shared["p2bot_tokenizer"] = self.p2bot
         return shared
+
+
+def read_tokenizer(filename: str) -> P2botTokenizer:
+    """:raises P2botError: for a file that is none, or is damaged."""
+    try:
+        with PathManager.open(filename, encoding="utf-8") as file:
+            data = json.load(file)
+        if data["format"] != FORMAT:
+            raise KeyError(data["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise P2botError(
+            f"{filename} is no tokenizer of P²Bot: it is missing, damaged or belongs to another "
+            "kind of model; choose another --model-file or --dict-file"
+        ) from error
+    return P2botTokenizer.from_json(data["tokenizer"])
 
 
 def _path_of(backbone: str) -> str:

@@ -59,6 +59,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         self.nup_coef, self.num_distractors = opt["nup_coef"], opt["num_distractors"]
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = shared["run_state"] if shared else {}
+        # the language model that training began with, and whether [CLS] was ever trained
+        self.pretrained, self.has_next_utterance = opt["backbone"], self.nup_coef > 0
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
@@ -127,6 +129,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             "backbone": self.network.backbone.to_json(),
             "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
             "tokenizer": self.dict.p2bot.fingerprint(),
+            "pretrained": self.pretrained,
+            "next_utterance": self.has_next_utterance,
             "run": self.run_state,
         }
         return states
@@ -134,7 +138,12 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def load(self, path: str) -> dict:
         states, self._saved = self._saved, None
         load_weights(self.model, states, path)
-        self.run_state = states["p2bot"]["run"]
+        saved = states["p2bot"]
+        self.run_state = saved["run"]
+        self.opt.update(saved["options"])  # with --init-model the flags are at their defaults
+        # a file of a version that did not say was trained with the defaults
+        self.pretrained = saved.get("pretrained", saved["options"]["backbone"])
+        self.has_next_utterance = saved.get("next_utterance", True) or self.has_next_utterance
         return states
 
     # -------------------------------------------------------------- from text to ids

@@ -7,7 +7,8 @@ A backbone is a `torch.nn.Module` with
   ``positions`` are (B, T), ``mask`` is a bool (B, T, S) that says which of the S = past + T
   keys each token sees, ``cache`` a ``transformers`` Cache that is extended in place;
 - ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
-- ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``.
+- ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``;
+- ``start_token``, the id that stands before a text, or None.
 
 Positions and masks are always explicit: padding may stand anywhere, and branches of one
 context can be laid out in any order.

@@ -147,6 +147,11 @@ class GPT(nn.Module):
     def dropout(self) -> float:
         return self.config.dropout
 
+    @property
+    def start_token(self) -> int | None:
+        """What stands before a text: GPT of 2018 has no such token."""
+        return None
+
     def resize(self, size: int) -> None:
         """Grow the vocabulary; new rows start near the mean of the old ones."""
         old = self.tokens_embed.weight.data

@@ -59,9 +59,7 @@ class CausalLM(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str) -> "CausalLM":
-        lm = fetch(
-            name, "AutoModelForCausalLM", attn_implementation="sdpa", dtype=torch.float32
-        )
+        lm = fetch(name, "AutoModelForCausalLM", attn_implementation="sdpa", dtype=torch.float32)
         return cls(lm)
 
     @classmethod
@@ -109,6 +107,11 @@ class CausalLM(nn.Module):
     def dropout(self) -> float:
         """For the [CLS] head; families that train without dropout have no such entry."""
         return getattr(self.lm.config, "resid_pdrop", 0.0)
+
+    @property
+    def start_token(self) -> int | None:
+        """What stands before a text, where the family has such a token."""
+        return self.lm.config.get_text_config().bos_token_id
 
     def resize(self, size: int) -> None:
         """Grow the vocabulary; a head that is larger already (padded) stays."""

@@ -19,10 +19,12 @@ class SpokenDialogue:
     What one speaker said, and who it is.
 
     :param utterances: x_1 .. x_N. :param persona: profile sentences.
+    :param heard_first: what the partner said before x_1; None where this speaker begins.
     """
 
     utterances: list[str]
     persona: list[str]
+    heard_first: str | None = None
 
 
 class PersonaFold:
@@ -106,9 +108,11 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     settings["datatype"] = "train:ordered" if fold == "train" else fold
     dialogues = []
     for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
-        utterances, persona = [], []
+        utterances, persona, heard = [], [], []
         for message in episode:
-            persona += parse_message(message.get("text") or "").persona
+            said = parse_message(message.get("text") or "")
+            persona += said.persona
+            heard.append(said.utterance)
             labels = message.get("labels") or message.get("eval_labels") or ()
             utterances += [" ".join(label.split()) for label in labels[:1] if label.strip()]
         for missing, what in ((not persona, "profile sentence"), (not utterances, "utterance")):
@@ -117,7 +121,7 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
                     f"dialogue {number + 1} of {task} ({fold}) has no {what}: each needs "
                     '"your persona:" lines and, behind a tab, what that person said'
                 )
-        dialogues.append(SpokenDialogue(utterances, persona))
+        dialogues.append(SpokenDialogue(utterances, persona, heard[0]))
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogues")
     return dialogues

@@ -1,0 +1,123 @@
+"""The frozen models of self-play: where they come from, and that they stay what they were."""
+
+import hashlib
+
+from parlai.core.opt import Opt
+from parlai.utils.io import PathManager
+
+from p2bot_parlai import backbones
+from p2bot_parlai.agents.checkpoint import load_weights, read_model_file
+from p2bot_parlai.agents.dictionary import read_tokenizer
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reward_models import LanguageStyle
+from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.transmitter import Transmitter
+
+
+def checksum(path: str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with PathManager.open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FrozenFiles:
+    """
+    The files that a run's frozen models were read from, by path and checksum.
+
+    They are no part of a saved model: a chat needs none of them. A resumed run reads them
+    again and makes sure that they are the same.
+
+    :param saved: what an earlier run recorded: role -> {"path", "sha256"}.
+    """
+
+    def __init__(self, saved: dict | None = None):
+        self.saved = saved or {}
+        self.used: dict[str, dict] = {}
+
+    def path(self, role: str, flag: str, given: str | None, default: str | None) -> str:
+        """
+        Which file to read, noted for the next `to_json`.
+
+        :param given: what the user said now. :param default: for a run that begins.
+        :raises P2botError: where the file is gone, or is not the one of the earlier run.
+        """
+        before = self.saved.get(role)
+        path = given or (before["path"] if before else default)
+        if path is None or not PathManager.exists(path):
+            raise P2botError(
+                f"the {role} of this self-play run, {path}, is gone: "
+                f"name it by {flag}"
+            )
+        found = checksum(path)
+        if before and found != before["sha256"]:
+            raise P2botError(
+                f"{path} is not the {role} that this self-play run began with: put the file back, "
+                f"or name another copy of it by {flag}"
+            )
+        self.used[role] = {"path": str(path), "sha256": found}
+        return path
+
+    def to_json(self) -> dict:
+        return {**self.saved, **self.used}
+
+
+def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
+    """
+    A trained Transmitter, frozen and in evaluation mode.
+
+    :raises P2botError: for a file of another agent, or one with another tokenizer.
+    """
+    states = read_model_file(path)
+    if "backbone" not in states["p2bot"]:
+        raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+    if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
+        raise P2botError(f"{path} has another tokenizer than the Transmitter")
+    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
+    load_weights(network, states, path)
+    return network.eval().requires_grad_(False)
+
+
+def is_language_model_of_ours(name: str) -> bool:
+    """Whether ``--language-model`` names a model file of p2bot, not a folder or hub name."""
+    return PathManager.exists(name) and not PathManager.isdir(name)
+
+
+def check_language_model(opt: Opt, tokenizer: P2botTokenizer) -> None:
+    """:raises P2botError: where its tokenizer is not the Transmitter's; reads no weights."""
+    name = opt.get("language_model")
+    if not name:
+        return
+    if is_language_model_of_ours(name):
+        other = read_tokenizer(f"{name}.dict")
+    else:
+        other = P2botTokenizer.from_pretrained(backbones.ALIASES.get(name, name))
+    if other.fingerprint() != tokenizer.fingerprint():
+        raise P2botError(
+            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
+            "score its tokens: choose one with the same, or leave the option out"
+        )
+
+
+def load_language_style(
+    opt: Opt, backbone: str, user: Transmitter, tokenizer: P2botTokenizer, files: FrozenFiles
+) -> LanguageStyle:
+    """
+    The style reward with its language model.
+
+    :param backbone: ``--backbone`` that the Transmitter was trained from.
+    :param user: the frozen supervised Transmitter.
+    """
+    name = opt.get("language_model")
+    before = files.saved.get("language model")
+    if name is None and before:
+        name = before["path"]
+    if name and is_language_model_of_ours(name):
+        path = files.path("language model", "--language-model", name, None)
+        lm = load_transmitter(path, tokenizer)
+        return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
+    name = name or (None if backbone == backbones.SCRATCH else backbone)
+    if name is None:
+        return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
+    pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
+    start = pretrained.start_token
+    return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)

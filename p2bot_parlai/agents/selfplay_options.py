@@ -1,0 +1,189 @@
+"""Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.errors import P2botError
+
+PAPER = {"learningrate": 1e-6}
+WEIGHTS = {
+    "style": "lambda_style",
+    "coherence": "lambda_coherence",
+    "persona": "lambda_persona",
+    "repetition": "lambda_repetition",
+}
+USER_INFERENCE = ("beam", "greedy", "multinomial")
+# what evaluation on p2bot:selfplay reports, and what it does not
+REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
+GENERATED = ("f1", "accuracy", "bleu", "rouge", "precision", "recall", "interdistinct")
+RANKED = ("hits@", "mrr")
+
+
+def plays(opt: Opt) -> bool:
+    """Whether this run plays: trains on, or is evaluated on, ``p2bot:selfplay``."""
+    return any(map(is_selfplay, tasks(opt)))
+
+
+def tasks(opt: Opt) -> list[str]:
+    names = ",".join(filter(None, (opt.get("task"), opt.get("evaltask"))))
+    return [name for name in names.split(",") if name]
+
+
+def is_selfplay(task: str) -> bool:
+    return task.split(":")[:2] == ["p2bot", "selfplay"] or ".selfplay." in task
+
+
+def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
+    group = parser.add_argument_group("P²Bot self-play (-t p2bot:selfplay)")
+    group.add_argument(
+        "--receiver",
+        type=str,
+        default=None,
+        help="Model file of a trained Receiver (-m p2bot/receiver), for the persona reward",
+    )
+    group.add_argument(
+        "--language-model",
+        type=str,
+        default=None,
+        help="Frozen language model of the style reward: a hub name, a folder, or a model file "
+        "of p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, "
+        "where that was trained from scratch, the supervised Transmitter with an empty context",
+    )
+    for flag, default, what in (
+        ("--lambda-style", 0.4, "Weight of the language style reward (Eq. 6)"),
+        ("--lambda-coherence", 0.1, "Weight of the discourse coherence reward (Eq. 7)"),
+        ("--lambda-persona", 0.5, "Weight of the mutual persona perception reward (Eq. 8)"),
+        (
+            "--lambda-repetition",
+            0.0,
+            "Weight of a reward that is not the paper's: minus the share of a response's "
+            "trigrams that its speaker said before",
+        ),
+    ):
+        group.add_argument(
+            flag, type=float, default=default, help=what + "; 0: its model is not even loaded"
+        )
+    group.add_argument(
+        "--gamma",
+        type=float,
+        default=0.5,
+        help="Discount of the persona reward for each later turn of either speaker (Eq. 8)",
+    )
+    group.add_argument(
+        "--selfplay-turns", type=int, default=3, help="Responses of the agent in a dialogue"
+    )
+    group.add_argument(
+        "--user-inference",
+        choices=USER_INFERENCE,
+        default="beam",
+        help="How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
+    )
+    group.add_argument(
+        "--rl-baseline",
+        choices=["mean", "leave-one-out"],
+        default="mean",
+        help="What is subtracted from a reward: the mini-batch's mean (the paper), or the mean "
+        "of the others, which leaves the gradient of small batches unbiased",
+    )
+    group.add_argument(
+        "--kl-coef",
+        type=float,
+        default=0.0,
+        help="Weight of the KL divergence from the supervised model in the loss, nats a "
+        "response; the report has it always",
+    )
+    group.add_argument(
+        "--rl-coef",
+        type=float,
+        default=1.0,
+        help="Weight of the self-play loss beside that of supervised examples "
+        "(-t p2bot:selfplay,convai2 -mtw 1,1)",
+    )
+    group.add_argument(
+        "--show-dialogue-every",
+        type=int,
+        default=0,
+        help="Print one dialogue with its rewards every so many updates; 0: never",
+    )
+    if plays(partial_opt or Opt()):
+        parser.set_defaults(**PAPER)
+        limits = ((partial_opt or {}).get(k) for k in ("max_train_steps", "max_train_time"))
+        if not any(limit and limit > 0 for limit in limits):
+            parser.set_defaults(num_epochs=1)
+
+
+def weights_of(opt: Opt) -> dict[str, float]:
+    """The lambdas that are not 0, by the name of their reward."""
+    return {name: opt[flag] for name, flag in WEIGHTS.items() if opt[flag]}
+
+
+def check_selfplay_options(opt: Opt) -> None:
+    """
+    Everything that can be known before anything is loaded.
+
+    :raises P2botError: naming the flag, and what to do.
+    """
+    check_rewards(opt)
+    if not any(
+        opt.get(name) and PathManager.exists(opt[name]) for name in ("init_model", "model_file")
+    ):
+        raise P2botError(
+            "self-play starts from a supervised Transmitter: --init-model MODEL, trained with "
+            "-m p2bot on convai2"
+        )
+    check_validation_metric(opt)
+
+
+def check_rewards(opt: Opt) -> None:
+    """:raises P2botError: for rewards that cannot be had."""
+    if not weights_of(opt):
+        raise P2botError("all rewards have the weight 0: give --lambda-persona or another one")
+    if not 0 <= opt["gamma"] <= 1:
+        raise P2botError(f"--gamma {opt['gamma']} is not between 0 and 1")
+    if opt["selfplay_turns"] < 1:
+        raise P2botError(f"--selfplay-turns {opt['selfplay_turns']} is not at least 1")
+    for flag in ("kl_coef", "rl_coef"):
+        if opt[flag] < 0:
+            raise P2botError(f"--{flag.replace('_', '-')} {opt[flag]} is negative")
+    if opt["lambda_persona"]:
+        if not opt.get("receiver"):
+            raise P2botError(
+                "the persona reward needs a Receiver: --receiver MODEL, trained with "
+                "-m p2bot/receiver, or --lambda-persona 0"
+            )
+        if not PathManager.exists(opt["receiver"]):
+            raise P2botError(f"--receiver {opt['receiver']}: there is no such file")
+
+
+def check_validation_metric(opt: Opt) -> None:
+    """:raises P2botError: for a metric that validation will never report."""
+    if "validation_metric" not in opt:
+        return
+    metric = opt["validation_metric"].rsplit("/", 1)[-1]
+    names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
+    played, spoken = any(map(is_selfplay, names)), not all(map(is_selfplay, names))
+    if metric == "loss" and spoken:
+        return
+    if metric in REPORTED:
+        if not played:
+            raise P2botError(
+                f"--validation-metric {metric} is of self-play, and validation runs on "
+                f"{','.join(names)}: add p2bot:selfplay to -et, or choose ppl, hits@1, f1"
+            )
+        return
+    if not spoken:
+        raise P2botError(
+            f"--validation-metric {metric} will never be reported: validation runs on "
+            f"{','.join(names)}. Add -et convai2:self_original, or choose -vmt reward -vmm max"
+        )
+    if metric.startswith(GENERATED) and opt.get("skip_generation"):
+        raise P2botError(
+            f"--validation-metric {metric} is of generated responses, and --skip-generation true "
+            "makes none"
+        )
+    if metric.startswith(RANKED) and not opt.get("rank_candidates"):
+        raise P2botError(
+            f"--validation-metric {metric} is of ranked candidates, and --rank-candidates false "
+            "ranks none"
+        )

@@ -1,0 +1,79 @@
+"""
+``parlai selfplay_transcript``: self-play dialogues to read, with every reward.
+
+Plays as in evaluation: the model talks with the frozen user that it learnt with, or, where
+it never played, with itself.
+"""
+
+import json
+
+from parlai.core.agents import create_agent
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.core.worlds import create_task
+from tqdm import tqdm
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.selfplay import Opening
+from p2bot_parlai.transcript import as_text
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, True, "Write self-play dialogues with their rewards")
+    group = parser.add_argument_group("Transcript")
+    group.add_argument(
+        "--outfile",
+        type=str,
+        default="selfplay",
+        help="Where to write: <outfile>.txt to read, and <outfile>.jsonl, a dialogue a line",
+    )
+    group.add_argument("--num-dialogues", type=int, default=20, help="Dialogues to play")
+    parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
+    return parser
+
+
+@register_script("selfplay_transcript")
+class SelfplayTranscript(ParlaiScript):
+    """Self-play dialogues with both personas and every reward of each turn."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self) -> list[dict]:
+        opt = self.opt
+        if not opt.get("model_file"):
+            raise P2botError("say which model: -mf MODEL, trained with -m p2bot")
+        if opt["num_dialogues"] < 1:
+            raise P2botError(f"--num-dialogues {opt['num_dialogues']} is not at least 1")
+        agent = create_agent(opt, requireModelExists=True)
+        if not hasattr(agent, "set_stage"):
+            raise P2botError(f"{opt['model_file']} was not trained with -m p2bot: it cannot play")
+        agent.set_stage()
+        opt["selfplay_dialogues"] = max(opt["selfplay_dialogues"], opt["num_dialogues"])
+        teacher = create_task({**opt, "batchsize": 1}, agent.clone()).get_task_agent()
+        openings = [Opening(**teacher.get(i)["opening"]) for i in range(opt["num_dialogues"])]
+        transcripts = []
+        with tqdm(total=len(openings), unit="dialogue", disable=None) as bar:
+            for start in range(0, len(openings), opt["batchsize"]):
+                judged = agent.play(openings[start : start + opt["batchsize"]])
+                transcripts += [judged.transcript(i) for i in range(judged.played.shape[0])]
+                bar.update(judged.played.shape[0])
+        write(transcripts, opt["outfile"])
+        print(f"wrote {opt['outfile']}.txt and {opt['outfile']}.jsonl")
+        return transcripts
+
+
+def write(transcripts: list[dict], outfile: str) -> None:
+    """:raises P2botError: where it cannot be written."""
+    try:
+        with open(f"{outfile}.jsonl", "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(t, ensure_ascii=False) + "\n" for t in transcripts)
+        with open(f"{outfile}.txt", "w", encoding="utf-8") as file:
+            file.write("\n\n".join(map(as_text, transcripts)) + "\n")
+    except OSError as error:
+        raise P2botError(f"--outfile {outfile}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    SelfplayTranscript.main()

@@ -1,0 +1,167 @@
+"""``-t p2bot:selfplay``: how dialogues begin; `worlds.SelfPlayWorld` plays them."""
+
+import copy
+import random
+from dataclasses import asdict
+
+from parlai.core.loader import load_teacher_module
+from parlai.core.message import Message
+from parlai.core.opt import Opt
+from parlai.core.teachers import FixedDialogTeacher
+from parlai.utils.data import DatatypeHelper
+from parlai.utils.distributed import get_rank, is_distributed, num_workers
+
+from p2bot_parlai.context import OWN_PERSONA
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.personas import draw_others, group_by_person
+from p2bot_parlai.selfplay import Opening
+from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
+
+DEFAULT_TASK = "convai2:self_original"
+DEFAULT_DIALOGUES = 2000
+
+
+def source_task(opt: Opt) -> str:
+    """
+    The task behind ``p2bot:selfplay[:<task>]``.
+
+    ``self_revised`` alone means ``convai2:self_revised``; a name with a colon is taken as
+    it is (``fromfile:fbformat``); without any, ``--selfplay-task`` counts.
+    """
+    name = ":".join((opt.get("task") or "").split(":")[2:])
+    if not name:
+        return opt.get("selfplay_task") or DEFAULT_TASK
+    return name if ":" in name else f"convai2:{name}"
+
+
+class SelfplayTeacher(FixedDialogTeacher):
+    """
+    One message a dialogue, all that the two interlocutors are given.
+
+    - ``text``: persona of the agent B and what the user A says first, as an agent would
+      hear it; ``opening``: the fields of a `p2bot_parlai.selfplay.Opening`; ``learn``: whether the
+      agent shall learn from it. There are no labels: nobody knows what B should say.
+
+    Dialogue number i is the same in every run with the same ``--seed``: the personas are of
+    two different people, drawn at random; A's first utterance is a real one. With several
+    processes each takes its part of the same dialogues.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        group = parser.add_argument_group("Self-play dialogues")
+        group.add_argument(
+            "--selfplay-task",
+            type=str,
+            default=DEFAULT_TASK,
+            help="ConvAI2-like task that personas and first utterances come from; own files: "
+            "fromfile:fbformat with --fromfile-datapath FILE. -t p2bot:selfplay:self_revised is "
+            "short for --selfplay-task convai2:self_revised",
+        )
+        group.add_argument(
+            "--selfplay-dialogues",
+            type=int,
+            default=DEFAULT_DIALOGUES,
+            help="Dialogues an epoch; further epochs have new ones",
+        )
+        partial_opt = partial_opt or Opt()
+        for task in (partial_opt.get("task") or "").split(","):
+            if "selfplay" in task:  # ours, among several
+                source = source_task({**partial_opt, "task": task})
+                load_teacher_module(source).add_cmdline_args(parser, partial_opt)
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        opt = copy.deepcopy(opt)
+        if opt["selfplay_dialogues"] < 1:
+            raise P2botError(f"--selfplay-dialogues {opt['selfplay_dialogues']} is not positive")
+        if shared:
+            self.openings = shared["openings"]
+        else:
+            task = source_task(opt)
+            dialogues = read_dialogues(opt, task, DatatypeHelper.fold(opt["datatype"]))
+            self.openings = Openings(dialogues, task, opt.get("seed") or 0)
+        opt["mutators"] = None  # the task behind this one has applied them
+        super().__init__(opt, shared)
+        self.id = "selfplay"
+        self.random = False  # what is drawn depends on the number of the dialogue
+        self._first, self._step = (get_rank(), num_workers()) if is_distributed() else (0, 1)
+        self.reset()
+
+    def share(self):
+        return {**super().share(), "openings": self.openings}
+
+    def num_episodes(self) -> int:
+        return len(range(self._first, self.opt["selfplay_dialogues"], self._step))
+
+    def num_examples(self) -> int:
+        return self.num_episodes()
+
+    def next_episode_idx(self, num_eps=None, loop=None) -> int:
+        """In training there is no end: the dialogues of the next epoch are new."""
+        return super().next_episode_idx(num_eps, loop=False)
+
+    def next_example(self):
+        if not self.training:
+            return super().next_example()
+        self.episode_idx = self.next_episode_idx()
+        return self.get(self.episode_idx), False
+
+    def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
+        opening = self.openings.draw(self._first + episode_idx * self._step)
+        persona = [f"{OWN_PERSONA} {sentence}" for sentence in opening.agent_persona]
+        return Message(
+            {
+                "text": "\n".join([*persona, opening.utterance]),
+                "opening": asdict(opening),
+                "learn": self.training,
+                "episode_done": True,
+            }
+        )
+
+    def observe(self, observation):
+        """There are no labels to compare with; what the agent measured is taken over."""
+        self.metrics._consume_user_metrics(observation)
+        return super().observe(observation)
+
+
+class Openings:
+    """
+    Personas and first utterances of a fold, drawn by number.
+
+    :param dialogues: where personas and first utterances come from. What a speaker says
+        first belongs to its own persona, so dialogues that their persona's owner opens are
+        preferred; where there are none, what the partner said first goes with any persona.
+    :param task: its name, for messages to the user.
+    :param seed: decides everything that is drawn.
+    :raises P2botError: where there are not two different people.
+    """
+
+    def __init__(self, dialogues: list[SpokenDialogue], task: str, seed: int):
+        self.dialogues, self.seed = dialogues, seed
+        self.people = group_by_person([d.persona for d in dialogues])
+        self.members: list[list[int]] = [[] for _ in set(self.people)]
+        for index, person in enumerate(self.people):
+            self.members[person].append(index)
+        if len(self.members) < 2:
+            raise P2botError(f"{task} has personas of one person; self-play needs two people")
+        self.begun = [i for i, d in enumerate(dialogues) if d.heard_first is None]
+        self.others = [d.heard_first for d in dialogues if d.heard_first is not None]
+
+    def draw(self, number: int) -> Opening:
+        """The opening of dialogue ``number``, counted from 0."""
+        rng = random.Random(f"{self.seed} {number}")
+        if self.begun:
+            user = rng.choice(self.begun)
+            utterance = self.dialogues[user].utterances[0]
+        else:
+            user = rng.choice(rng.choice(self.members))
+            utterance = rng.choice(self.others)
+        (agent,) = draw_others(self.people[user], self.members, 1, rng)
+        return Opening(
+            user_persona=self.dialogues[user].persona,
+            agent_persona=self.dialogues[agent].persona,
+            utterance=utterance,
+            seed=rng.getrandbits(40),
+        )

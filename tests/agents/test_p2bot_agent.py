@@ -1,0 +1,380 @@
+"""P²Bot in self-play: what learns, what is frozen, what is reported, what is refused."""
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+from parlai.core.agents import create_agent, create_agent_from_model_file
+from parlai.core.message import Message
+from parlai.scripts.train_model import setup_args
+from parlai.utils import logging
+
+from p2bot_parlai.agents import selfplay_parts
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.frozen import checksum
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.selfplay import Opening, mean_baseline
+from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
+
+REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
+
+
+@pytest.fixture
+def playing(tiny_model, tiny_receiver):
+    """Options of a short self-play run."""
+    return {
+        "task": "p2bot:selfplay",
+        "evaltask": "convai2:self_original",
+        "init_model": tiny_model,
+        "receiver": tiny_receiver,
+        "user_inference": "multinomial",
+        "batchsize": 3,
+        "max_train_steps": 2,
+        "learningrate": 1e-3,
+        "skip_generation": True,
+        "seed": 5,
+        "label_truncate": 8,
+        # saved shapes come with --init-model
+        **dict.fromkeys(("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")),
+        "vocab_size": None,
+        "text_truncate": None,
+    }
+
+
+def agent_for(convai2, path, options):
+    agent = create_agent(setup_args().parse_kwargs(**tiny.options(convai2, path, **options)))
+    agent.begin_training()
+    return agent
+
+
+def opening(number: int) -> Opening:
+    return Opening([f"i am a judge {number}."], ["i own a cat."], "hello there", number)
+
+
+def observed(agent, number: int) -> Message:
+    text = "your persona: i own a cat.\nhello there"
+    fields = {"text": text, "opening": vars(opening(number)), "learn": True, "episode_done": True}
+    return agent.clone().observe(Message(fields))
+
+
+def step(agent, numbers, others=()):
+    seen = [observed(agent, number) for number in numbers]
+    seen += [agent.clone().observe(Message({**o, "episode_done": True})) for o in others]
+    return agent.batch_act(seen)
+
+
+# ------------------------------------------------------------------------ learning
+def test_self_play_changes_the_agent_and_nothing_else(convai2, tmp_path, playing):
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    before = {k: v.clone() for k, v in agent.network.state_dict().items()}
+    user = {k: v.clone() for k, v in agent.world.user.state_dict().items()}
+    step(agent, [1, 2, 3])
+    moved = [k for k, v in agent.network.state_dict().items() if not torch.equal(v, before[k])]
+    # all but the [CLS] head, which no reward reaches
+    assert set(before) - set(moved) == {"next_utterance.weight", "next_utterance.bias"}
+    for name, weight in agent.world.user.state_dict().items():
+        assert torch.equal(weight, user[name])
+    learnt = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
+    assert learnt == {id(p) for p in agent.network.parameters()}
+    assert not any(p.requires_grad for p in agent.world.user.parameters())
+
+
+def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
+    """A reward of the first token alone: the policy learns to say it."""
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "learningrate": 1e-2})
+    wanted = agent.dict.txt2vec("rice")[0]
+
+    class Wanted:
+        name = "wanted"
+
+        def __call__(self, played):
+            first = [[turn.response[0] == wanted for turn in row] for row in played.turns]
+            return torch.tensor(first, dtype=torch.float).T
+
+    agent.world.rewards, agent.world.weights = [Wanted()], {"wanted": 1.0}
+    shares = []
+    for number in range(60):
+        replies = step(agent, range(number * 16, number * 16 + 16))
+        values = [reply["metrics"]["wanted"].value() for reply in replies]
+        shares.append(sum(values) / len(values))
+    assert sum(shares[-5:]) / 5 > sum(shares[:5]) / 5 + 0.4
+
+
+def test_a_run_reports_every_reward(convai2, tmp_path, playing, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, "info", lambda text: said.append(str(text)))
+    changes = {**playing, "log_every_n_steps": 1, "show_dialogue_every": 1}
+    valid, _ = tiny.train(convai2, tmp_path / "model", **changes)
+    reports = json.loads((tmp_path / "model.trainstats").read_text())["train_reports"]
+    assert reports and all(set(REPORTED) <= set(report) for report in reports)
+    shown = [text for text in said if "persona of the agent:" in text]
+    assert len(shown) == 2  # --show-dialogue-every 1
+    assert "ppl" in valid
+
+
+def test_weighted_rewards_add_up(convai2, tmp_path, playing):
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    for reply in step(agent, [1, 2, 3]):
+        found = {name: metric.value() for name, metric in reply["metrics"].items()}
+        parts = sum(found[f"weighted_{name}"] for name in ("style", "coherence", "persona"))
+        assert found["reward"] == pytest.approx(parts, abs=1e-5)
+        assert found["weighted_persona"] == pytest.approx(0.5 * found["persona"], abs=1e-6)
+        turns = [found[f"style_turn{n}"] for n in (1, 2, 3)]
+        assert found["style"] == pytest.approx(sum(turns) / 3, abs=1e-5)
+        assert found["kl"] == pytest.approx(0.0, abs=1e-6)  # nothing was learnt yet
+
+
+def test_the_baseline_is_the_mean_of_the_batch(convai2, tmp_path, playing, monkeypatch):
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    seen = []
+    monkeypatch.setattr(
+        "p2bot_parlai.agents.p2bot.mean_baseline",
+        lambda total, count: (
+            seen.append((total.item(), count.item())) or mean_baseline(total, count)
+        ),
+    )
+    rewards = [reply["metrics"]["reward"].value() for reply in step(agent, [1, 2, 3])]
+    assert seen[0][1] == 9  # three dialogues of three turns
+    assert seen[0][0] == pytest.approx(3 * sum(rewards), abs=1e-4)
+
+
+def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
+    def drift(kl_coef):
+        changes = {**playing, "kl_coef": kl_coef}
+        agent = agent_for(convai2, tmp_path / f"model{kl_coef}", changes)
+        for number in range(6):
+            replies = step(agent, [3 * number, 3 * number + 1, 3 * number + 2])
+        return sum(reply["metrics"]["kl"].value() for reply in replies)
+
+    free, held = drift(0.0), drift(5.0)
+    assert 0 < held < free / 2
+
+
+def test_leave_one_out_is_another_update(convai2, tmp_path, playing):
+    weights = []
+    for baseline in ("mean", "leave-one-out"):
+        agent = agent_for(convai2, tmp_path / baseline, {**playing, "rl_baseline": baseline})
+        step(agent, [1, 2, 3])
+        weights.append(agent.network.backbone.tokens_embed.weight.clone())
+    assert not torch.equal(*weights)
+
+
+def test_supervised_examples_beside_it(convai2, tmp_path, playing):
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    example = {
+        "text": "your persona: i own a cat.\nhi",
+        "labels": ["i eat rice"],
+        "label_candidates": ["i eat rice", "hello"],
+    }
+    replies = step(agent, [1, 2], [example])
+    for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
+        assert reply["metrics"][measured] is not None
+        assert reply["metrics"].get(nothing) is None
+    changes = {**playing, "task": "p2bot:selfplay,convai2:self_original"}
+    changes |= {"multitask_weights": "1,2", "batchsize": 4, "max_train_steps": 4}
+    valid, _ = tiny.train(convai2, tmp_path / "mixed", **changes)
+    assert "ppl" in valid
+
+
+@pytest.mark.parametrize("inference", ["beam", "greedy"])
+def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
+    """The frozen user says what an agent of its weights says to the same words."""
+    options = {**playing, "user_inference": inference, "selfplay_turns": 2}
+    agent = agent_for(convai2, tmp_path / "model", options)
+    openings = [opening(1), opening(2)]
+    played = agent.world.play(openings)
+    overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
+    partner = create_agent_from_model_file(
+        playing["init_model"], {**overrides, "skip_generation": False}
+    )
+    for row, begun in enumerate(openings):
+        clone = partner.clone()
+        persona = "".join(f"your persona: {s}\n" for s in begun.user_persona)
+        clone.observe(Message({"text": persona + "__SILENCE__", "episode_done": False}))
+        clone.self_observe(Message({"text": begun.utterance}))
+        heard = played.agent_texts[0][row]
+        clone.observe(Message({"text": heard or "\n", "episode_done": False}))
+        if heard:  # an empty message is not taken for a turn by ParlAI
+            assert clone.act()["text"] == played.user_texts[1][row]
+
+
+# ------------------------------------------------------------------------ ablations
+@pytest.mark.parametrize("without", ["style", "coherence", "persona"])
+def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, without, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"{without} was loaded")
+
+    name = {"style": "load_language_style", "coherence": "DiscourseCoherence"}
+    monkeypatch.setattr(selfplay_parts, name.get(without, "load_perceiver"), refuse)
+    options = {**playing, f"lambda_{without}": 0.0}
+    if without == "persona":
+        options["receiver"] = None
+    agent = agent_for(convai2, tmp_path / "model", options)
+    for reply in step(agent, [1, 2, 3]):
+        assert without not in reply["metrics"] and "reward" in reply["metrics"]
+
+
+# ------------------------------------------------------------------ saving, resuming
+def test_frozen_models_are_named_by_path_and_checksum(convai2, tmp_path, playing):
+    path = str(tmp_path / "model")
+    tiny.train(convai2, path, **playing)
+    saved = read_model_file(path)["p2bot"]["selfplay"]
+    assert saved == {
+        "user": {"path": playing["init_model"], "sha256": checksum(playing["init_model"])},
+        "Receiver": {"path": playing["receiver"], "sha256": checksum(playing["receiver"])},
+    }
+
+
+def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
+    start = str(tmp_path / "start")
+    for suffix in ("", ".dict", ".opt"):
+        shutil.copy(playing["init_model"] + suffix, start + suffix)
+    options = {**playing, "init_model": start}
+    path = tmp_path / "model"
+    tiny.train(convai2, path, **options)
+    user = agent_for(convai2, path, options).world.user.state_dict()
+    for name, weight in read_model_file(playing["init_model"])["model"].items():
+        assert torch.equal(user[name], weight)
+    # without the flag the saved path counts
+    again = agent_for(convai2, path, {**options, "init_model": None})
+    assert torch.equal(again.world.user.state_dict()[name], weight)
+    # another file under its name is found out
+    torch.save({**read_model_file(start), "optimizer": None}, start)
+    with pytest.raises(P2botError, match="is not the user that this self-play run began with"):
+        agent_for(convai2, path, options)
+    (tmp_path / "start").unlink()
+    with pytest.raises(P2botError, match="is gone.*--init-model"):
+        agent_for(convai2, path, {**options, "init_model": None})
+
+
+def test_a_model_that_played_chats_without_its_frozen_models(convai2, tmp_path, playing):
+    path = str(tmp_path / "model")
+    tiny.train(convai2, path, **playing)
+    bot = create_agent_from_model_file(path, {"loglevel": "error", "skip_generation": False})
+    assert bot.world is None
+    bot.observe(Message({"text": "your persona: i own a cat.\nhi", "episode_done": True}))
+    assert bot.act()["text"] is not None
+
+
+def test_it_is_evaluated_by_its_rewards(convai2, tmp_path, playing):
+    path = str(tmp_path / "model")
+    tiny.train(convai2, path, **playing)
+    given = {"task": "p2bot:selfplay", "selfplay_dialogues": 6}
+    report = tiny.evaluate(convai2, path, **given)
+    assert set(REPORTED) <= set(report)
+    assert report["kl"] > 0  # from the user that it learnt with
+    again = tiny.evaluate(convai2, path, **given)
+    assert all(again[name] == pytest.approx(report[name], abs=1e-5) for name in REPORTED)
+    # a supervised model plays with itself
+    options = {"receiver": playing["receiver"], "user_inference": "multinomial"}
+    report = tiny.evaluate(convai2, playing["init_model"], **given, **options)
+    assert report["kl"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing):
+    path = str(tmp_path / "short")
+    tiny.train(convai2, path, history_size=1, text_truncate=64, max_train_steps=1)
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
+    assert isinstance(agent.world, SelfPlayWorld)
+    assert (agent.world.history_size, agent.world.limit) == (1, 64)
+    assert (agent.opt["history_size"], agent.text_truncate) == (1, 64)
+
+
+# ---------------------------------------------------------------------- early failure
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"receiver": None}, "needs a Receiver: --receiver"),
+        ({"receiver": "/nowhere"}, "--receiver /nowhere: there is no such file"),
+        ({"init_model": None}, "--init-model MODEL"),
+        ({"evaltask": None}, "ppl will never be reported"),
+        ({"validation_metric": "reward"}, "reward is of self-play"),
+        ({"validation_metric": "f1"}, "--skip-generation true"),
+        (
+            {"validation_metric": "hits@1", "rank_candidates": False},
+            "--rank-candidates false ranks none",
+        ),
+        ({"gamma": 2.0}, "--gamma 2.0"),
+        ({"selfplay_turns": 0}, "--selfplay-turns 0"),
+        ({"kl_coef": -1.0}, "--kl-coef -1.0"),
+        (
+            {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
+            "all rewards have the weight 0",
+        ),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_loaded(
+    convai2, tmp_path, playing, changes, message, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was loaded")
+
+    monkeypatch.setattr("p2bot_parlai.agents.transmitter.read_model_file", refuse)
+    monkeypatch.setattr("parlai.scripts.train_model.create_agent", refuse)
+    with pytest.raises(P2botError, match=message):
+        tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
+
+
+def test_a_receiver_that_is_none(convai2, tmp_path, playing):
+    options = {**playing, "receiver": playing["init_model"]}
+    with pytest.raises(P2botError, match="holds another agent, not a Receiver"):
+        tiny.train(convai2, tmp_path / "model", **options)
+
+
+def test_a_transmitter_without_its_head(convai2, tmp_path, playing):
+    path = str(tmp_path / "headless")
+    tiny.train(convai2, path, nup_coef=0.0, max_train_steps=1)
+    options = {**playing, "init_model": path}
+    with pytest.raises(P2botError, match="--lambda-coherence 0"):
+        tiny.train(convai2, tmp_path / "model", **options)
+    options["lambda_coherence"] = 0.0
+    tiny.train(convai2, tmp_path / "model", **options)
+    # self-play trained no head either
+    assert read_model_file(tmp_path / "model")["p2bot"]["next_utterance"] is False
+
+
+def test_self_play_does_not_write_over_its_user(convai2, tmp_path, playing):
+    path = str(tmp_path / "model")
+    for suffix in ("", ".dict", ".opt"):
+        shutil.copy(playing["init_model"] + suffix, path + suffix)
+    with pytest.raises(P2botError, match="would write over"):
+        tiny.train(convai2, path, **{**playing, "init_model": None})
+
+
+def test_a_language_model_with_another_tokenizer(convai2, tmp_path, playing):
+    path = str(tmp_path / "other")
+    tiny.train(convai2, path, vocab_size=300, max_train_steps=1)
+    options = {**playing, "language_model": path}
+    with pytest.raises(P2botError, match="another tokenizer than the Transmitter"):
+        tiny.train(convai2, tmp_path / "model", **options)
+
+
+def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
+    agent = agent_for(
+        convai2, tmp_path / "model", {**playing, "language_model": playing["init_model"]}
+    )
+    assert agent.files.to_json()["language model"]["path"] == playing["init_model"]
+    step(agent, [1, 2, 3])
+
+
+def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
+    agent = agent_for(convai2, tmp_path / "model", playing)
+
+    class Broken:
+        name = "style"
+
+        def __call__(self, played):
+            values = torch.zeros(played.shape)
+            values[1, 2] = torch.nan
+            return values
+
+    agent.world.rewards[0] = Broken()
+    before = agent.network.backbone.tokens_embed.weight.clone()
+    with pytest.raises(P2botError, match="the reward style is infinite or no number"):
+        step(agent, [1, 2, 3])
+    assert torch.equal(before, agent.network.backbone.tokens_embed.weight)
+    saved = json.loads((tmp_path / "model.broken_dialogue.json").read_text())
+    assert saved["user_persona"] == opening(2).user_persona
+    assert len(saved["turns"]) == 3

@@ -1,0 +1,99 @@
+"""How self-play dialogues begin: drawn by number, of two people, really said."""
+
+import pytest
+import tiny
+from parlai.core.params import ParlaiParser
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.personas import group_by_person
+from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue
+from p2bot_parlai.tasks.selfplay.agents import Openings, SelfplayTeacher, source_task
+
+# two variants of one person among them
+PEOPLE = [["i am 1.", "i do 1."], ["i am 1.", "i do 1.", "i eat 1."], ["i am 2."], ["i am 3."]]
+HEARD = [SpokenDialogue([f"answer {i}"], p, f"question {i}") for i, p in enumerate(PEOPLE)]
+BEGUN = [SpokenDialogue([f"opening {i}", "more"], p) for i, p in enumerate(PEOPLE)]
+
+
+def teacher(datapath, **changes) -> SelfplayTeacher:
+    given = {"task": "p2bot:selfplay", "datapath": datapath, "datatype": "train", **tiny.QUIET}
+    given |= {"selfplay_dialogues": 6, **changes}
+    return SelfplayTeacher(ParlaiParser(True, False).parse_kwargs(**given))
+
+
+def openings(teacher, count):
+    return [teacher.act()["opening"] for _ in range(count)]
+
+
+def test_two_different_people_and_real_words():
+    drawn = [Openings(BEGUN + HEARD, "made up", 1).draw(i) for i in range(60)]
+    for opening in drawn:
+        user, agent = group_by_person([opening.user_persona, opening.agent_persona])
+        assert user != agent
+        # what a speaker says first is said with its own persona
+        number = int(opening.utterance.removeprefix("opening "))
+        assert opening.user_persona == PEOPLE[number]
+    assert {tuple(o.agent_persona) for o in drawn} == set(map(tuple, PEOPLE))
+
+
+def test_where_nobody_begins_the_partner_does():
+    drawn = [Openings(HEARD, "made up", 1).draw(i) for i in range(60)]
+    assert {o.utterance for o in drawn} == {d.heard_first for d in HEARD}
+
+
+def test_number_and_seed_decide():
+    one, again, other = (Openings(BEGUN, "made up", seed) for seed in (1, 1, 2))
+    assert [one.draw(i) for i in range(9)] == [again.draw(i) for i in range(9)]
+    assert [one.draw(i) for i in range(9)] != [other.draw(i) for i in range(9)]
+
+
+def test_one_person_cannot_play():
+    with pytest.raises(P2botError, match="one person"):
+        Openings(HEARD[:2], "made up", 1)
+
+
+def test_messages_are_what_an_agent_hears(convai2):
+    message = teacher(convai2).act()
+    opening = message["opening"]
+    lines = [f"your persona: {sentence}" for sentence in opening["agent_persona"]]
+    assert message["text"] == "\n".join([*lines, opening["utterance"]])
+    assert message["episode_done"] and message["learn"] and "labels" not in message
+    assert not teacher(convai2, datatype="valid").act()["learn"]
+
+
+def test_the_next_epoch_is_new_and_evaluation_ends(convai2):
+    training = openings(teacher(convai2), 12)  # two epochs
+    assert len({o["seed"] for o in training}) == 12
+    evaluation = teacher(convai2, datatype="valid")
+    openings(evaluation, 6)
+    assert evaluation.act().is_padding()
+    assert evaluation.num_examples() == 6
+
+
+def test_processes_share_the_dialogues(convai2, monkeypatch):
+    whole = openings(teacher(convai2), 6)
+    module = "p2bot_parlai.tasks.selfplay.agents."
+    monkeypatch.setattr(module + "is_distributed", lambda: True)
+    monkeypatch.setattr(module + "num_workers", lambda: 2)
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr(module + "get_rank", lambda rank=rank: rank)
+        parts.append(openings(teacher(convai2), 3))
+    assert [o for pair in zip(*parts, strict=True) for o in pair] == whole
+
+
+@pytest.mark.parametrize(
+    "task, source",
+    [
+        ("p2bot:selfplay", "convai2:self_original"),
+        ("p2bot:selfplay:self_revised", "convai2:self_revised"),
+        ("p2bot:selfplay:fromfile:fbformat", "fromfile:fbformat"),
+    ],
+)
+def test_the_task_behind(task, source):
+    assert source_task({"task": task}) == source
+
+
+def test_no_dialogues_is_an_error(convai2):
+    with pytest.raises(P2botError, match="--selfplay-dialogues"):
+        teacher(convai2, selfplay_dialogues=0)
