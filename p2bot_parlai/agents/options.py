@@ -86,6 +86,13 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         "paper's 1 cost a few tokens each and help models that are trained from scratch",
     )
     group.add_argument(
+        "--packed",
+        type="bool",
+        default=True,
+        help="Train on whole dialogues, all turns in one pass: the same examples and loss, "
+        "several times faster; --batchsize then counts dialogues. false: turn by turn",
+    )
+    group.add_argument(
         "--alpha",
         type=float,
         default=0.1,

@@ -10,6 +10,7 @@ from parlai.core.teachers import Teacher, create_task_agent_from_taskname
 
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.mutators import without_whole_dialogues
 from p2bot_parlai.personas import SHARED_SENTENCES, draw_others, group_by_person, sentence_key
 
 
@@ -106,6 +107,8 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     settings = Opt(copy.deepcopy(opt))
     settings.update(task=task, batchsize=1, hide_labels=False)
     settings["datatype"] = "train:ordered" if fold == "train" else fold
+    names = (settings.get("mutators") or "").split("+")
+    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     dialogues = []
     for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
         utterances, persona, heard = [], [], []
