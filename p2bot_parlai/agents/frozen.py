@@ -45,8 +45,7 @@ class FrozenFiles:
         path = given or (before["path"] if before else default)
         if path is None or not PathManager.exists(path):
             raise P2botError(
-                f"the {role} of this self-play run, {path}, is gone: "
-                f"name it by {flag}"
+                f"the {role} of this self-play run, {path}, is gone: name it by {flag}"
             )
         found = checksum(path)
         if before and found != before["sha256"]:
