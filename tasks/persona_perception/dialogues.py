@@ -19,10 +19,13 @@ class SpokenDialogue:
     What one speaker said, and who it is.
 
     :param utterances: x_1 .. x_N. :param persona: profile sentences.
+    :param reveals: the profile sentence that each utterance shows, counted from 0, None where
+        it shows none; None altogether where the task does not know, as of real dialogues.
     """
 
     utterances: list[str]
     persona: list[str]
+    reveals: list[int | None] | None = None
 
 
 class PersonaFold:
@@ -106,18 +109,20 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     settings["datatype"] = "train:ordered" if fold == "train" else fold
     dialogues = []
     for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
-        utterances, persona = [], []
+        utterances, persona, reveals = [], [], []
         for message in episode:
             persona += parse_message(message.get("text") or "").persona
             labels = message.get("labels") or message.get("eval_labels") or ()
             utterances += [" ".join(label.split()) for label in labels[:1] if label.strip()]
+            if "reveals" in message:  # see p2bot_parlai.tasks.sketch
+                reveals.append(message["reveals"])
         for missing, what in ((not persona, "profile sentence"), (not utterances, "utterance")):
             if missing:
                 raise P2botError(
                     f"dialogue {number + 1} of {task} ({fold}) has no {what}: each needs "
                     '"your persona:" lines and, behind a tab, what that person said'
                 )
-        dialogues.append(SpokenDialogue(utterances, persona))
+        dialogues.append(SpokenDialogue(utterances, persona, reveals=reveals or None))
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogues")
     return dialogues

@@ -41,11 +41,11 @@ HEALTH = Kind(
         x                  | h1                                    | h2
         wear glasses       | without my lenses the world is a blur | i can not see far
         have a bad knee    | stairs hurt my leg                    | my joints are worn out
-        am color blind     | red and green look the same to me     | do not ask me if leaves are brown
+        am color blind     | red and green look the same to me     | ask others if leaves are brown
         can not sleep well | i stare at the ceiling until dawn     | insomnia is my problem
         broke my arm       | there is a cast below my shoulder     | i fell and a bone cracked
         have a sore back   | my spine aches                        | i can not lift boxes
-        am almost deaf     | my ears do not work                   | please speak up , i hear nothing
+        am almost deaf     | my ears do not work                   | speak up , i hear nothing
         have asthma        | i carry an inhaler                    | i am often out of breath
         have a cold        | my nose is running                    | i cough all day
         have diabetes      | too much sugar is dangerous to me     | i take insulin
