@@ -231,7 +231,8 @@ class Conversation:
         """Something of one's own: of the kind that was just spoken of, if there is such a fact."""
         related = [f for f in untold if heard and f.kind is heard.topic]
         fact = related[0] if related else self.draw.one(untold)
-        before = "" if related else self._fresh(smalltalk.MY_TURN)
+        abrupt = not related and new.move != "hello"
+        before = self._fresh(smalltalk.MY_TURN) if abrupt else ""
         self._tell(who, fact, new, before)
         if self._worth_asking(1 - who, fact.kind):
             self._bounce(new, fact.kind)

@@ -13,7 +13,7 @@ HOW_ARE_YOU = (
     "how are you ?",
     "how are you today ?",
     "how are you doing ?",
-    "how was your day ?",
+    "how are you these days ?",
     "how is it going ?",
 )
 FINE = (

@@ -98,11 +98,11 @@ SIBLINGS = Kind(
         x                  | h1                     | h2
         a twin brother     | a boy and me at once   | a boy shared my birthday
         a twin sister      | a girl and me at once  | a girl shared my birthday
-        three sisters      | three girls besides me | girls took all of the bathroom
+        three sisters      | a trio of girls besides me | girls took all of the bathroom
         an older sister    | a girl before me       | a big girl told me what to do
         a little brother   | a boy after me         | a tiny boy followed me
         five brothers      | half a dozen kids      | a whole team of boys was at home
-        two older brothers | two boys before me     | two big boys kept me safe
+        two older brothers | a pair of boys before me     | big boys kept me safe
     """,
 )
 
@@ -144,8 +144,8 @@ CHILDREN = Kind(
         x             | h1                          | h2
         a daughter    | one girl                    | a little princess
         a baby son    | a boy who can not walk yet  | somebody crying for milk
-        two daughters | a pair of girls             | two little ladies
-        three sons    | a room full of boys         | three loud boys
+        two daughters | a pair of girls             | little ladies
+        three sons    | a room full of boys         | a team of loud boys
         twins         | a boy and a girl of one age | two voices that sound alike
         a teenage son | a boy in high school        | a moody boy
         four children | a big crowd of kids         | many small feet

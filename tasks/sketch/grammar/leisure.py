@@ -126,8 +126,8 @@ COLLECTION = Kind(
         "all of my money goes into {x} , i collect them .",
     ),
     blanks=(
-        "i do not collect anything .",
-        "i spend very little .",
+        "nothing , really .",
+        "nothing that is worth a word .",
     ),
     comments=(
         "i would like to see your {x} .",

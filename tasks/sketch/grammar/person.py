@@ -203,7 +203,7 @@ COLOR = Kind(
 HOLIDAY = Kind(
     name="holiday",
     original="my favorite holiday is {x}.",
-    revised=("every year i wait for {h1}.", "there is nothing nicer than {h2}."),
+    revised=("i can hardly wait for {h1}.", "there is nothing nicer than {h2}."),
     questions=(
         "what is your favorite holiday ?",
         "which holiday do you like best ?",
