@@ -21,9 +21,10 @@ class Utterance:
     :param parts: the text, in pieces. :param told: the piece that reveals a fact: its place
         and its template, so that somebody else's fact can be put there.
     :param fact: the fact that is revealed. :param about: a fact of the speaker's that is
-        spoken of without being revealed. :param denied: a kind of which the speaker says to
-        have nothing. :param asks: what is asked: a Kind, an (Ask, Fact) about the partner's
-        fact, or HOW_ARE_YOU. :param topic: what the utterance is about.
+        spoken of without being revealed, by answering the question `answered`.
+    :param denied: a kind of which the speaker says to have nothing.
+    :param asks: what is asked: a Kind, an (Ask, Fact) about the partner's fact, or
+        HOW_ARE_YOU. :param topic: what the utterance is about, before it asks something new.
     :param move: small talk: hello, fine, bye.
     """
 
@@ -248,7 +249,7 @@ class Conversation:
         before = self._fresh(smalltalk.NEXT) if new.parts and new.move != "hello" else ""
         self._say(new, kind.questions)
         new.parts[-1] = before + new.parts[-1]
-        new.asks, new.topic = kind, kind
+        new.asks, new.topic = kind, new.topic or kind
 
     # ------------------------------------------------------------------------------ words
     def _say(self, new: Utterance, templates, fact: Fact | None = None) -> None:
