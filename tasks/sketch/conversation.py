@@ -246,7 +246,8 @@ class Conversation:
         fitting = [kind for kind in unknown if person.place(kind.name) is not None]
         use_fitting = fitting and self.draw.chance(KNOWN_QUESTION)
         kind = self.draw.one(fitting if use_fitting else unknown)
-        before = self._fresh(smalltalk.NEXT) if new.parts and new.move != "hello" else ""
+        leads = smalltalk.FIRST_NEXT if len(self.utterances) < 3 else smalltalk.NEXT
+        before = self._fresh(leads) if new.parts and new.move != "hello" else ""
         self._say(new, kind.questions)
         new.parts[-1] = before + new.parts[-1]
         new.asks, new.topic = kind, new.topic or kind

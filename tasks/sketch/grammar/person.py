@@ -163,7 +163,7 @@ COLOR = Kind(
     ),
     answers=(
         "my favorite color is {x} .",
-        "i like {x} best .",
+        "of all colors i like {x} best .",
         "{x} is the only color for me .",
     ),
     blanks=(
@@ -210,7 +210,7 @@ HOLIDAY = Kind(
     ),
     answers=(
         "my favorite holiday is {x} .",
-        "i like {x} best of all .",
+        "of all days i like {x} best .",
         "the best day of the year is {x} .",
     ),
     blanks=(

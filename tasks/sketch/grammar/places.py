@@ -105,11 +105,11 @@ CHILDHOOD = Kind(
         in the desert    | saw no rain for months         | sand and cactus
         on an island     | needed a ferry to get anywhere | beaches and coconuts
         in a circus      | had breakfast with clowns      | tents and elephants
-        in a village     | knew all of my neighbors       | one church and one shop
+        in a village     | knew all of my neighbors       | church bells and cows
         in a big city    | took the subway alone          | noise and tall houses
         in a castle      | slept behind thick walls       | towers and knights
         in a hotel       | met new guests every day       | room service
-        in a lighthouse  | showed ships the way           | a lamp above the sea
+        in a lighthouse  | showed ships the way           | lamps above the sea
     """,
 )
 
@@ -217,7 +217,7 @@ WEATHER = Kind(
 PLAN = Kind(
     name="plan",
     original="next year i will {x}.",
-    revised=("soon i {h1}.", "i am saving money for {h2}."),
+    revised=("soon i will {h1}.", "i am saving money for {h2}."),
     questions=(
         "do you have any big plans ?",
         "what are your plans for next year ?",
