@@ -25,6 +25,7 @@ MODELS = {
 TASKS = {
     "-t p2bot:persona_perception": {"task": "p2bot:persona_perception"},
     "-t p2bot:selfplay": {"task": "p2bot:selfplay"},
+    "-t p2bot:sketch": {"task": "p2bot:sketch"},
     "-t p2bot:persona_nli": {"task": "p2bot:persona_nli"},
 }
 # ParlAI's own options whose defaults are another with our agents
@@ -134,6 +135,7 @@ OURS = {
     "P²Bot self-play (-t p2bot:selfplay)",
     "Relevance map",
     "Self-play dialogues",
+    "Sketch corpus",
     "Transcript",
 }
 

@@ -21,11 +21,14 @@ class SpokenDialogue:
 
     :param utterances: x_1 .. x_N. :param persona: profile sentences.
     :param heard_first: what the partner said before x_1; None where this speaker begins.
+    :param reveals: the profile sentence that each utterance shows, counted from 0, None where
+        it shows none; None altogether where the task does not know, as of real dialogues.
     """
 
     utterances: list[str]
     persona: list[str]
     heard_first: str | None = None
+    reveals: list[int | None] | None = None
 
 
 class PersonaFold:
@@ -111,20 +114,22 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     dialogues = []
     for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
-        utterances, persona, heard = [], [], []
+        utterances, persona, heard, reveals = [], [], [], []
         for message in episode:
             said = parse_message(message.get("text") or "")
             persona += said.persona
             heard.append(said.utterance)
             labels = message.get("labels") or message.get("eval_labels") or ()
             utterances += [" ".join(label.split()) for label in labels[:1] if label.strip()]
+            if "reveals" in message:  # see p2bot_parlai.tasks.sketch
+                reveals.append(message["reveals"])
         for missing, what in ((not persona, "profile sentence"), (not utterances, "utterance")):
             if missing:
                 raise P2botError(
                     f"dialogue {number + 1} of {task} ({fold}) has no {what}: each needs "
                     '"your persona:" lines and, behind a tab, what that person said'
                 )
-        dialogues.append(SpokenDialogue(utterances, persona, heard[0]))
+        dialogues.append(SpokenDialogue(utterances, persona, heard[0], reveals or None))
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogues")
     return dialogues
