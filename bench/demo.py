@@ -1,210 +1,210 @@
 """
-A few minutes of the whole thing: train small models, print the paper's metrics, chat.
+The whole method in minutes: train, play, evaluate, chat, and write a report.
 
-    make demo                            on a small corpus that it makes up
-    make demo DATAPATH=<ParlAI data>     on real ConvAI2 files
+    make demo                            on the sketch corpus, which needs no download
+    make demo DATAPATH=<ParlAI data>     on real ConvAI2 files (slower; see docs/log.md)
 
-Two GPTs from scratch learn side by side, one with personas (P²Bot-S) and one without
-(convai2:none). The table compares them, and both with a model that learnt nothing.
-Ends with exit status 1 and a reason where the model did not learn, and says whether
-personas helped it.
+Two lanes, a core each: the supervised Transmitter (P²Bot-S) in one, the Receiver and a
+model without personas in the other; then self-play makes P²Bot of P²Bot-S. It prints the
+paper's tables in miniature, two dialogues, and where report.html is. Ends with exit status
+1 and a reason where something was not learnt.
 """
 
 import argparse
 import json
-import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tqdm import tqdm
+sys.path.insert(0, str(Path(__file__).parent))
+import demo_report
+from lanes import Job, run
 
-ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, "-m", "p2bot_parlai"]
-SIZE = {"n_layers": 2, "n_heads": 4, "embedding_size": 128, "vocab_size": 4000, "dropout": 0}
-# docs/log.md says why; the paper's recipe is for a pretrained model
-RECIPE = {"learningrate": 2e-3, "warmup_updates": 300, "batchsize": 16, "seed": 1}
-RECIPE |= {"num_distractors": 3, "history_size": 1, "packed": False}
-COLUMNS = {"hits@1": "hits@1 %", "ppl": "ppl", "ppl_word": "ppl/word", "f1": "F1 %"}
-COLUMNS |= {"bleu-4": "BLEU-4 %"}
-PERCENT = ("hits@1", "f1", "bleu-4")
-CHANCE = 1 / 20  # one of twenty candidates
+# chance of hits@1: one of twenty candidates, and one of 32 personas
+CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32
+
+SCRATCH = {"backbone": "scratch", "n_layers": 2, "n_heads": 4, "embedding_size": 128}
+SCRATCH |= {"vocab_size": 2000, "dropout": 0, "num_distractors": 3}
+LEARN = {"learningrate": 2e-3, "warmup_updates": 200, "batchsize": 8}
+RECEIVER = {"encoder": "scratch", "n_layers": 2, "n_heads": 4, "embedding_size": 128}
+RECEIVER |= {"vocab_size": 2000, "dropout": 0, "share_encoders": True, "batchsize": 32}
+RECEIVER |= {"negatives": "batch", "loss": "softmax", "learningrate": 1e-3, "tau_end": 0.5}
+SELFPLAY = {"learningrate": 5e-5, "batchsize": 16, "user_inference": "multinomial"}
+# what is not for the report: the table is made by eval_model, later
+QUICK = {"validation_max_exs": 64, "short_final_eval": True, "skip_generation": True}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Help)
     parser.add_argument("--datapath", help="ParlAI data folder that holds ConvAI2/")
-    parser.add_argument(
-        "--updates", type=int, help="training steps; default: 3500, made-up corpus: 1500"
-    )
-    parser.add_argument("--examples", type=int, default=1000, help="validation examples a row")
-    parser.add_argument("--out", help="folder for models and logs; default: a temporary one")
+    parser.add_argument("--updates", type=int, default=1200, help="of P²Bot-S, 8 dialogues each")
+    parser.add_argument("--receiver-epochs", type=float, default=4.0)
+    parser.add_argument("--dialogues", type=int, default=2000, help="of self-play")
+    parser.add_argument("--examples", type=int, default=500, help="validation examples a row")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", help="folder for models, logs and report; default: a new one")
     args = parser.parse_args()
+    started = time.monotonic()
     out = Path(args.out or tempfile.mkdtemp(prefix="p2bot-demo-"))
     out.mkdir(parents=True, exist_ok=True)
-    datapath = args.datapath or made_up_corpus(out)
-    updates = args.updates or (3500 if args.datapath else 1500)
-    print(f"models and logs: {out}")
-
-    tasks = {"p2bot": "convai2:self_original", "personaless": "convai2:none"}
-    wait({"untrained": train(out / "untrained", datapath, tasks["p2bot"], updates=1)}, out)
-    wait({n: train(out / n, datapath, task, updates) for n, task in tasks.items()}, out)
-
-    rows = {
-        "untrained, original": ("untrained", "self_original"),
-        "no persona": ("personaless", "none"),
-        "P²Bot-S, original": ("p2bot", "self_original"),
-        "P²Bot-S, revised": ("p2bot", "self_revised"),
-    }
-    table = {name: evaluate(out, *row, datapath, args.examples) for name, row in rows.items()}
-    print("\n" + rendered(table) + "\n")
-    chat(out, datapath)
-    return verdict(table)
+    print(f"models, logs and report: {out}", flush=True)
+    demo = Demo(out, args)
+    run(out, demo.supervised())
+    run(out, demo.selfplay())
+    run(out, demo.evaluations())
+    figures = demo.figures()
+    minutes = (time.monotonic() - started) / 60
+    print("\n" + demo_report.as_text(figures) + "\n")
+    demo_report.write(out / "report.html", figures, demo.commands, minutes)
+    print(f"report: {out / 'report.html'} ({minutes:.1f} minutes)")
+    return verdict(figures)
 
 
-def made_up_corpus(out: Path) -> str:
-    """Dialogues of a few templates: enough to see that everything works."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from convai2_files import write_convai2
+class Demo:
+    """The commands of the demo; each model and log has its name in the folder ``out``."""
 
-    return write_convai2(out / "data", dialogues=400)
+    def __init__(self, out: Path, args):
+        self.out, self.args = out, args
+        self.source = "convai2" if args.datapath else "p2bot:sketch"
+        datapath = args.datapath or out / "data"
+        self.base = {"datapath": datapath, "seed": args.seed, "log_every_n_steps": 20}
+        self.commands: list[str] = []
+        # real revised personas are there for validation alone
+        both = [f"{self.source}:self_original"]
+        if not args.datapath:
+            both.append(f"{self.source}:self_revised")
+        self.learnt_from = ",".join(both)
 
-
-def train(model: Path, datapath: str, task: str, updates: int) -> subprocess.Popen:
-    """Start training in a process of its own; one update is none, the rate being 0."""
-    options = {
-        "model": "p2bot",
-        "task": task,
-        "datapath": datapath,
-        "model_file": model,
-        "backbone": "scratch",
-        **SIZE,
-        **RECIPE,
-        "max_train_steps": updates,
-        "log_every_n_steps": 25,
-        # the table is made by eval_model, later
-        "validation_max_exs": 64,
-        "short_final_eval": True,
-        "skip_generation": True,
-    }
-    if updates == 1:
-        options["learningrate"] = 0.0
-    return start("train_model", options, model.with_suffix(".log"))
-
-
-def start(script: str, options: dict, log: Path) -> subprocess.Popen:
-    """A command in a process of its own, on half of the cores."""
-    flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
-    threads = str(max(1, (os.cpu_count() or 2) // 2))
-    with open(log, "w") as file:
-        return subprocess.Popen(
-            [*COMMAND, script, *flags],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": threads},
+    def supervised(self) -> list[list[Job]]:
+        """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
+        sizes = {**SCRATCH, **LEARN, **QUICK, "max_train_steps": self.args.updates}
+        transmitter = {"model": "p2bot", "task": self.learnt_from, **sizes}
+        without = {"model": "p2bot", "task": f"{self.source}:none", **sizes}
+        perception = ",".join(
+            f"p2bot:persona_perception:{task}" for task in self.learnt_from.split(",")
         )
+        receiver = {"model": "p2bot/receiver", "task": perception, **RECEIVER}
+        receiver |= {"num_epochs": self.args.receiver_epochs}
+        receiver |= {"validation_max_exs": 64, "short_final_eval": True}
+        return [
+            [self.train("P2Bot-S", transmitter)],
+            [self.train("Receiver", receiver), self.train("no-persona", without)],
+        ]
+
+    def selfplay(self) -> list[list[Job]]:
+        """P²Bot; beside it, what P²Bot-S and the Receiver are worth."""
+        played = {
+            "model": "p2bot",
+            "task": f"p2bot:selfplay:{self.source}:self_original",
+            "evaltask": f"{self.source}:self_original",
+            "init_model": self.out / "P2Bot-S",
+            "receiver": self.out / "Receiver",
+            "selfplay_dialogues": self.args.dialogues,
+            **SELFPLAY,
+            **QUICK,
+        }
+        tasks = f"{self.source}:self_original,{self.source}:self_revised"
+        table = {"model_file": self.out / "Receiver", "perception_tasks": tasks, "batchsize": 32}
+        table |= {
+            "datapath": self.base["datapath"],
+            "report_filename": self.out / "perception.json",
+        }
+        return [
+            [self.train("P2Bot", played)],
+            [
+                self.job("perception", "perception_table", table),
+                self.evaluate("P2Bot-S", "self_original"),
+                self.evaluate("no-persona", "none"),
+            ],
+        ]
+
+    def evaluations(self) -> list[list[Job]]:
+        chat = {"model_file": self.out / "P2Bot", "receiver": self.out / "Receiver"}
+        chat |= {"task": f"p2bot:selfplay:{self.source}:self_original", "num_dialogues": 2}
+        chat |= {"datapath": self.base["datapath"], "outfile": self.out / "dialogues"}
+        picture = {"model_file": self.out / "Receiver", "task": f"{self.source}:self_revised"}
+        picture |= {"datapath": self.base["datapath"], "outfile": self.out / "relevance.svg"}
+        return [
+            [self.evaluate("P2Bot", "self_original"), self.evaluate("P2Bot-S", "self_revised")],
+            [
+                self.evaluate("P2Bot", "self_revised"),
+                self.job("chat", "selfplay_transcript", chat),
+                self.job("picture", "relevance_map", {**picture, "datatype": "valid"}),
+            ],
+        ]
+
+    def figures(self) -> dict:
+        """Everything that was measured, read from what the commands wrote."""
+        read = {
+            "P²Bot-S, original": "P2Bot-S-self_original",
+            "P²Bot, original": "P2Bot-self_original",
+            "P²Bot-S, revised": "P2Bot-S-self_revised",
+            "P²Bot, revised": "P2Bot-self_revised",
+            "no persona": "no-persona-none",
+        }
+        reports = {
+            row: json.loads((self.out / f"{name}.json").read_text())["report"]
+            for row, name in read.items()
+        }
+        lines = (self.out / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()
+        return {
+            "transmitter": reports,
+            "receiver": json.loads((self.out / "perception.json").read_text()),
+            "dialogues": [json.loads(line) for line in lines],
+            "relevance": (self.out / "relevance.svg").read_text(encoding="utf-8"),
+            "folder": self.out,
+        }
+
+    # ------------------------------------------------------------------ one command each
+    def train(self, name: str, options: dict) -> Job:
+        options = {**options, **self.base, "model_file": self.out / name}
+        return self.job(name, "train_model", options)
+
+    def evaluate(self, model: str, variant: str) -> Job:
+        name = f"{model}-{variant}"
+        options = {
+            "task": f"{self.source}:{variant}",
+            "datapath": self.base["datapath"],
+            "model_file": self.out / model,
+            "batchsize": 32,
+            "num_examples": self.args.examples,
+            "report_filename": self.out / f"{name}.json",
+        }
+        return self.job(name, "eval_model", options)
+
+    def job(self, name: str, script: str, options: dict) -> Job:
+        flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+        self.commands.append(" ".join(["parlai", script, *flags]))
+        return Job(name, [sys.executable, "-m", "p2bot_parlai", script, *flags])
 
 
-def wait(running: dict[str, subprocess.Popen], out: Path) -> None:
-    """Show how far the runs are, from their logs; end everything where one fails."""
-    live = sys.stderr.isatty()
-    bars = {
-        name: tqdm(total=100, bar_format="{bar:30}{desc}", disable=not live) for name in running
-    }
-    told = dict.fromkeys(running, -1)
-    try:
-        while any(process.poll() is None for process in running.values()):
-            time.sleep(1)
-            for name, process in running.items():
-                if process.poll():
-                    sys.exit(failure(out, name))
-                log = (out / f"{name}.log").read_text()
-                share, text = (
-                    re.findall(r"training (\d+)% done, (.*)", log) or [("0", "starting")]
-                )[-1]
-                bars[name].n = int(share)
-                bars[name].set_description_str(f" {name}: {text}")
-                if not live and int(share) // 20 > told[name]:
-                    told[name] = int(share) // 20
-                    print(f"{name}: {share}%, {text}", flush=True)
-    finally:
-        for name, process in running.items():
-            bars[name].close()
-            process.terminate()
-
-
-def evaluate(out: Path, model: str, variant: str, datapath: str, examples: int) -> dict:
-    """One row: the report of ``eval_model``, which ranks and generates by default."""
-    report = out / f"{model}-{variant}.json"
-    options = {
-        "task": f"convai2:{variant}",
-        "datapath": datapath,
-        "model_file": out / model,
-        "batchsize": 16,
-        "num_examples": examples,
-        "report_filename": report,
-    }
-    log = report.with_suffix(".log")
-    if start("eval_model", options, log).wait():
-        sys.exit(failure(out, log.stem))
-    return json.loads(report.read_text())["report"]
-
-
-def rendered(table: dict) -> str:
-    lines = [f"{'':22}" + "".join(f"{title:>10}" for title in COLUMNS.values())]
-    for name, report in table.items():
-        cells = (report[c] * (100 if c in PERCENT else 1) for c in COLUMNS)
-        lines.append(f"{name:22}" + "".join(f"{cell:10.2f}" for cell in cells))
-    return "\n".join(lines)
-
-
-def chat(out: Path, datapath: str) -> None:
-    """Two copies of P²Bot talk, each with a persona of the validation set."""
-    log = out / "self_chat.log"
-    options = {
-        "task": "convai2:self_original",
-        "datapath": datapath,
-        "model_file": out / "p2bot",
-        "datatype": "valid",
-        "seed": 7,
-        "selfchat_max_turns": 5,
-        "num_self_chats": 1,
-        "outfile": out / "self_chat",
-        "loglevel": "error",
-    }
-    if start("self_chat", options, log).wait():
-        sys.exit(failure(out, log.stem))
-    print(log.read_text())
-
-
-def verdict(table: dict) -> int:
-    """0 where the model learnt, else 1, with the reasons; and whether personas helped it."""
-    ours, untrained = table["P²Bot-S, original"], table["untrained, original"]
+def verdict(figures: dict) -> int:
+    """0 where everything was learnt, else 1, with the reasons; and what did not come out."""
+    rows, receiver = figures["transmitter"], figures["receiver"]["Receiver"]
+    ours = rows["P²Bot, original"]
     reasons = {
-        "hits@1 is not well over chance": ours["hits@1"] < 2 * CHANCE,
-        "perplexity is not well under an untrained model's": ours["ppl"] > untrained["ppl"] / 4,
+        "hits@1 of P²Bot is not well over chance": ours["hits@1"] < 3 * CHANCE,
+        "perplexity is not under that of a model without personas": ours["ppl"]
+        > rows["no persona"]["ppl"],
+        "the Receiver is not well over chance": min(r["hits@1"] for r in receiver.values())
+        < 5 * PERSONA_CHANCE,
     }
     failed = [reason for reason, holds in reasons.items() if holds]
     if failed:
         print("demo: it did not learn: " + "; ".join(failed))
         return 1
-    if ours["ppl"] < table["no persona"]["ppl"]:
-        print("It learnt, and personas helped.")
+    missed = [
+        f"{metric} on {variant}"
+        for variant in ("original", "revised")
+        for metric in ("f1", "bleu-4")
+        if rows[f"P²Bot, {variant}"][metric] <= rows[f"P²Bot-S, {variant}"][metric]
+    ]
+    if missed:
+        print("It learnt; self-play did not better " + " and ".join(missed) + " in this run.")
     else:
-        print(
-            "It learnt. Personas have not helped it yet: a model this small and this young does "
-            "not copy from them (docs/log.md)."
-        )
+        print("It learnt, personas helped, and self-play bettered F1 and BLEU on both.")
     return 0
-
-
-def failure(out: Path, name: str) -> str:
-    """What to print where a command failed: the end of its log."""
-    log = out / f"{name}.log"
-    return f"demo: failed; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-15:])
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -63,6 +63,12 @@ def setup_args() -> ParlaiParser:
         default=0.5,
         help="How far from the start towards the trained weights: 0 is the start, 1 the trained",
     )
+    group.add_argument(
+        "--tau",
+        type=float,
+        default=None,
+        help="Temperature (Eq. 13) of the Receiver that is written; default: the first one's",
+    )
     group.add_argument("--outfile", type=str, default=None, help="Receiver to write")
     return parser
 
@@ -91,9 +97,13 @@ class BlendReceiver(ParlaiScript):
                 raise P2botError(f"--{name} is missing; see parlai blend_receiver --help")
         if not 0 <= opt["share"] <= 1:
             raise P2botError(f"--share {opt['share']} is not between 0 and 1")
+        if opt.get("tau") is not None and opt["tau"] <= 0:
+            raise P2botError(f"--tau {opt['tau']} is not above 0")
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"]
+        if opt.get("tau") is not None:
+            saved = {**saved, "tau": opt["tau"]}
         if opt.get("start"):
             start = read_receiver(opt["start"])["model"]
         else:

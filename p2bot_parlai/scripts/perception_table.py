@@ -8,6 +8,7 @@ personas.
 import contextlib
 import copy
 import io
+import json
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -22,6 +23,8 @@ TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
 # column -> what the evaluation calls it
 METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
+# where the task knows which sentence an utterance shows, as p2bot:sketch does
+TRUTH = {"True cell": "true_cell"}
 
 
 def setup_args() -> ParlaiParser:
@@ -46,7 +49,7 @@ def measure(opt: Opt) -> dict[str, dict[str, dict]]:
     for row, model in models.items():
         for task in opt["perception_tasks"].split(","):
             settings = Opt(copy.deepcopy(opt))
-            settings.update(model=model, task=TASK, perception_task=task)
+            settings.update(model=model, task=TASK, perception_task=task, report_filename="")
             if row in BASELINES:
                 settings["model_file"] = settings["init_model"] = None
             logging.info(f"{row}: {task}")
@@ -65,8 +68,10 @@ def _quietly(function, settings: Opt):
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
     """Rows as in Table 5, per cent; a dash where a number could not be had."""
-    columns = {title.format(hard_candidates): METRICS[title] for title in METRICS}
     tasks = list(next(iter(table.values())))
+    known = any(TRUTH["True cell"] in report for row in table.values() for report in row.values())
+    metrics = METRICS | TRUTH if known else METRICS
+    columns = {title.format(hard_candidates): name for title, name in metrics.items()}
     width = max(len(title) for title in columns) + 2
     block = width * len(columns)
     head = f"{'':<10}" + "".join(f"{task:^{block}}" for task in tasks)
@@ -96,8 +101,23 @@ class PerceptionTable(ParlaiScript):
         if not all(tasks):
             raise P2botError("--perception-tasks has an empty name between its commas")
         table = measure(self.opt)
+        if self.opt["report_filename"]:
+            write(table, self.opt["report_filename"])
         print(format_table(table, self.opt["hard_candidates"]))
         return table
+
+
+def write(table: dict[str, dict[str, dict]], path: str) -> None:
+    """``--report-filename``: model -> task -> metric -> value, as JSON."""
+    plain = {
+        row: {
+            task: {name: float(value) for name, value in report.items()}
+            for task, report in reports.items()
+        }
+        for row, reports in table.items()
+    }
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(plain, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from p2bot_parlai.tasks.sketch import corpus
 from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 
 NO_CANDS = "no_cands"
+DEFAULT_SEED = 1
 # what may stand behind p2bot:sketch, as behind convai2
 VARIANTS = {
     "self_original": "self_original",
@@ -58,7 +59,7 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         group.add_argument(
             "--sketch-seed",
             type=int,
-            default=1,
+            default=DEFAULT_SEED,
             help="Decides the dialogues; keep it to compare models",
         )
         group.add_argument(
@@ -72,6 +73,9 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
     def __init__(self, opt: Opt, shared=None):
         opt = copy.deepcopy(opt)
         variant, candidates = read_variant(opt["task"])
+        # a command that names this task by an option of its own does not parse ours
+        opt.setdefault("sketch_seed", DEFAULT_SEED)
+        opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
         if opt["sketch_dialogues"] < 1:
             raise P2botError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
         self.truth_path = None

@@ -43,11 +43,22 @@ def test_the_blend_is_a_receiver(models):
     assert "hits@1" in people.evaluate(models / "data", models / "out")
 
 
+@pytest.mark.parametrize("tau", [None, 2.0])
+def test_its_temperature_may_be_chosen(models, tmp_path, tau):
+    given = {"models": str(models / "run1"), "start": str(models / "start")}
+    given |= {"outfile": str(tmp_path / "out")} | ({"tau": tau} if tau else {})
+    BlendReceiver.main(**given)
+    own = load_perceiver(str(models / "run1")).tau
+    assert load_perceiver(str(tmp_path / "out")).tau == (tau or own)
+
+
 def test_what_cannot_be_blended_is_named(models, tmp_path):
     given = {"models": str(models / "run1"), "outfile": str(tmp_path / "out")}
     with pytest.raises(P2botError, match="--start"):  # random weights had no start
         BlendReceiver.main(**given)
     with pytest.raises(P2botError, match="--share 2.0"):
         BlendReceiver.main(share=2.0, **given)
+    with pytest.raises(P2botError, match="--tau 0.0"):
+        BlendReceiver.main(tau=0.0, **given)
     with pytest.raises(P2botError, match="no Receiver at"):
         BlendReceiver.main(**{**given, "models": "nothing"})
