@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench docs lint clean
+.PHONY: help setup test demo zoo bench docs lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -17,8 +17,12 @@ test: $(STAMP) ## ruff and every test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-demo: $(STAMP) ## train a small P²Bot and chat; DATAPATH=<ParlAI data folder> for real ConvAI2
+demo: $(STAMP) ## the whole method in ten minutes, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
+
+zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an hour)
+	$(BIN)/python bench/demo.py --seed 1 --updates 2000 --receiver-epochs 6 --out .zoo
+	$(BIN)/python zoo/sketch/make.py .zoo
 
 bench: $(STAMP) ## measure speed and memory
 	$(BIN)/python bench/run.py

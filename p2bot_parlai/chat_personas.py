@@ -62,6 +62,14 @@ class ChatPersonas:
         return [d if c is None else c for c, d in zip(self.chosen, drawn, strict=True)]
 
 
+def _personas_of_task(opt: Opt) -> list[Persona]:
+    """The distinct personas of a task's validation set: nobody that a model was trained on."""
+    from p2bot_parlai.tasks.persona_perception.dialogues import read_dialogues
+
+    dialogues = read_dialogues(opt, opt["task"], "valid")
+    return list(dict.fromkeys(tuple(dialogue.persona) for dialogue in dialogues))
+
+
 def load_personas(opt: Opt) -> list[Persona]:
     """
     The distinct personas of the ConvAI2 file that fits the task best; none for a task
@@ -70,6 +78,8 @@ def load_personas(opt: Opt) -> list[Persona]:
     :raises P2botError: where no file has any.
     """
     base, variant = opt["task"].split(":")[0].lower(), _variant(opt["task"])
+    if f"{opt['task']}:".startswith("p2bot:sketch:"):
+        return [] if "none" in variant else _personas_of_task(opt)
     if "convai2" not in base or "none" in variant:
         return []
     convai2.build(opt)
@@ -107,8 +117,12 @@ def read_personas(lines: Iterable[str]) -> list[Persona]:
 
 
 def _variant(task: str) -> str:
-    """'convai2:self_original:no_cands' -> 'selforiginal', as convai2:SelfOriginal too."""
-    return "".join(task.split(":")[1:2]).replace("_", "").lower()
+    """
+    'convai2:self_original:no_cands' -> 'selforiginal', as convai2:SelfOriginal and
+    p2bot:sketch:self_original too.
+    """
+    parts = task.removeprefix("p2bot:").split(":")
+    return "".join(parts[1:2]).replace("_", "").lower()
 
 
 def _file_names(datatype: str, variant: str) -> list[str]:

@@ -4,7 +4,8 @@ from parlai.core import loader
 
 from p2bot_parlai.compat import _replace
 
-# tasks whose chats are ours: ConvAI2's, and what the commands use without --task
+# tasks whose chats are ours: ConvAI2's, ours, and what the commands use without --task
+SKETCH = "p2bot:sketch"
 CHAT_TASKS = (
     "convai2",
     "interactive",
@@ -25,9 +26,10 @@ def install_worlds() -> None:
 
 
 def load_world_module(taskname: str, interactive_task=False, selfchat_task=False, **kwargs):
-    """Our worlds for a chat on `CHAT_TASKS`, ParlAI's own choice for everything else."""
+    """Our worlds for a chat on `CHAT_TASKS` and `SKETCH`, ParlAI's own choice for others."""
     task = taskname.strip()
-    if "," not in task and task.split(":")[0].lower() in CHAT_TASKS:
+    ours = task.split(":")[0].lower() in CHAT_TASKS or f"{task}:".startswith(f"{SKETCH}:")
+    if "," not in task and ours:
         from p2bot_parlai import chat
 
         if interactive_task:

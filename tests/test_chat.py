@@ -250,9 +250,7 @@ def test_convai2_none_has_no_personas(capsys, monkeypatch, heard, convai2, tiny_
 
 
 @pytest.mark.parametrize("lines", [[], ["[EXIT]"], ["hello"], ["hello", "[EXIT]"], ["[DONE]"]])
-def test_every_end_of_a_chat_is_clean(
-    capsys, monkeypatch, tmp_path, convai2, tiny_model, lines
-):
+def test_every_end_of_a_chat_is_clean(capsys, monkeypatch, tmp_path, convai2, tiny_model, lines):
     answers = []
     act = P2botAgent.act
     monkeypatch.setattr(P2botAgent, "act", lambda bot: answers.append(act(bot)) or answers[-1])
@@ -316,9 +314,7 @@ def _read(terminal) -> bytes:
 
 # --------------------------------------------------------------------- self_chat
 @pytest.mark.parametrize("task", VARIANTS)
-def test_self_chat_opens_from_a_persona_alone(
-    capsys, heard, tmp_path, convai2, tiny_model, task
-):
+def test_self_chat_opens_from_a_persona_alone(capsys, heard, tmp_path, convai2, tiny_model, task):
     output, log = selfchat(capsys, tiny_model, task, convai2, tmp_path)
     first = block_after(output, "Persona of P2bot_1")
     second = block_after(output, "Persona of P2bot_2")
@@ -383,3 +379,13 @@ def test_self_chat_works_with_another_model(capsys, tmp_path, convai2):
         loglevel="error",
     )
     assert "Persona of repeat_1" in capsys.readouterr().out.replace("RepeatQueryAgent", "repeat")
+
+
+# ------------------------------------------------------------------- on the sketch corpus
+def test_a_chat_on_the_sketch_corpus_has_personas(capsys, monkeypatch, heard, tmp_path, tiny_model):
+    for task, told in (("p2bot:sketch", 4), ("p2bot:sketch:both", 8), ("p2bot:sketch:none", 0)):
+        heard.clear()
+        type_in(monkeypatch, "hello", "[EXIT]")
+        talk(capsys, tiny_model, task, tmp_path, seed=1, sketch_dialogues=18, text_truncate=240)
+        first = next(iter(heard.values()))[0]
+        assert told <= first.count("persona:") <= told + 2 * (told > 0)

@@ -1,0 +1,88 @@
+"""
+``zoo:p2bot/sketch/model`` and ``zoo:p2bot/sketch/receiver``: small models that ship with us.
+
+Trained on `p2bot:sketch` by ``make zoo`` (docs/log.md has the run). Here they are as
+safetensors in half precision; ParlAI asks for a model file, so `download` writes one.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NAMES = ("model", "receiver")
+# what a saved .opt says of the machine and the run that it comes from
+OF_THE_RUN = {
+    *("override", "datapath", "parlai_home", "model_file", "dict_file", "init_model", "init_opt"),
+    *("receiver", "language_model", "starttime", "download_path", "tensorboard_logdir"),
+    *("world_logs", "report_filename"),
+}
+
+
+def download(datapath: str) -> None:
+    """
+    Write the models below <datapath>/models/p2bot/sketch, where they are not there yet.
+
+    :raises P2botError: where files of this package are missing.
+    """
+    folder = Path(datapath) / "models" / "p2bot" / "sketch"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        unpack(HERE / f"{name}.safetensors", folder / name)
+
+
+def pack(model_file: str | Path, packed: Path) -> None:
+    """
+    A trained model as <packed>: weights in half precision, no optimizer, no paths.
+
+    :param packed: the .safetensors to write; .dict and .opt go beside it.
+    """
+    from safetensors.torch import save_file
+
+    from p2bot_parlai.agents.checkpoint import read_model_file
+
+    states = read_model_file(str(model_file))
+    about = {k: v for k, v in states["p2bot"].items() if k not in ("run", "selfplay")}
+    weights = {name: tensor.half().contiguous() for name, tensor in states["model"].items()}
+    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
+        # one encoder under two names; `unpack` gives it both again
+        weights = {k: v for k, v in weights.items() if not k.startswith("persona.")}
+    save_file(weights, packed, metadata={"p2bot": json.dumps(about)})
+    opt = json.loads(Path(f"{model_file}.opt").read_text(encoding="utf-8"))
+    opt = {name: value for name, value in opt.items() if name not in OF_THE_RUN}
+    base = packed.with_suffix("")
+    Path(f"{base}.opt").write_text(json.dumps(opt, indent=1, sort_keys=True) + "\n")
+    shutil.copyfile(f"{model_file}.dict", f"{base}.dict")
+
+
+def unpack(packed: Path, model_file: Path) -> None:
+    """
+    A model file of a packed model: written under another name first, and left alone where
+    it is there and not older.
+
+    :raises P2botError: where the packed files are missing.
+    """
+    import torch
+    from safetensors import safe_open
+
+    from p2bot_parlai.errors import P2botError
+
+    base = packed.with_suffix("")
+    for part in (packed, Path(f"{base}.opt"), Path(f"{base}.dict")):
+        if not part.exists():
+            raise P2botError(f"{part} is missing: install p2bot_parlai again, or run make zoo")
+    if model_file.exists() and model_file.stat().st_mtime >= packed.stat().st_mtime:
+        return
+    with safe_open(packed, framework="pt") as file:
+        about = json.loads(file.metadata()["p2bot"])
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
+        weights |= {
+            name.replace("impression.", "persona.", 1): tensor for name, tensor in weights.items()
+        }
+    for ending in (".opt", ".dict"):
+        shutil.copyfile(f"{base}{ending}", f"{model_file}{ending}")
+    temporary = f"{model_file}.{os.getpid()}.tmp"
+    torch.save({"model": weights, "p2bot": {**about, "run": {}}}, temporary)
+    os.replace(temporary, model_file)
