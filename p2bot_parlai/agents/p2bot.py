@@ -59,7 +59,9 @@ class P2botAgent(TransmitterAgent):
         self.files: FrozenFiles = shared["files"] if shared else FrozenFiles()
         self._head_was_trained = False
         super().__init__(opt, shared)
-        if self.playing and all(map(selfplay_options.is_selfplay, opt["task"].split(","))):
+        if shared:
+            self.has_next_utterance = shared["has_next_utterance"]
+        elif self.playing and all(map(selfplay_options.is_selfplay, opt["task"].split(","))):
             self.has_next_utterance = self._head_was_trained  # it learns from others alone
 
     def begin_training(self) -> None:
@@ -90,7 +92,8 @@ class P2botAgent(TransmitterAgent):
         return states
 
     def share(self):
-        return {**super().share(), "world": self.world, "files": self.files}
+        own = {"world": self.world, "files": self.files}
+        return {**super().share(), **own, "has_next_utterance": self.has_next_utterance}
 
     # ------------------------------------------------------ two kinds of examples
     def batchify(self, obs_batch, sort=False) -> Batch:

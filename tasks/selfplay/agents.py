@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from parlai.core.loader import load_teacher_module
 from parlai.core.message import Message
+from parlai.core.metrics import SumMetric
 from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
@@ -122,6 +123,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def observe(self, observation):
         """There are no labels to compare with; what the agent measured is taken over."""
+        if observation.get("metrics"):  # none behind the end of an epoch
+            self.metrics.add("exs", SumMetric(1))
         self.metrics._consume_user_metrics(observation)
         return super().observe(observation)
 
