@@ -94,6 +94,9 @@ class SelfplayTeacher(FixedDialogTeacher):
         return {**super().share(), "openings": self.openings}
 
     def num_episodes(self) -> int:
+        """Those of this process; in training of all, as ParlAI adds up everybody's epochs."""
+        if self.training:
+            return self.opt["selfplay_dialogues"]
         return len(range(self._first, self.opt["selfplay_dialogues"], self._step))
 
     def num_examples(self) -> int:
