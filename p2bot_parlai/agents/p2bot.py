@@ -15,7 +15,7 @@ from p2bot_parlai.agents.selfplay_parts import (
     build_world,
     dialogue_metrics,
     inherit_context_options,
-    refuse_broken_rewards,
+    refuse_broken,
 )
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.packing import pack
@@ -150,7 +150,7 @@ class P2botAgent(TransmitterAgent):
     def play(self, openings: Sequence[Opening]) -> Judged:
         """Dialogues with their rewards; the agent of the world is this one's network."""
         judged = self.world.judge(self.world.play(openings))
-        refuse_broken_rewards(judged, self.opt.get("model_file"))
+        refuse_broken(judged, self.opt.get("model_file"))
         return judged
 
     def _supervised_loss(self, spoken: Batch) -> Tensor:

@@ -152,15 +152,27 @@ def dialogue_metrics(judged: Judged, divergence: Tensor) -> dict[str, list[float
     return metrics
 
 
-def refuse_broken_rewards(judged: Judged, model_file: str | None) -> None:
-    """:raises P2botError: where a reward is no number; the dialogue is saved first."""
-    for row in range(judged.played.shape[0]):
-        broken = [name for name, raw in judged.raw.items() if not raw[row].isfinite().all()]
+def refuse_broken(judged: Judged, model_file: str | None) -> None:
+    """
+    :raises P2botError: where a reward, or a probability that was sampled from, is no number;
+        the dialogue is saved first.
+    """
+    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.played.sampled_scores])
+    for row, sampled in enumerate(sound.all(dim=0).tolist()):
+        broken = [f"the reward {n} is" for n, raw in judged.raw.items() if not _finite(raw[row])]
+        if not sampled:
+            # whatever a diverged agent says, the frozen models find a reward for it
+            broken.append("the probabilities of the agent are")
         if broken:
             path = f"{model_file or 'p2bot'}.broken_dialogue.json"
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(judged.transcript(row), file, indent=1)
             raise P2botError(
-                f"the reward {broken[0]} is infinite or no number; the dialogue is in {path}. "
+                f"{broken[0]} infinite or no number; the dialogue is in {path}. "
                 "Nothing was learnt from it: lower --learningrate, or check the models"
             )
+
+
+def _finite(values: Tensor) -> bool:
+    return bool(values.isfinite().all())
