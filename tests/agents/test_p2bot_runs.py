@@ -5,6 +5,7 @@ import json
 import pytest
 import tiny
 import torch
+from parlai.scripts.train_model import setup_args
 from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError
@@ -28,3 +29,41 @@ def test_a_diverged_agent_stops_the_run(convai2, tmp_path, playing):
         step(agent, [1, 2, 3])
     path = tmp_path / "new" / "folder" / "model.broken_dialogue.json"
     assert json.loads(path.read_text())["user_persona"] == opening(1).user_persona
+
+
+def test_the_paper_s_learning_rate_is_for_self_play(convai2):
+    """Not for supervised training that is only validated on it."""
+
+    def rate(**tasks):
+        parser = setup_args()
+        return parser.parse_kwargs(model="p2bot", datapath=convai2, **tasks)["learningrate"]
+
+    assert rate(task="p2bot:selfplay", evaltask="convai2") == 1e-6
+    assert rate(task="p2bot:selfplay,convai2") == 1e-6
+    assert rate(task="convai2", evaltask="p2bot:selfplay") == 6.25e-5
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"batchsize": 1, "selfplay_turns": 1},
+            "nothing to learn from.*--rl-baseline leave-one-out",
+        ),
+        (
+            {"lambda_persona": 0.0, "evaltask": "p2bot:selfplay", "validation_metric": "persona"},
+            "persona will never be reported.*--lambda-persona",
+        ),
+        (
+            {
+                "lambda_persona": 0.0,
+                "evaltask": "p2bot:selfplay",
+                "validation_metric": "perception",
+            },
+            "perception will never be reported.*--lambda-persona",
+        ),
+    ],
+)
+def test_what_would_come_to_nothing_is_said_first(convai2, tmp_path, playing, changes, message):
+    with pytest.raises(P2botError, match=message):
+        tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
