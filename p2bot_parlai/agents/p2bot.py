@@ -49,10 +49,13 @@ class P2botAgent(TransmitterAgent):
     def check_training(opt: Opt) -> None:
         """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
         if selfplay_options.plays(opt):
+            selfplay_options.find_in_zoo(opt)
             selfplay_options.check_selfplay_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
         self.playing = selfplay_options.plays(opt)
+        if not shared:
+            selfplay_options.find_in_zoo(opt)
         if self.playing and not shared:
             inherit_context_options(opt)
         self.world: SelfPlayWorld | None = shared["world"] if shared else None

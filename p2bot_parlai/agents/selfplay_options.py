@@ -1,5 +1,6 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
+from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
@@ -117,6 +118,14 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         limits = ((partial_opt or {}).get(k) for k in ("max_train_steps", "max_train_time"))
         if not any(limit and limit > 0 for limit in limits):
             parser.set_defaults(num_epochs=1)
+
+
+def find_in_zoo(opt: Opt) -> None:
+    """``zoo:`` names of models as paths; ParlAI sees to those of ``--model-file`` alone."""
+    for options in (opt, opt.get("override", {})):
+        for flag in ("init_model", "receiver", "language_model"):
+            if options.get(flag):
+                options[flag] = modelzoo_path(opt.get("datapath"), options[flag])
 
 
 def weights_of(opt: Opt) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Self-play runs as a user starts them: how they are validated, resumed, evaluated."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -8,6 +9,7 @@ import torch
 from parlai.scripts.train_model import setup_args
 from playing import agent_for, opening, step
 
+from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError
 
 
@@ -67,3 +69,18 @@ def test_the_paper_s_learning_rate_is_for_self_play(convai2):
 def test_what_would_come_to_nothing_is_said_first(convai2, tmp_path, playing, changes, message):
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
+
+
+def test_models_of_the_zoo(convai2, tmp_path, playing):
+    """ParlAI finds zoo: names of --model-file by itself; those of our options are ours to find."""
+    data, zoo = tmp_path / "data", tmp_path / "data" / "models" / "p2bot"
+    shutil.copytree(convai2, data)
+    for name in ("init_model", "receiver"):
+        (zoo / name).mkdir(parents=True)
+        for suffix in ("", ".dict", ".opt"):
+            shutil.copy(playing[name] + suffix, zoo / name / f"model{suffix}")
+    names = {name: f"zoo:p2bot/{name}/model" for name in ("init_model", "receiver")}
+    tiny.train(data, tmp_path / "model", **{**playing, **names})
+    saved = read_model_file(tmp_path / "model")["p2bot"]["selfplay"]
+    assert saved["user"]["path"] == str(zoo / "init_model" / "model")
+    assert saved["Receiver"]["path"] == str(zoo / "receiver" / "model")
