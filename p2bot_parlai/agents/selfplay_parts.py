@@ -64,15 +64,12 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
         check_language_model(opt, tokenizer)
 
     given = opt.get("override", {})
-    if learning:
-        start = given.get("init_model")
-        if not start and "user" not in files.saved:
-            raise P2botError(
-                f"self-play would write over {opt['model_file']}, which its user is read from: "
-                "begin with --init-model that file and another --model-file"
-            )
-    else:
-        start = None
+    start = given.get("init_model")
+    if learning and not start and "user" not in files.saved:
+        raise P2botError(
+            f"self-play would write over {opt['model_file']}, which its user is read from: "
+            "begin with --init-model that file and another --model-file"
+        )
     user_path = files.path("user", "--init-model", start, opt.get("model_file"))
     user = load_transmitter(user_path, tokenizer).to(agent.device)
     rewards: list = []
