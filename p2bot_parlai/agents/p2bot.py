@@ -18,7 +18,6 @@ from p2bot_parlai.agents.selfplay_parts import (
     refuse_broken,
 )
 from p2bot_parlai.agents.transmitter import TransmitterAgent
-from p2bot_parlai.packing import pack
 from p2bot_parlai.selfplay import (
     Opening,
     kl_divergence,
@@ -194,20 +193,21 @@ class P2botAgent(TransmitterAgent):
         Contexts, masks and the missing dropout are those of sampling.
         """
         self.model.eval()
-        tokens = self.dict.p2bot
-        packed = pack(judged.played.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
-        packed = packed.to(self.device)
+        packed, hidden, _ = self.world.reading(judged.played)
         logits, cls_scores = self.model(packed)
         scores = token_log_likelihood(logits, packed.targets)
+        mask = packed.target_mask
         with torch.no_grad():
-            hidden, _ = self.world.user.read_packed(packed)
-            reference = self.world.user.output(hidden[packed.target_index]).float()
-        divergence = kl_divergence(
-            logits.float().log_softmax(dim=-1), reference.log_softmax(dim=-1)
-        )
+            reference = self.world.user.output(hidden[packed.target_index[mask]])
+        # most of the vocabulary's memory: where it is only reported no gradients are kept
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.opt["kl_coef"] > 0):
+            divergence = kl_divergence(
+                logits[mask].float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
+            )
+            divergence = torch.zeros_like(scores).masked_scatter(mask, divergence)
         # 0 times the head's scores keeps it in the graph of every worker
-        log_p = log_policy(scores, packed.target_mask) + 0 * cls_scores
-        return log_p, (divergence * packed.target_mask).sum(dim=-1)
+        log_p = log_policy(scores, mask) + 0 * cls_scores
+        return log_p, divergence.sum(dim=-1)
 
     def _sum_of_all(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

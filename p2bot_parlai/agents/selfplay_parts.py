@@ -19,7 +19,12 @@ from p2bot_parlai.agents.selfplay_options import weights_of
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.reward_models import DiscourseCoherence, PersonaPerception, Repetition
+from p2bot_parlai.reward_models import (
+    DiscourseCoherence,
+    PersonaPerception,
+    Repetition,
+    SupervisedReading,
+)
 from p2bot_parlai.selfplay import Respond
 from p2bot_parlai.tasks.selfplay.worlds import Judged, SelfPlayWorld
 
@@ -72,13 +77,14 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
         )
     user_path = files.path("user", "--init-model", start, opt.get("model_file"))
     user = load_transmitter(user_path, tokenizer).to(agent.device)
+    reading = SupervisedReading(user, tokenizer)
     rewards: list = []
     if "style" in weights:
         style = load_language_style(opt, agent.pretrained, user, tokenizer, files)
         style.backbone.to(agent.device)
         rewards.append(style)
     if "coherence" in weights:
-        rewards.append(DiscourseCoherence(user, tokenizer))
+        rewards.append(DiscourseCoherence(reading))
     if "persona" in weights:
         path = files.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
         perceiver = load_perceiver(path)
@@ -87,7 +93,7 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
     if "repetition" in weights:
         rewards.append(Repetition())
     return SelfPlayWorld(
-        user,
+        reading,
         agent.network,
         tokenizer,
         user_response(agent, user),

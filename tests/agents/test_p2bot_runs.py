@@ -106,6 +106,18 @@ def test_evaluation_finds_a_user_that_was_moved(convai2, tmp_path, playing):
     assert report["kl"] > 0
 
 
+def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
+    """For the coherence reward and the KL divergence alike."""
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    read, read_packed = [], agent.world.user.read_packed
+    monkeypatch.setattr(
+        agent.world.user, "read_packed", lambda packed: read.append(packed) or read_packed(packed)
+    )
+    step(agent, [1, 2, 3])
+    step(agent, [4, 5, 6])
+    assert len(read) == 2
+
+
 # ------------------------------------------------------- a pretrained language model
 @pytest.fixture
 def pretrained(tmp_path, convai2) -> str:
