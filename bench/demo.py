@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "p2bot_parlai"]
 SIZE = {"n_layers": 2, "n_heads": 4, "embedding_size": 128, "vocab_size": 4000, "dropout": 0}
 # docs/log.md says why; the paper's recipe is for a pretrained model
 RECIPE = {"learningrate": 2e-3, "warmup_updates": 300, "batchsize": 16, "seed": 1}
-RECIPE |= {"num_distractors": 3, "history_size": 1}
+RECIPE |= {"num_distractors": 3, "history_size": 1, "packed": False}
 COLUMNS = {"hits@1": "hits@1 %", "ppl": "ppl", "ppl_word": "ppl/word", "f1": "F1 %"}
 COLUMNS |= {"bleu-4": "BLEU-4 %"}
 PERCENT = ("hits@1", "f1", "bleu-4")

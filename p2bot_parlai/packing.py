@@ -6,12 +6,13 @@ The context is append-only, so the context of a turn is the beginning of the nex
     [PS] .. [PE] [PARTNER] u_1 [SELF] a_1 [EOS] [PARTNER] u_2 [SELF] a_2 [EOS] | [CLS] [CLS]
 
 Every a_n is predicted in place. The [CLS] of each turn stands at the end of the row, has the
-position behind its response and sees nothing later. A turn whose context lost old turns
-(it became too long) begins a row of its own.
+position behind its response and sees nothing later. Distractors follow as branches: each
+``[SELF] d [CLS]`` sees the context of its turn and itself. A turn whose context lost old
+turns (it became too long) begins a row of its own.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -20,10 +21,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 @dataclass
 class Turn:
-    """:param context: ids of s_n. :param response: ids of a_n, with [EOS] if it ended."""
+    """
+    :param context: ids of s_n. :param response: ids of a_n, with [EOS] if it ended.
+    :param distractors: other responses, alike, for the next-utterance head.
+    """
 
     context: list[int]
     response: list[int]
+    distractors: list[list[int]] = field(default_factory=list)
 
 
 @dataclass
@@ -35,7 +40,8 @@ class PackedTurns:
         which tokens each token sees.
     :param targets: int (M, R), the responses. :param target_mask: bool (M, R).
     :param target_index: int (M, R), where in the P * T tokens a target is predicted.
-    :param cls_index: int (M,), where [CLS] behind each response stands.
+    :param cls_index: int (M + distractors,), where [CLS] stands: for each turn behind its
+        response, then behind its distractors.
     """
 
     inputs: Tensor
@@ -53,7 +59,7 @@ class PackedTurns:
 def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTurns:
     """
     :param turns: in order; consecutive turns of one dialogue share a row where they can.
-        Responses are not empty.
+        Neither responses nor distractors are empty.
     """
     rows: list[list[int]] = []  # the turns of each row
     for i, turn in enumerate(turns):
@@ -62,25 +68,14 @@ def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTu
         else:
             rows.append([i])
 
-    tokens, positions, ends = [], [], []  # ends: (row, length) of what each [CLS] sees
-    for row in rows:
-        last = turns[row[-1]]
-        line = [*last.context, self_id, *last.response]
-        mine = [len(turns[i].context) + 1 + len(turns[i].response) for i in row]
-        tokens.append(torch.tensor([*line, *[cls_id] * len(row)]))
-        positions.append(torch.tensor([*range(len(line)), *mine]))
-        ends.append((len(line), mine))
-    inputs = pad_sequence(tokens, batch_first=True, padding_value=pad)
+    lines = [_lay_out_row([turns[i] for i in row], self_id, cls_id) for row in rows]
+    inputs = pad_sequence([line.tokens for line in lines], batch_first=True, padding_value=pad)
     width = inputs.shape[1]
     seen = torch.zeros(*inputs.shape, width, dtype=torch.bool)
-    cls_index = []
-    for number, (length, mine) in enumerate(ends):
-        seen[number, :length, :length] = torch.ones(length, length, dtype=torch.bool).tril()
-        for k, end in enumerate(mine):
-            place = length + k
-            seen[number, place, :end] = True
-            seen[number, place, place] = True
-            cls_index.append(number * width + place)
+    for number, line in enumerate(lines):
+        length = len(line.tokens)
+        seen[number, :length, :length] = line.seen
+    cls_index = [number * width + place for number, line in enumerate(lines) for place in line.cls]
 
     start = [number * width + len(turns[i].context) for number, row in enumerate(rows) for i in row]
     lengths = torch.tensor([len(turn.response) for turn in turns])
@@ -90,13 +85,48 @@ def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTu
     targets[mask] = torch.tensor([i for turn in turns for i in turn.response])
     return PackedTurns(
         inputs=inputs,
-        positions=pad_sequence(positions, batch_first=True),
+        positions=pad_sequence([line.positions for line in lines], batch_first=True),
         seen=seen,
         targets=targets,
         target_mask=mask,
         target_index=torch.tensor(start)[:, None] + steps * mask,  # [SELF] predicts a_1
         cls_index=torch.tensor(cls_index),
     )
+
+
+@dataclass
+class _Row:
+    """:param seen: bool (T, T). :param cls: places of [CLS], as in `PackedTurns.cls_index`."""
+
+    tokens: Tensor
+    positions: Tensor
+    seen: Tensor
+    cls: list[int]
+
+
+def _lay_out_row(turns: Sequence[Turn], self_id: int, cls_id: int) -> _Row:
+    """One row: the last turn's context and response, then what branches off."""
+    last = turns[-1]
+    tokens = [*last.context, self_id, *last.response]
+    positions, cls = list(range(len(tokens))), []
+    line = len(tokens)
+    branches = []  # (place, length, how much of the line they see)
+    for turn in turns:
+        start = len(turn.context)
+        end = start + 1 + len(turn.response)
+        parts = [([cls_id], end)]
+        parts += [([self_id, *wrong, cls_id], start) for wrong in turn.distractors]
+        for ids, known in parts:
+            branches.append((len(tokens), len(ids), known))
+            tokens += ids
+            positions += range(known, known + len(ids))
+            cls.append(len(tokens) - 1)
+    seen = torch.zeros(len(tokens), len(tokens), dtype=torch.bool)
+    seen[:line, :line] = True
+    for place, length, known in branches:
+        seen[place : place + length, :known] = True
+        seen[place : place + length, place : place + length] = True
+    return _Row(torch.tensor(tokens), torch.tensor(positions), seen.tril(), cls)
 
 
 def _continues(turn: Turn, later: Turn, self_id: int) -> bool:

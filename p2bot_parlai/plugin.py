@@ -59,17 +59,32 @@ def register_presets() -> None:
     from parlai.core.opt import Opt
 
     from p2bot_parlai import zoo
+    from p2bot_parlai.errors import P2botError
 
     stock = Opt.load_init.__func__
     if getattr(stock, "knows_p2bot", False):
         return
 
-    def load_init(cls, optfile: str) -> Opt:
+    def find(cls, optfile: str) -> Opt:
         folder, _, name = optfile.partition("/")
-        ours = Path(zoo.__file__).parent / f"{name}.opt"
-        if folder == SHORT_NAME and ours.is_file() and not Path(optfile).exists():
-            return cls.load(str(ours))
-        return stock(cls, optfile)
+        if folder != SHORT_NAME or "," in optfile or Path(optfile).exists():
+            return stock(cls, optfile)
+        presets = Path(zoo.__file__).parent
+        if (presets / f"{name}.opt").is_file():
+            return cls.load(str(presets / f"{name}.opt"))
+        try:
+            return stock(cls, optfile)
+        except FileNotFoundError as error:
+            known = ", ".join(f"{SHORT_NAME}/{file.stem}" for file in sorted(presets.glob("*.opt")))
+            raise P2botError(
+                f"-o {optfile}: there is neither such a file nor such a preset; presets: {known}"
+            ) from error
+
+    def load_init(cls, optfile: str) -> Opt:
+        opt = find(cls, optfile)
+        if opt.get("model"):  # what a file says does not pass the type of --model
+            opt["model"] = full_model_path(opt["model"])
+        return opt
 
     load_init.knows_p2bot = True
     Opt.load_init = classmethod(load_init)

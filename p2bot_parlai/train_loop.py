@@ -9,6 +9,7 @@ ParlAI's training loop, with what a long run needs besides.
   (parlai/scripts/train_model.py:365 makes the checkpoint stick).
 - ``--seed`` holds for the first weights too.
 - A progress line: examples a second and time left.
+- Agents that can train on whole dialogues (`--packed`) get them.
 
 Agents that are not ours are trained as ever.
 """
@@ -24,7 +25,8 @@ from parlai.utils import fsdp, logging
 from parlai.utils.distributed import all_gather_list, get_rank, is_primary_worker
 from tqdm import tqdm
 
-from p2bot_parlai import resume
+from p2bot_parlai import mutators, resume
+from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 
 
 def install() -> None:
@@ -43,7 +45,12 @@ class P2botTrainLoop(train_model.TrainLoop):
         model_class = load_agent_module(opt["model"]) if opt.get("model") else None
         if hasattr(model_class, "check_training"):
             model_class.check_training(opt)
+        whole = issubclass(model_class or object, WholeDialogues) and opt.get("packed")
+        if whole:
+            mutators.add_whole_dialogues(opt)
         super().__init__(opt)
+        if whole:
+            mutators.count_dialogues(self.world)
         self.ours = hasattr(self.agent, "run_state")
         if hasattr(self.agent, "begin_training"):
             self.agent.begin_training()
@@ -51,7 +58,7 @@ class P2botTrainLoop(train_model.TrainLoop):
             # the agent is built: what it reloads at the end shall be the best model
             opt["init_model"] = given
             self.saved = self.best_valid is not None and os.path.exists(opt["model_file"])
-        self._line = ProgressLine()
+        self._line = ProgressLine("dialogues" if whole else "examples")
 
     def train_steps(self):
         self._restore()
@@ -127,13 +134,14 @@ class JoinableP2botTrainLoop(P2botTrainLoop, fsdp.JoinableTrainLoop):
 
 class ProgressLine:
     """
-    How far the run is, examples a second and time left.
+    How far the run is, examples (or dialogues) a second and time left.
 
     On a terminal one line that is written over; elsewhere `text` goes to the log. The
     clock stands still while the loop logs or validates.
     """
 
-    def __init__(self):
+    def __init__(self, unit: str = "examples"):
+        self.unit = unit
         self.live = sys.stderr.isatty() and is_primary_worker()
         self._bar = None
         self.seconds, self._running_since = 0.0, None
@@ -163,7 +171,7 @@ class ProgressLine:
         speed = (self.examples - self.first_examples) / max(seconds, 1e-6)
         gained = self.share - self.first_share
         left = "?" if gained <= 0 else tqdm.format_interval(seconds * (1 - self.share) / gained)
-        return f" {self.examples:,.0f} examples, {speed:.1f} examples/s, {left} left"
+        return f" {self.examples:,.0f} {self.unit}, {speed:.1f} {self.unit}/s, {left} left"
 
     @contextlib.contextmanager
     def paused(self):

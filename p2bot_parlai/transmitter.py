@@ -226,7 +226,8 @@ class Transmitter(nn.Module):
         """
         Hidden states that score turns in place.
 
-        :return: those of all tokens (P * T, D), and the [CLS] scores (M,).
+        :return: those of all tokens (P * T, D), and the [CLS] scores, as many as
+            `PackedTurns.cls_index`.
         """
         seen = packed.seen
         # padding sees itself: a row of masked keys alone would be 0 / 0

@@ -20,43 +20,47 @@ def model():
     return model
 
 
-def dialogue(*responses, start=(10, 11)):
+def dialogue(*responses, start=(10, 11), distractors=()):
     """Turns of one dialogue, each context going on where the last one ended."""
     context, turns = list(start), []
     for response in responses:
         context = [*context, PARTNER, 20 + len(turns)]
-        turns.append(Turn(context, response))
+        turns.append(Turn(context, response, list(distractors[len(turns) : len(turns) + 1])))
         ended = response if response[-1] == EOS else [*response, EOS]
         context = [*context, SELF, *ended]
     return turns
 
 
-# a response that was cut, without [EOS]; a dialogue that lost its oldest turns; one turn alone
+# a response that was cut, without [EOS]; turns alone; distractors for some
 TURNS = [
-    *dialogue([12, 13, EOS], [14, 15, 16, 17], [EOS], [18, EOS]),
+    *dialogue(
+        [12, 13, EOS], [14, 15, 16, 17], [EOS], [18, EOS], distractors=([13, EOS], [12, 19, 12])
+    ),
     *dialogue([12, EOS], [13, 14, EOS], start=(10, 11, 12, 13)),
     Turn([10, PARTNER, 25], [13, 14, EOS]),
-    Turn([11, PARTNER, 26], [15, 15, 15, EOS]),
+    Turn([11, PARTNER, 26], [15, 15, 15, EOS], [[16, EOS], [17], [18, 18, EOS]]),
 ]
 
 
 def plain(model, turn):
-    """A turn by itself: logits of its tokens, and the [CLS] score."""
+    """A turn by itself: logits of its tokens, and the [CLS] scores, distractors' too."""
     states = model.encode_context(
         torch.tensor([turn.context]), torch.ones(1, len(turn.context), dtype=torch.bool)
     )
-    branches = lay_out([[turn.response]], SELF, CLS, PAD)
-    hidden, score = model.read_branches(states, branches)
-    return model.output(hidden[branches.target_index])[0], score[0]
+    branches = lay_out([[turn.response, *turn.distractors]], SELF, CLS, PAD)
+    hidden, scores = model.read_branches(states, branches)
+    logits = model.output(hidden[branches.target_index])[0, : len(turn.response)]
+    return logits, scores
 
 
 def test_packed_is_the_same_as_turn_by_turn(model):
     packed = pack(TURNS, SELF, CLS, PAD)
     logits, scores = model(packed)
+    by_turn = scores.split([1 + len(turn.distractors) for turn in TURNS])
     for i, turn in enumerate(TURNS):
-        expected, score = plain(model, turn)
+        expected, expected_scores = plain(model, turn)
         torch.testing.assert_close(logits[i, : len(turn.response)], expected, atol=1e-5, rtol=0)
-        torch.testing.assert_close(scores[i], score, atol=1e-5, rtol=0)
+        torch.testing.assert_close(by_turn[i], expected_scores, atol=1e-5, rtol=0)
         assert packed.targets[i, packed.target_mask[i]].tolist() == turn.response
 
 
@@ -70,7 +74,7 @@ def test_so_are_the_gradients(model):
     logits, scores = model(packed)
     ours = gradient(logits[packed.target_mask].sin().sum() + scores.sin().sum())
     found = [plain(model, turn) for turn in TURNS]
-    theirs = gradient(sum(logits.sin().sum() + score.sin() for logits, score in found))
+    theirs = gradient(sum(logits.sin().sum() + scores.sin().sum() for logits, scores in found))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
 

@@ -13,6 +13,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai import plugin, zoo
+from p2bot_parlai.errors import P2botError
 
 AGENTS = {
     "p2bot": "p2bot_parlai.agents.p2bot:P2botAgent",
@@ -90,8 +91,18 @@ def test_presets(tmp_path, monkeypatch):
     (tmp_path / "tiny.opt").write_text(json.dumps({"batchsize": 3}))
     monkeypatch.setattr(zoo, "__file__", str(tmp_path / "__init__.py"))
     assert Opt.load_init("p2bot/tiny")["batchsize"] == 3
-    with pytest.raises(FileNotFoundError, match="p2bot/huge"):
+    with pytest.raises(P2botError, match="-o p2bot/huge: .*presets: p2bot/tiny$"):
         Opt.load_init("p2bot/huge")
+    with pytest.raises(FileNotFoundError, match="other/huge"):
+        Opt.load_init("other/huge")
+
+
+def test_a_model_in_an_opt_file_becomes_its_full_path(tmp_path):
+    """So that a saved .opt loads without the plug-in, whatever the file of -o called it."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(json.dumps({"model": "p2bot", "batchsize": 3}))
+    files = f"{tmp_path}/one,{tmp_path}/two"
+    assert Opt.load_init(files) == {"model": AGENTS["p2bot"], "batchsize": 3}
 
 
 def test_zoo_names_say_where_the_files_belong(tmp_path):

@@ -143,7 +143,8 @@ def test_validation_inside_an_episode_keeps_the_dialogue(convai2, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limit", [{"max_train_steps": 10}, {"num_epochs": 1.25, "max_train_steps": None}]
+    "limit",
+    [{"max_train_steps": 10}, {"num_epochs": 1.25, "max_train_steps": None, "packed": False}],
 )
 def test_the_learning_rate_goes_linearly_to_zero(convai2, tmp_path, limit):
     opt = setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "model", **limit))
@@ -203,7 +204,7 @@ def test_training_says_how_far_it_is(convai2, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("p2bot_parlai.train_loop.logging.info", said.append)
     tiny.train(convai2, tmp_path / "model", log_every_n_steps=2)
-    assert any(line.startswith("training 50% done, 8 examples,") for line in said)
+    assert any(line.startswith("training 50% done, 8 dialogues,") for line in said)
 
 
 def test_the_seed_holds_for_the_first_weights_too(convai2, tmp_path):

@@ -11,7 +11,7 @@ from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.backbones import ALIASES, SCRATCH
+from p2bot_parlai.backbones import SCRATCH, backbone_path
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tokenizer import EOS, PAD, SELF, P2botTokenizer
@@ -44,7 +44,7 @@ class P2botDictionary(DictionaryAgent):
         elif start and PathManager.exists(start):
             self.load(start)
         elif opt["backbone"] != SCRATCH:
-            self._use(P2botTokenizer.from_pretrained(_path_of(opt["backbone"])))
+            self._use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"])))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
@@ -120,7 +120,3 @@ def read_tokenizer(filename: str) -> P2botTokenizer:
             "kind of model; choose another --model-file or --dict-file"
         ) from error
     return P2botTokenizer.from_json(data["tokenizer"])
-
-
-def _path_of(backbone: str) -> str:
-    return ALIASES.get(backbone, backbone)

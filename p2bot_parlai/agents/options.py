@@ -4,6 +4,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.backbones import ALIASES, SCRATCH
+from p2bot_parlai.backbones.packaged import LANGUAGE_MODELS
 from p2bot_parlai.errors import P2botError
 
 # Section 5.1 of the paper; gradient clipping and the linear decay are those of
@@ -37,8 +38,10 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         default="openai-gpt",
         help="Language model to start from: "
         + ", ".join(sorted(ALIASES))
-        + f", any causal language model by Hugging Face hub name or folder, or '{SCRATCH}' for "
-        "a GPT with random weights",
+        + ", "
+        + ", ".join(sorted(LANGUAGE_MODELS))
+        + " (a pip package, no network), any causal language model by Hugging Face hub name or "
+        f"folder, or '{SCRATCH}' for a GPT with random weights",
     )
     group.add_argument(
         "--tokenizer",
@@ -84,6 +87,13 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         default=1,
         help="Distractors a response that the next-utterance head learns from; more than the "
         "paper's 1 cost a few tokens each and help models that are trained from scratch",
+    )
+    group.add_argument(
+        "--packed",
+        type="bool",
+        default=True,
+        help="Train on whole dialogues, all turns in one pass: the same examples and loss, "
+        "several times faster; --batchsize then counts dialogues. false: turn by turn",
     )
     group.add_argument(
         "--alpha",

@@ -111,7 +111,7 @@ class P2botAgent(TransmitterAgent):
         spoken = super().batchify([obs_batch[i] for i in others], sort=sort)
         rows = [others[i] for i in spoken.valid_indices] if spoken.batchsize else []
         batch = Batch(
-            batchsize=len(plays) + len(rows),
+            batchsize=len(plays) + spoken.batchsize,
             is_training=any(obs_batch[i]["learn"] for i in plays),
             valid_indices=torch.tensor([*plays, *rows]),
         )
@@ -128,7 +128,8 @@ class P2botAgent(TransmitterAgent):
         self.zero_grad()
         loss = self._supervised_loss(batch.spoken)
         self._pad_metrics(len(batch.openings))
-        loss = loss + self.opt["rl_coef"] * self._selfplay_loss(judged, batch.spoken.batchsize)
+        ordinary = len(batch.spoken.valid_indices) if batch.spoken.batchsize else 0
+        loss = loss + self.opt["rl_coef"] * self._selfplay_loss(judged, ordinary)
         self.backward(loss)
         self.update_params()
         every = self.opt["show_dialogue_every"]

@@ -31,6 +31,8 @@ class Question:
     :param hard_candidates: a longer list, in evaluation.
     :param profile_sentences: all of the fold, in evaluation. :param own: the rows of the
         speaker's own among them.
+    :param reveals: which of the own persona's sentences each utterance shows, None where it
+        shows none; empty where that is not known.
     """
 
     utterances: list[str]
@@ -40,6 +42,7 @@ class Question:
     hard_candidates: list[str] = field(default_factory=list)
     profile_sentences: Sequence[str] = ()
     own: list[int] = field(default_factory=list)
+    reveals: list[int | None] = field(default_factory=list)
 
     @classmethod
     def read(cls, message: Message) -> "Question":
@@ -59,6 +62,7 @@ class Question:
             hard_candidates=list(message.get("hard_candidates") or ()),
             profile_sentences=message.get("profile_sentences") or (),
             own=list(message.get("own_sentences") or ()),
+            reveals=list(message.get("reveals") or ()),
         )
 
 
@@ -100,6 +104,25 @@ def mrr_metric(question: Question, scores: Tensor) -> Metric | None:
     return AverageMetric(mean_reciprocal_rank(scores, question.own))
 
 
+def true_cell_metric(question: Question, U: Tensor) -> Metric | None:
+    """
+    Of the utterances that show a sentence of the speaker's persona: how often the highest
+    cell of the utterance's row is that sentence's. Cells that share the highest place share
+    the hit.
+
+    :param U: (N, L), every utterance against the own persona's sentences (Eq. 11).
+    """
+    if not question.reveals:
+        return None
+    shown = [
+        (row, place) for row, place in zip(U, question.reveals, strict=True) if place is not None
+    ]
+    highest = [(row == row.max(), place) for row, place in shown]
+    hits = sum(best[place].item() / best.sum().item() for best, place in highest)
+    # utterances count alike, however many a dialogue has
+    return AverageMetric(hits, len(shown))
+
+
 class PerceptionBaseline(Agent):
     """An agent without training; a subclass says how personas and sentences score."""
 
@@ -123,6 +146,7 @@ class PerceptionBaseline(Agent):
         metrics = {
             HARD_METRIC.format(len(question.hard_candidates)): hit_metric(question, hard),
             "mrr": mrr_metric(question, self._of(question, question.profile_sentences)),
+            "true_cell": true_cell_metric(question, self._cells(question)),
         }
         return Message(
             {
@@ -136,6 +160,13 @@ class PerceptionBaseline(Agent):
 
     def prepare(self, question: Question) -> None:
         """Called before a question is answered; e.g. to fit to the fold's sentences."""
+
+    def _cells(self, question: Question) -> Tensor:
+        """(N, L): each utterance alone against each sentence of the own persona."""
+        if not question.reveals or not question.truth:
+            return torch.zeros(0)
+        sentences = [[sentence] for sentence in lines(question.truth)]
+        return torch.stack([self.scores([said], sentences) for said in question.utterances])
 
     def _of(self, question: Question, texts: Sequence[str]) -> Tensor:
         if not texts:

@@ -17,6 +17,7 @@ from p2bot_parlai.agents.perception import (
     lines,
     mrr_metric,
     ranked,
+    true_cell_metric,
 )
 from p2bot_parlai.agents.receiver_options import add_receiver_options, check_options
 from p2bot_parlai.backbones import encoder as encoders
@@ -252,6 +253,7 @@ class ReceiverAgent(Learner, TorchAgent):
             orders = self._ranked(dialogues, [q.candidates for q in questions])
             self._record_hard(questions, dialogues)
             self._record_mrr(questions, dialogues)
+            self._record_true_cell(questions)
         return Output([order[0] for order in orders], orders)
 
     def _ranked(self, dialogues, texts: list[list[str]]) -> list[list[str]]:
@@ -274,6 +276,13 @@ class ReceiverAgent(Learner, TorchAgent):
         scores = self.perceiver.sentence_relevance(dialogues, sentences)
         metrics = [mrr_metric(q, row) for q, row in zip(questions, scores, strict=True)]
         self.record_local_metric("mrr", metrics)
+
+    def _record_true_cell(self, questions: list[Question]) -> None:
+        if not all(question.reveals and question.truth for question in questions):
+            return
+        matrices = [self.perceiver.relevance(q.utterances, lines(q.truth)) for q in questions]
+        metrics = [true_cell_metric(q, U) for q, U in zip(questions, matrices, strict=True)]
+        self.record_local_metric("true_cell", metrics)
 
     def report(self):
         return {**super().report(), "tau": GlobalFixedMetric(self.perceiver.tau)}

@@ -4,7 +4,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.backbones.encoder import SCRATCH
-from p2bot_parlai.backbones.packaged import PACKAGES
+from p2bot_parlai.backbones.packaged import ENCODERS
 from p2bot_parlai.errors import P2botError
 
 # section 5.1 of the paper; it names no schedule of the learning rate and no batch size
@@ -20,7 +20,7 @@ def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         type=str,
         default="bert-base-uncased",
         help="Encoder that impression and persona encoder start from: "
-        + ", ".join(sorted(PACKAGES))
+        + ", ".join(sorted(ENCODERS))
         + " (a pip package, no network), any encoder by Hugging Face hub name or folder, or "
         f"'{SCRATCH}' for a small one with random weights",
     )

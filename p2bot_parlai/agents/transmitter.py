@@ -1,7 +1,5 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
-import random
-
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
@@ -17,6 +15,7 @@ from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options
+from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out
@@ -28,7 +27,7 @@ BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(Learner, TorchGeneratorAgent):
+class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -170,13 +169,16 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         """Distractors where there are labels; all candidates where they are ranked."""
-        labels = obs.get("labels") or obs.get("eval_labels") or ()
         candidates = list(obs.get("label_candidates") or ())
-        others = [c for c in candidates if c not in labels]
-        if labels and others and self.nup_coef > 0:
-            count = min(self.num_distractors, len(others))
-            chosen = random.sample(others, count) if "labels" in obs else others[:count]
-            obs["distractor_vecs"] = [self._response_ids(text, truncate) for text in chosen]
+        if "labels" in obs:
+            drawn = self._drawn_distractors(obs, truncate)
+        else:  # the same ones every time
+            labels = obs.get("eval_labels") or ()
+            others = [c for c in candidates if c not in labels] if labels else []
+            others = others[: self.num_distractors] if self.nup_coef > 0 else []
+            drawn = [self._response_ids(text, truncate) for text in others]
+        if drawn:
+            obs["distractor_vecs"] = drawn
         if "labels" not in obs and self.rank_candidates and candidates:
             obs.force_set("label_candidates", candidates)
             obs["label_candidates_vecs"] = [self._response_ids(c, truncate) for c in candidates]
@@ -186,6 +188,9 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return [*self.dict.txt2vec(text), self.END_IDX][:truncate]
 
     def batchify(self, obs_batch, sort=False):
+        whole = [i for i, obs in enumerate(obs_batch) if "turns" in obs]
+        if whole:
+            return self.batch_of_dialogues([obs_batch[i] for i in whole], torch.tensor(whole))
         batch = super().batchify(obs_batch, sort=sort)
         if batch.batchsize == 0:
             return batch
@@ -231,26 +236,35 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         """
         if batch.label_vec is None:
             raise ValueError("Cannot compute loss without a label.")
+        targets = batch.label_vec
+        mask = targets != self.NULL_IDX
+        logits, scores = self._read_for_loss(batch)
+        token_scores = transmitter.token_log_likelihood(logits, targets)
+        self._record_language_metrics(batch, logits, targets, token_scores, mask)
+        loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
+        loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
+        if self.nup_coef > 0:
+            loss = loss + self.nup_coef * self._next_utterance(batch, scores)
+        if "packed" in batch:
+            self.merge_by_dialogue(batch)
+        return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+
+    def _read_for_loss(self, batch) -> tuple[Tensor, Tensor]:
+        """
+        Logits of the labels (B, R, V), and [CLS] scores: of each row its own response's,
+        then its distractors'.
+        """
+        if "packed" in batch:
+            return self.model(batch.packed)
         rows = list(zip(batch.responses, batch.distractors, strict=True))
         branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
         first = torch.tensor([1 + len(wrong) for _, wrong in rows]).cumsum(0).roll(1)
         first[0] = 0  # where each row's own response is among all
-        targets = batch.label_vec
-        mask = targets != self.NULL_IDX
-        predicted = branches.target_index[first.to(self.device), : targets.shape[1]]
+        predicted = branches.target_index[first.to(self.device), : batch.label_vec.shape[1]]
         if "context_states" in batch:
             hidden, scores = self.network.read_branches(batch.context_states, branches)
-            logits = self.network.output(hidden[predicted])
-        else:
-            logits, scores = self.model(batch.text_vec, self._valid(batch), branches, predicted)
-
-        token_scores = transmitter.token_log_likelihood(logits, targets)
-        self._record_language_metrics(batch, logits, targets, token_scores, mask)
-        loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
-        if self.nup_coef > 0:
-            # the sum over no rows is 0 and keeps the head in the graph of every worker
-            loss = loss + self.nup_coef * (self._next_utterance(batch, scores) + 0 * scores.sum())
-        return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+            return self.network.output(hidden[predicted]), scores
+        return self.model(batch.text_vec, self._valid(batch), branches, predicted)
 
     def _next_utterance(self, batch, scores: Tensor) -> Tensor:
         """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""

@@ -14,6 +14,7 @@ Positions and masks are always explicit: padding may stand anywhere, and branche
 context can be laid out in any order.
 """
 
+from p2bot_parlai.backbones import packaged
 from p2bot_parlai.backbones.gpt import GPT, GPTConfig
 from p2bot_parlai.errors import P2botError
 
@@ -22,17 +23,24 @@ ALIASES = {"openai-gpt": "openai-community/openai-gpt", "gpt2": "openai-communit
 SCRATCH = "scratch"
 
 
+def backbone_path(name: str) -> str:
+    """The hub name or folder of a ``--backbone``; presets that are pip packages are found."""
+    if name in packaged.LANGUAGE_MODELS:
+        return packaged.folder_of(name)
+    return ALIASES.get(name, name)
+
+
 def load_backbone(name: str):
     """
     A pretrained backbone.
 
-    :param name: an alias, a hub name, or a folder in Hugging Face form. GPT (of 2018)
+    :param name: a preset, a hub name, or a folder in Hugging Face form. GPT (of 2018)
         gets our own implementation, everything else transformers'.
     :raises P2botError: where it cannot be had; the message says what to do.
     """
     from p2bot_parlai.backbones import hub
 
-    path = ALIASES.get(name, name)
+    path = backbone_path(name)
     config = hub.fetch(path, "AutoConfig")
     if config.model_type == "openai-gpt":
         return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", config=config))

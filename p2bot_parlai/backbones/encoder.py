@@ -17,7 +17,7 @@ TOKENS_AT_ONCE = 1024
 
 def encoder_path(name: str) -> str:
     """The hub name or folder of an ``--encoder``; presets that are pip packages are found."""
-    return packaged.folder_of(name) if name in packaged.PACKAGES else name
+    return packaged.folder_of(name) if name in packaged.ENCODERS else name
 
 
 def load_encoder(name: str) -> "SentenceEncoder":

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,22 @@ def fetch(name: str, auto_class: str, **kwargs):
         if is_folder:
             raise P2botError(f"cannot load {name}: {reason}") from error
         raise P2botError(
-            f"cannot get {name!r} from the Hugging Face hub ({reason}). Check the name and the "
-            "network; without network give a folder, or use --backbone scratch"
+            f"cannot get {name!r} from the Hugging Face hub ({reason}). {_advice(name)}"
         ) from error
+
+
+def _advice(name: str) -> str:
+    from p2bot_parlai.backbones import ALIASES, SCRATCH
+    from p2bot_parlai.backbones.packaged import ENCODERS, LANGUAGE_MODELS
+
+    close = get_close_matches(name, [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH], 1, 0.75)
+    return (
+        (f"Did you mean {close[0]!r}? " if close else "")
+        + "Check the name and the network; without network give a folder, --backbone "
+        + " or ".join([SCRATCH, *LANGUAGE_MODELS])
+        + ", --encoder "
+        + " or ".join([SCRATCH, *ENCODERS])
+    )
 
 
 class CausalLM(nn.Module):

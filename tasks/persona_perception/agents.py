@@ -45,7 +45,8 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
       ``candidate_people`` says who each is.
     - in evaluation also ``hard_candidates`` (``--hard-candidates`` in all; left out where
       the fold has fewer people), ``profile_sentences`` of the whole fold, and
-      ``own_sentences``, the rows of the speaker's own.
+      ``own_sentences``, the rows of the speaker's own; and ``reveals``, which of the own
+      sentences each utterance shows, where the task behind knows (`p2bot:sketch` does).
 
     A distractor is always another person; `p2bot_parlai.personas.group_by_person` says how
     that is decided. Lists depend on the seed, the order of the dialogues and who is who:
@@ -156,6 +157,8 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
                 message["hard_candidates"] = [self._persona(i) for i in hard]
             message["profile_sentences"] = fold.sentences
             message["own_sentences"] = fold.own_sentences(index)
+            if dialogue.reveals is not None:
+                message["reveals"] = dialogue.reveals
         return Message(message)
 
     def _persona(self, index: int) -> str:

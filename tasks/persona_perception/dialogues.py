@@ -10,6 +10,7 @@ from parlai.core.teachers import Teacher, create_task_agent_from_taskname
 
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.mutators import without_whole_dialogues
 from p2bot_parlai.personas import SHARED_SENTENCES, draw_others, group_by_person, sentence_key
 
 
@@ -20,11 +21,14 @@ class SpokenDialogue:
 
     :param utterances: x_1 .. x_N. :param persona: profile sentences.
     :param heard_first: what the partner said before x_1; None where this speaker begins.
+    :param reveals: the profile sentence that each utterance shows, counted from 0, None where
+        it shows none; None altogether where the task does not know, as of real dialogues.
     """
 
     utterances: list[str]
     persona: list[str]
     heard_first: str | None = None
+    reveals: list[int | None] | None = None
 
 
 class PersonaFold:
@@ -106,22 +110,26 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     settings = Opt(copy.deepcopy(opt))
     settings.update(task=task, batchsize=1, hide_labels=False)
     settings["datatype"] = "train:ordered" if fold == "train" else fold
+    names = (settings.get("mutators") or "").split("+")
+    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     dialogues = []
     for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
-        utterances, persona, heard = [], [], []
+        utterances, persona, heard, reveals = [], [], [], []
         for message in episode:
             said = parse_message(message.get("text") or "")
             persona += said.persona
             heard.append(said.utterance)
             labels = message.get("labels") or message.get("eval_labels") or ()
             utterances += [" ".join(label.split()) for label in labels[:1] if label.strip()]
+            if "reveals" in message:  # see p2bot_parlai.tasks.sketch
+                reveals.append(message["reveals"])
         for missing, what in ((not persona, "profile sentence"), (not utterances, "utterance")):
             if missing:
                 raise P2botError(
                     f"dialogue {number + 1} of {task} ({fold}) has no {what}: each needs "
                     '"your persona:" lines and, behind a tab, what that person said'
                 )
-        dialogues.append(SpokenDialogue(utterances, persona, heard[0]))
+        dialogues.append(SpokenDialogue(utterances, persona, heard[0], reveals or None))
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogues")
     return dialogues

@@ -97,7 +97,11 @@ def test_a_folder_without_weights_says_how_to_train_from_scratch(tmp_path):
 
 
 def test_an_unknown_name_or_no_network_is_one_line(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    # the hub's own client would try again for half a minute
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", no_network)
     with pytest.raises(P2botError, match="cannot get 'nobody/nothing' from.*--backbone scratch"):
         load_backbone("nobody/nothing")
 

@@ -1,0 +1,100 @@
+"""``-t p2bot:sketch``: persona dialogues that the project makes itself."""
+
+import copy
+from collections.abc import Iterator
+
+from parlai.core.opt import Opt
+from parlai.core.teachers import FbDeprecatedDialogTeacher
+from parlai.utils.data import DatatypeHelper
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tasks.sketch import corpus
+from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
+
+NO_CANDS = "no_cands"
+# what may stand behind p2bot:sketch, as behind convai2
+VARIANTS = {
+    "self_original": "self_original",
+    "self_revised": "self_revised",
+    "both": "both_original",
+    "both_revised": "both_revised",
+    "none": "none_original",
+}
+
+
+def read_variant(task: str) -> tuple[str, bool]:
+    """
+    ``p2bot:sketch[:<variant>][:no_cands]`` -> name of the files, and whether with candidates.
+
+    :raises P2botError: for a variant that there is not.
+    """
+    names = task.split(":")[2:]
+    candidates = names[-1:] != [NO_CANDS]
+    names = names if candidates else names[:-1]
+    variant = ":".join(names) or "self_original"
+    if variant not in VARIANTS:
+        raise P2botError(
+            f"{task}: there is no p2bot:sketch:{variant}; choose from {', '.join(VARIANTS)}, "
+            f"each with :{NO_CANDS} behind it or without"
+        )
+    return VARIANTS[variant], candidates
+
+
+class SketchTeacher(FbDeprecatedDialogTeacher):
+    """
+    Dialogues in ConvAI2's form, generated from a grammar: ``p2bot:sketch`` (original
+    personas), ``:self_revised``, ``:both``, ``:both_revised``, ``:none``, each also with
+    ``:no_cands``.
+
+    All variants hold the same dialogues in the same order. Where a persona is shown,
+    ``reveals`` says which of "your persona:" lines the label shows, counted from 0; None
+    where it shows none.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        group = parser.add_argument_group("Sketch corpus")
+        group.add_argument(
+            "--sketch-seed",
+            type=int,
+            default=1,
+            help="Decides the dialogues; keep it to compare models",
+        )
+        group.add_argument(
+            "--sketch-dialogues",
+            type=int,
+            default=corpus.DIALOGUES,
+            help="Dialogues to train on; a ninth as many are made for validation",
+        )
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        opt = copy.deepcopy(opt)
+        variant, candidates = read_variant(opt["task"])
+        if opt["sketch_dialogues"] < 1:
+            raise P2botError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
+        self.truth_path = None
+        if not shared:
+            # like convai2, there is no test fold: valid is what models are compared on
+            fold = "train" if DatatypeHelper.fold(opt["datatype"]) == "train" else "valid"
+            seed, dialogues = opt["sketch_seed"], opt["sketch_dialogues"]
+            datapath = opt["datapath"]
+            opt["datafile"] = data_file(datapath, fold, variant, candidates, seed, dialogues)
+            if not variant.startswith("none"):
+                self.truth_path = truth_file(datapath, fold, seed, dialogues)
+        super().__init__(opt, shared)
+        self.id = "sketch"
+
+    def setup_data(self, path: str) -> Iterator[tuple[dict, bool]]:
+        """The examples of the file, with the truth about each label where it is known."""
+        truth = iter(read_truth(self.truth_path)) if self.truth_path else None
+        reveals: Iterator[int | None] = iter(())
+        for (text, labels, _, *rest), starts in super().setup_data(path):
+            example = {"text": text, "labels": labels}
+            if rest:
+                example["label_candidates"] = rest[0]
+            if truth:
+                reveals = iter(next(truth)) if starts else reveals
+                example["reveals"] = next(reveals)
+            yield example, starts

@@ -1,0 +1,65 @@
+"""Who there is: sets of facts that go together, and how each person words them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from p2bot_parlai.tasks.sketch.clashes import answered_kinds, clash
+from p2bot_parlai.tasks.sketch.draw import Draw
+from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact
+
+SIZES = (4, 5)  # facts a persona; ConvAI2 shows three to five
+
+
+@dataclass(frozen=True)
+class Person:
+    """:param facts: of different kinds. :param wordings: which revised sentence is used."""
+
+    facts: tuple[Fact, ...]
+    wordings: tuple[int, ...]
+
+    @property
+    def original(self) -> list[str]:
+        return [fact.original for fact in self.facts]
+
+    @property
+    def revised(self) -> list[str]:
+        return [
+            fact.revised[wording] for fact, wording in zip(self.facts, self.wordings, strict=True)
+        ]
+
+    def place(self, kind: str) -> int | None:
+        """The place of the fact of this kind among the facts."""
+        return next((i for i, fact in enumerate(self.facts) if fact.kind.name == kind), None)
+
+    def answered(self) -> set[str]:
+        """Kinds that this person is not asked for."""
+        return {kind for fact in self.facts for kind in answered_kinds(fact)}
+
+
+def people(draw: Draw) -> Iterator[Person]:
+    """
+    Different people without end, as long as the facts allow.
+
+    Two people share at most one fact. In ConvAI2 two shared sentences mark one person
+    (`p2bot_parlai.personas.group_by_person`), and the same holds here.
+    """
+    facts = tuple(FACTS.values())
+    taken: set[tuple[str, str]] = set()
+    while True:
+        chosen = _persona(facts, draw)
+        names = sorted(fact.name for fact in chosen)
+        pairs = list(combinations(names, 2))
+        if taken.isdisjoint(pairs):
+            taken.update(pairs)
+            yield Person(chosen, tuple(draw.below(len(fact.revised)) for fact in chosen))
+
+
+def _persona(facts: tuple[Fact, ...], draw: Draw) -> tuple[Fact, ...]:
+    chosen: list[Fact] = []
+    size = draw.one(SIZES)
+    while len(chosen) < size:
+        fact = draw.one(facts)
+        if all(fact.kind is not other.kind and not clash(fact, other) for other in chosen):
+            chosen.append(fact)
+    return tuple(chosen)

