@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from p2bot_parlai import rewards
-from p2bot_parlai.packing import pack
+from p2bot_parlai.packing import PackedTurns, pack
 from p2bot_parlai.perceiver import Perceiver
 from p2bot_parlai.selfplay import Played
 from p2bot_parlai.tokenizer import P2botTokenizer
 from p2bot_parlai.transmitter import Transmitter, token_log_likelihood
 
-# rows that a frozen model reads at once: memory for vocabulary logits
+# responses that a language model reads at once: memory for vocabulary logits
 ROWS_AT_ONCE = 64
 
 
@@ -89,29 +89,43 @@ class LanguageStyle:
         return rewards.language_style(scores, scored, self.vocabulary)
 
 
+class SupervisedReading:
+    """
+    What the frozen supervised Transmitter makes of played turns: read once, for the
+    coherence reward and for the KL divergence alike.
+    """
+
+    def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
+        self.network, self.tokenizer = network, tokenizer
+        self._played: Played | None = None
+
+    @torch.no_grad()
+    def __call__(self, played: Played) -> tuple[PackedTurns, Tensor, Tensor]:
+        """The turns in rows, hidden states (P * T, D) and [CLS] scores (B * N,)."""
+        if self._played is not played:
+            tokens = self.tokenizer
+            packed = pack(played.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
+            packed = packed.to(self.network.next_utterance.weight.device)
+            self._found = (packed, *self.network.read_packed(packed))
+            self._played = played
+        return self._found
+
+
 class DiscourseCoherence:
     """
     RS.2, Eq. 7: whether a response is the next utterance, by a frozen Transmitter.
 
-    :param network: the supervised one, whose next-utterance head was trained.
+    :param reading: by the supervised one, whose next-utterance head was trained.
     """
 
     name = "coherence"
 
-    def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
-        self.network, self.tokenizer = network, tokenizer
+    def __init__(self, reading: SupervisedReading):
+        self.reading = reading
 
-    @torch.no_grad()
     def __call__(self, played: Played) -> Tensor:
-        turns, tokens = played.by_dialogue(), self.tokenizer
-        step = ROWS_AT_ONCE * played.shape[1]  # whole dialogues
-        found = []
-        for start in range(0, len(turns), step):
-            part = turns[start : start + step]
-            packed = pack(part, tokens.self_, tokens.cls, tokens.pad)
-            packed = packed.to(self.network.next_utterance.weight.device)
-            found.append(self.network.read_packed(packed)[1].float())
-        return rewards.discourse_coherence(torch.cat(found)).view(played.shape)
+        _, _, scores = self.reading(played)
+        return rewards.discourse_coherence(scores.float()).view(played.shape)
 
 
 class PersonaPerception:

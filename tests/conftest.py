@@ -48,3 +48,25 @@ def tiny_receiver(tmp_path_factory) -> str:
 def bot(tiny_model):
     """An agent of the tiny model; tests that change its options make one of their own."""
     return create_agent_from_model_file(tiny_model, {"loglevel": "error"})
+
+
+@pytest.fixture
+def playing(tiny_model, tiny_receiver):
+    """Options of a short self-play run."""
+    return {
+        "task": "p2bot:selfplay",
+        "evaltask": "convai2:self_original",
+        "init_model": tiny_model,
+        "receiver": tiny_receiver,
+        "user_inference": "multinomial",
+        "batchsize": 3,
+        "max_train_steps": 2,
+        "learningrate": 1e-3,
+        "skip_generation": True,
+        "seed": 5,
+        "label_truncate": 8,
+        # saved shapes come with --init-model
+        **dict.fromkeys(("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")),
+        "vocab_size": None,
+        "text_truncate": None,
+    }

@@ -4,6 +4,7 @@ import hashlib
 
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
+from torch import nn
 
 from p2bot_parlai import backbones
 from p2bot_parlai.agents.checkpoint import load_weights, read_model_file
@@ -18,6 +19,15 @@ def checksum(path: str) -> str:
     """SHA-256 of a file, hexadecimal."""
     with PathManager.open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_checksum(network: nn.Module) -> str:
+    """The same of a network's weights: a pretrained model is a folder of files, or in a cache."""
+    found = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.cpu().contiguous().numpy())
+    return found.hexdigest()
 
 
 class FrozenFiles:
@@ -47,14 +57,22 @@ class FrozenFiles:
             raise P2botError(
                 f"the {role} of this self-play run, {path}, is gone: name it by {flag}"
             )
-        found = checksum(path)
+        self.note(role, flag, str(path), checksum(path))
+        return path
+
+    def note(self, role: str, flag: str, path: str, found: str) -> None:
+        """
+        A model that was read, for the next `to_json`. :param found: its checksum.
+
+        :raises P2botError: where it is not the one of the earlier run.
+        """
+        before = self.saved.get(role)
         if before and found != before["sha256"]:
             raise P2botError(
-                f"{path} is not the {role} that this self-play run began with: put the file back, "
+                f"{path} is not the {role} that this self-play run began with: put it back, "
                 f"or name another copy of it by {flag}"
             )
-        self.used[role] = {"path": str(path), "sha256": found}
-        return path
+        self.used[role] = {"path": path, "sha256": found}
 
     def to_json(self) -> dict:
         return {**self.saved, **self.used}
@@ -117,6 +135,13 @@ def load_language_style(
     name = name or (None if backbone == backbones.SCRATCH else backbone)
     if name is None:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
-    pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
+    try:
+        pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
+    except P2botError as error:
+        raise P2botError(
+            f"the language model of the style reward: {error}. Name another copy of it by "
+            "--language-model, or leave the reward out by --lambda-style 0"
+        ) from error
+    files.note("language model", "--language-model", name, weights_checksum(pretrained))
     start = pretrained.start_token
     return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)

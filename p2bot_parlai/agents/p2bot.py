@@ -15,10 +15,9 @@ from p2bot_parlai.agents.selfplay_parts import (
     build_world,
     dialogue_metrics,
     inherit_context_options,
-    refuse_broken_rewards,
+    refuse_broken,
 )
 from p2bot_parlai.agents.transmitter import TransmitterAgent
-from p2bot_parlai.packing import pack
 from p2bot_parlai.selfplay import (
     Opening,
     kl_divergence,
@@ -49,17 +48,22 @@ class P2botAgent(TransmitterAgent):
     def check_training(opt: Opt) -> None:
         """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
         if selfplay_options.plays(opt):
+            selfplay_options.find_in_zoo(opt)
             selfplay_options.check_selfplay_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
         self.playing = selfplay_options.plays(opt)
+        if not shared:
+            selfplay_options.find_in_zoo(opt)
         if self.playing and not shared:
             inherit_context_options(opt)
         self.world: SelfPlayWorld | None = shared["world"] if shared else None
         self.files: FrozenFiles = shared["files"] if shared else FrozenFiles()
         self._head_was_trained = False
         super().__init__(opt, shared)
-        if self.playing and all(map(selfplay_options.is_selfplay, opt["task"].split(","))):
+        if shared:
+            self.has_next_utterance = shared["has_next_utterance"]
+        elif self.playing and all(map(selfplay_options.is_selfplay, opt["task"].split(","))):
             self.has_next_utterance = self._head_was_trained  # it learns from others alone
 
     def begin_training(self) -> None:
@@ -90,7 +94,8 @@ class P2botAgent(TransmitterAgent):
         return states
 
     def share(self):
-        return {**super().share(), "world": self.world, "files": self.files}
+        own = {"world": self.world, "files": self.files}
+        return {**super().share(), **own, "has_next_utterance": self.has_next_utterance}
 
     # ------------------------------------------------------ two kinds of examples
     def batchify(self, obs_batch, sort=False) -> Batch:
@@ -148,7 +153,7 @@ class P2botAgent(TransmitterAgent):
     def play(self, openings: Sequence[Opening]) -> Judged:
         """Dialogues with their rewards; the agent of the world is this one's network."""
         judged = self.world.judge(self.world.play(openings))
-        refuse_broken_rewards(judged, self.opt.get("model_file"))
+        refuse_broken(judged, self.opt.get("model_file"))
         return judged
 
     def _supervised_loss(self, spoken: Batch) -> Tensor:
@@ -189,20 +194,21 @@ class P2botAgent(TransmitterAgent):
         Contexts, masks and the missing dropout are those of sampling.
         """
         self.model.eval()
-        tokens = self.dict.p2bot
-        packed = pack(judged.played.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
-        packed = packed.to(self.device)
+        packed, hidden, _ = self.world.reading(judged.played)
         logits, cls_scores = self.model(packed)
         scores = token_log_likelihood(logits, packed.targets)
+        mask = packed.target_mask
         with torch.no_grad():
-            hidden, _ = self.world.user.read_packed(packed)
-            reference = self.world.user.output(hidden[packed.target_index]).float()
-        divergence = kl_divergence(
-            logits.float().log_softmax(dim=-1), reference.log_softmax(dim=-1)
-        )
+            reference = self.world.user.output(hidden[packed.target_index[mask]])
+        # most of the vocabulary's memory: where it is only reported no gradients are kept
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.opt["kl_coef"] > 0):
+            divergence = kl_divergence(
+                logits[mask].float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
+            )
+            divergence = torch.zeros_like(scores).masked_scatter(mask, divergence)
         # 0 times the head's scores keeps it in the graph of every worker
-        log_p = log_policy(scores, packed.target_mask) + 0 * cls_scores
-        return log_p, (divergence * packed.target_mask).sum(dim=-1)
+        log_p = log_policy(scores, mask) + 0 * cls_scores
+        return log_p, divergence.sum(dim=-1)
 
     def _sum_of_all(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

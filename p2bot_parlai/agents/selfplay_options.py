@@ -1,7 +1,9 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
+from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
@@ -23,6 +25,11 @@ RANKED = ("hits@", "mrr")
 def plays(opt: Opt) -> bool:
     """Whether this run plays: trains on, or is evaluated on, ``p2bot:selfplay``."""
     return any(map(is_selfplay, tasks(opt)))
+
+
+def learns(opt: Opt) -> bool:
+    """Whether this run, where it trains, learns by self-play."""
+    return any(map(is_selfplay, (opt.get("task") or "").split(",")))
 
 
 def tasks(opt: Opt) -> list[str]:
@@ -106,11 +113,19 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         default=0,
         help="Print one dialogue with its rewards every so many updates; 0: never",
     )
-    if plays(partial_opt or Opt()):
+    if learns(partial_opt or Opt()):
         parser.set_defaults(**PAPER)
         limits = ((partial_opt or {}).get(k) for k in ("max_train_steps", "max_train_time"))
         if not any(limit and limit > 0 for limit in limits):
             parser.set_defaults(num_epochs=1)
+
+
+def find_in_zoo(opt: Opt) -> None:
+    """``zoo:`` names of models as paths; ParlAI sees to those of ``--model-file`` alone."""
+    for options in (opt, opt.get("override", {})):
+        for flag in ("init_model", "receiver", "language_model"):
+            if options.get(flag):
+                options[flag] = modelzoo_path(opt.get("datapath"), options[flag])
 
 
 def weights_of(opt: Opt) -> dict[str, float]:
@@ -131,6 +146,12 @@ def check_selfplay_options(opt: Opt) -> None:
         raise P2botError(
             "self-play starts from a supervised Transmitter: --init-model MODEL, trained with "
             "-m p2bot on convai2"
+        )
+    alone = opt["batchsize"] * opt["selfplay_turns"] * num_workers() == 1
+    if learns(opt) and alone and opt["rl_baseline"] == "mean" and not opt.get("dynamic_batching"):
+        raise P2botError(
+            "one response a mini-batch is its own mean reward, which leaves nothing to learn from: "
+            "raise --batchsize or --selfplay-turns, or give --rl-baseline leave-one-out"
         )
     check_validation_metric(opt)
 
@@ -171,6 +192,10 @@ def check_validation_metric(opt: Opt) -> None:
                 f"--validation-metric {metric} is of self-play, and validation runs on "
                 f"{','.join(names)}: add p2bot:selfplay to -et, or choose ppl, hits@1, f1"
             )
+        reward = "persona" if metric.endswith("perception") else metric
+        if reward in WEIGHTS and not opt[WEIGHTS[reward]]:
+            flag = WEIGHTS[reward].replace("_", "-")
+            raise P2botError(f"--validation-metric {metric} will never be reported: --{flag} is 0")
         return
     if not spoken:
         raise P2botError(

@@ -19,7 +19,12 @@ from p2bot_parlai.agents.selfplay_options import weights_of
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.reward_models import DiscourseCoherence, PersonaPerception, Repetition
+from p2bot_parlai.reward_models import (
+    DiscourseCoherence,
+    PersonaPerception,
+    Repetition,
+    SupervisedReading,
+)
 from p2bot_parlai.selfplay import Respond
 from p2bot_parlai.tasks.selfplay.worlds import Judged, SelfPlayWorld
 
@@ -64,24 +69,22 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
         check_language_model(opt, tokenizer)
 
     given = opt.get("override", {})
-    if learning:
-        start = given.get("init_model")
-        if not start and "user" not in files.saved:
-            raise P2botError(
-                f"self-play would write over {opt['model_file']}, which its user is read from: "
-                "begin with --init-model that file and another --model-file"
-            )
-    else:
-        start = None
+    start = given.get("init_model")
+    if learning and not start and "user" not in files.saved:
+        raise P2botError(
+            f"self-play would write over {opt['model_file']}, which its user is read from: "
+            "begin with --init-model that file and another --model-file"
+        )
     user_path = files.path("user", "--init-model", start, opt.get("model_file"))
     user = load_transmitter(user_path, tokenizer).to(agent.device)
+    reading = SupervisedReading(user, tokenizer)
     rewards: list = []
     if "style" in weights:
         style = load_language_style(opt, agent.pretrained, user, tokenizer, files)
         style.backbone.to(agent.device)
         rewards.append(style)
     if "coherence" in weights:
-        rewards.append(DiscourseCoherence(user, tokenizer))
+        rewards.append(DiscourseCoherence(reading))
     if "persona" in weights:
         path = files.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
         perceiver = load_perceiver(path)
@@ -90,7 +93,7 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
     if "repetition" in weights:
         rewards.append(Repetition())
     return SelfPlayWorld(
-        user,
+        reading,
         agent.network,
         tokenizer,
         user_response(agent, user),
@@ -152,15 +155,27 @@ def dialogue_metrics(judged: Judged, divergence: Tensor) -> dict[str, list[float
     return metrics
 
 
-def refuse_broken_rewards(judged: Judged, model_file: str | None) -> None:
-    """:raises P2botError: where a reward is no number; the dialogue is saved first."""
-    for row in range(judged.played.shape[0]):
-        broken = [name for name, raw in judged.raw.items() if not raw[row].isfinite().all()]
+def refuse_broken(judged: Judged, model_file: str | None) -> None:
+    """
+    :raises P2botError: where a reward, or a probability that was sampled from, is no number;
+        the dialogue is saved first.
+    """
+    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.played.sampled_scores])
+    for row, sampled in enumerate(sound.all(dim=0).tolist()):
+        broken = [f"the reward {n} is" for n, raw in judged.raw.items() if not _finite(raw[row])]
+        if not sampled:
+            # whatever a diverged agent says, the frozen models find a reward for it
+            broken.append("the probabilities of the agent are")
         if broken:
             path = f"{model_file or 'p2bot'}.broken_dialogue.json"
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(judged.transcript(row), file, indent=1)
             raise P2botError(
-                f"the reward {broken[0]} is infinite or no number; the dialogue is in {path}. "
+                f"{broken[0]} infinite or no number; the dialogue is in {path}. "
                 "Nothing was learnt from it: lower --learningrate, or check the models"
             )
+
+
+def _finite(values: Tensor) -> bool:
+    return bool(values.isfinite().all())

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from parlai.core.loader import load_teacher_module
 from parlai.core.message import Message
+from parlai.core.metrics import SumMetric
 from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
@@ -93,6 +94,9 @@ class SelfplayTeacher(FixedDialogTeacher):
         return {**super().share(), "openings": self.openings}
 
     def num_episodes(self) -> int:
+        """Those of this process; in training of all, as ParlAI adds up everybody's epochs."""
+        if self.training:
+            return self.opt["selfplay_dialogues"]
         return len(range(self._first, self.opt["selfplay_dialogues"], self._step))
 
     def num_examples(self) -> int:
@@ -122,6 +126,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def observe(self, observation):
         """There are no labels to compare with; what the agent measured is taken over."""
+        if observation.get("metrics"):  # none behind the end of an epoch
+            self.metrics.add("exs", SumMetric(1))
         self.metrics._consume_user_metrics(observation)
         return super().observe(observation)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.reward_models import PersonaPerception, Reward
+from p2bot_parlai.reward_models import PersonaPerception, Reward, SupervisedReading
 from p2bot_parlai.rewards import combine
 from p2bot_parlai.selfplay import Opening, Played, Respond, persona_heads, play
 from p2bot_parlai.tokenizer import P2botTokenizer
@@ -62,7 +62,7 @@ class Judged:
 
 class SelfPlayWorld:
     """
-    :param user: the frozen Transmitter of A, who starts. :param agent: that of B.
+    :param reading: by the frozen Transmitter of A, who starts. :param agent: that of B.
     :param respond: how A answers; None: by sampling.
     :param rewards: what judges B's responses. :param weights: the lambda of each.
     :param turns: responses of B in a dialogue. :param longest: tokens of one at most.
@@ -71,7 +71,7 @@ class SelfPlayWorld:
 
     def __init__(
         self,
-        user: Transmitter,
+        reading: SupervisedReading,
         agent: Transmitter,
         tokenizer: P2botTokenizer,
         respond: Respond | None,
@@ -82,7 +82,8 @@ class SelfPlayWorld:
         limit: int,
         history_size: int = -1,
     ):
-        self.user, self.agent, self.tokenizer = user, agent, tokenizer
+        self.reading, self.agent, self.tokenizer = reading, agent, tokenizer
+        self.user = reading.network
         self.respond, self.turns, self.longest = respond, turns, longest
         self.limit, self.history_size = limit, history_size
         self.rewards, self.weights = list(rewards), dict(weights)

@@ -6,63 +6,19 @@ import shutil
 import pytest
 import tiny
 import torch
-from parlai.core.agents import create_agent, create_agent_from_model_file
+from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
+from playing import agent_for, opening, step
 
 from p2bot_parlai.agents import selfplay_parts
 from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.agents.frozen import checksum
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.selfplay import Opening, mean_baseline
+from p2bot_parlai.selfplay import mean_baseline
 from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
-
-
-@pytest.fixture
-def playing(tiny_model, tiny_receiver):
-    """Options of a short self-play run."""
-    return {
-        "task": "p2bot:selfplay",
-        "evaltask": "convai2:self_original",
-        "init_model": tiny_model,
-        "receiver": tiny_receiver,
-        "user_inference": "multinomial",
-        "batchsize": 3,
-        "max_train_steps": 2,
-        "learningrate": 1e-3,
-        "skip_generation": True,
-        "seed": 5,
-        "label_truncate": 8,
-        # saved shapes come with --init-model
-        **dict.fromkeys(("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")),
-        "vocab_size": None,
-        "text_truncate": None,
-    }
-
-
-def agent_for(convai2, path, options):
-    agent = create_agent(setup_args().parse_kwargs(**tiny.options(convai2, path, **options)))
-    agent.begin_training()
-    return agent
-
-
-def opening(number: int) -> Opening:
-    return Opening([f"i am a judge {number}."], ["i own a cat."], "hello there", number)
-
-
-def observed(agent, number: int) -> Message:
-    text = "your persona: i own a cat.\nhello there"
-    fields = {"text": text, "opening": vars(opening(number)), "learn": True, "episode_done": True}
-    return agent.clone().observe(Message(fields))
-
-
-def step(agent, numbers, others=()):
-    seen = [observed(agent, number) for number in numbers]
-    seen += [agent.clone().observe(Message({**o, "episode_done": True})) for o in others]
-    return agent.batch_act(seen)
 
 
 # ------------------------------------------------------------------------ learning

@@ -80,6 +80,9 @@ def test_processes_share_the_dialogues(convai2, monkeypatch):
         monkeypatch.setattr(module + "get_rank", lambda rank=rank: rank)
         parts.append(openings(teacher(convai2), 3))
     assert [o for pair in zip(*parts, strict=True) for o in pair] == whole
+    # ParlAI adds up the epochs of all processes: in training each counts in whole ones
+    assert teacher(convai2).num_examples() == 6
+    assert teacher(convai2, datatype="valid").num_examples() == 3
 
 
 @pytest.mark.parametrize(

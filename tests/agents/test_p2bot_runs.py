@@ -1,0 +1,185 @@
+"""Self-play runs as a user starts them: how they are validated, resumed, evaluated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import transformers
+from parlai.scripts.train_model import setup_args
+from playing import agent_for, opening, step
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.errors import P2botError
+
+
+def copy_model(path, to) -> str:
+    for suffix in ("", ".dict", ".opt"):
+        shutil.copy(path + suffix, f"{to}{suffix}")
+    return str(to)
+
+
+def test_it_is_validated_by_its_rewards(convai2, tmp_path, playing):
+    """Also after training, when the best model is loaded and validation runs on its clones."""
+    changes = {**playing, "evaltask": "p2bot:selfplay", "selfplay_dialogues": 5}
+    changes |= {"validation_metric": "reward", "validation_metric_mode": "max"}
+    valid, test = tiny.train(convai2, tmp_path / "model", **changes)
+    assert {"reward", "coherence", "kl"} <= set(valid) & set(test)
+    assert valid["exs"].value() == 5
+
+
+def test_a_diverged_agent_stops_the_run(convai2, tmp_path, playing):
+    """The frozen models find a reward for whatever it says, so no reward would show it."""
+    agent = agent_for(convai2, tmp_path / "new" / "folder" / "model", playing)
+    with torch.no_grad():
+        agent.network.backbone.tokens_embed.weight.fill_(torch.nan)
+    with pytest.raises(P2botError, match="probabilities of the agent"):
+        step(agent, [1, 2, 3])
+    path = tmp_path / "new" / "folder" / "model.broken_dialogue.json"
+    assert json.loads(path.read_text())["user_persona"] == opening(1).user_persona
+
+
+def test_the_paper_s_learning_rate_is_for_self_play(convai2):
+    """Not for supervised training that is only validated on it."""
+
+    def rate(**tasks):
+        parser = setup_args()
+        return parser.parse_kwargs(model="p2bot", datapath=convai2, **tasks)["learningrate"]
+
+    assert rate(task="p2bot:selfplay", evaltask="convai2") == 1e-6
+    assert rate(task="p2bot:selfplay,convai2") == 1e-6
+    assert rate(task="convai2", evaltask="p2bot:selfplay") == 6.25e-5
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"batchsize": 1, "selfplay_turns": 1},
+            "nothing to learn from.*--rl-baseline leave-one-out",
+        ),
+        (
+            {"lambda_persona": 0.0, "evaltask": "p2bot:selfplay", "validation_metric": "persona"},
+            "persona will never be reported.*--lambda-persona",
+        ),
+        (
+            {
+                "lambda_persona": 0.0,
+                "evaltask": "p2bot:selfplay",
+                "validation_metric": "perception",
+            },
+            "perception will never be reported.*--lambda-persona",
+        ),
+    ],
+)
+def test_what_would_come_to_nothing_is_said_first(convai2, tmp_path, playing, changes, message):
+    with pytest.raises(P2botError, match=message):
+        tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
+
+
+def test_models_of_the_zoo(convai2, tmp_path, playing):
+    """ParlAI finds zoo: names of --model-file by itself; those of our options are ours to find."""
+    data, zoo = tmp_path / "data", tmp_path / "data" / "models" / "p2bot"
+    shutil.copytree(convai2, data)
+    for name in ("init_model", "receiver"):
+        (zoo / name).mkdir(parents=True)
+        copy_model(playing[name], zoo / name / "model")
+    names = {name: f"zoo:p2bot/{name}/model" for name in ("init_model", "receiver")}
+    tiny.train(data, tmp_path / "model", **{**playing, **names})
+    saved = read_model_file(tmp_path / "model")["p2bot"]["selfplay"]
+    assert saved["user"]["path"] == str(zoo / "init_model" / "model")
+    assert saved["Receiver"]["path"] == str(zoo / "receiver" / "model")
+
+
+def test_evaluation_finds_a_user_that_was_moved(convai2, tmp_path, playing):
+    """By the flag that the message names."""
+    user, path = copy_model(playing["init_model"], tmp_path / "user"), tmp_path / "model"
+    tiny.train(convai2, path, **{**playing, "init_model": user})
+    (tmp_path / "user").rename(tmp_path / "moved")
+    given = {"task": "p2bot:selfplay", "selfplay_dialogues": 2}
+    with pytest.raises(P2botError, match="is gone: name it by --init-model"):
+        tiny.evaluate(convai2, path, **given)
+    report = tiny.evaluate(convai2, path, init_model=str(tmp_path / "moved"), **given)
+    assert report["kl"] > 0
+
+
+def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
+    """For the coherence reward and the KL divergence alike."""
+    agent = agent_for(convai2, tmp_path / "model", playing)
+    read, read_packed = [], agent.world.user.read_packed
+    monkeypatch.setattr(
+        agent.world.user, "read_packed", lambda packed: read.append(packed) or read_packed(packed)
+    )
+    step(agent, [1, 2, 3])
+    step(agent, [4, 5, 6])
+    assert len(read) == 2
+
+
+# ------------------------------------------------------- a pretrained language model
+@pytest.fixture
+def pretrained(tmp_path, convai2) -> str:
+    """A folder in Hugging Face form: a tiny Llama with random weights and its tokenizer."""
+    text = [line for file in Path(convai2).glob("ConvAI2/train*") for line in file.open()]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.decoder = decoders.ByteLevel()
+    backend.train_from_iterator(
+        text,
+        trainers.BpeTrainer(
+            vocab_size=350,
+            special_tokens=["<s>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    save_llama(tmp_path / "llama", backend.get_vocab_size(), seed=0)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(
+        tmp_path / "llama"
+    )
+    return str(tmp_path / "llama")
+
+
+def save_llama(folder, vocabulary: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"num_attention_heads": 2, "max_position_embeddings": 256}
+    config = transformers.LlamaConfig(vocab_size=vocabulary, bos_token_id=0, **sizes)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+
+
+SHAPES = ("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions")
+
+
+def test_the_pretrained_backbone_judges_style(convai2, tmp_path, playing, pretrained):
+    """
+    With the weights that it had before any training, behind its beginning-of-text token;
+    and a resumed run makes sure that they are the same.
+    """
+    start, path = str(tmp_path / "start"), str(tmp_path / "model")
+    shape = dict.fromkeys(SHAPES)
+    tiny.train(convai2, start, backbone=pretrained, max_train_steps=2, **shape)
+    options = {**playing, "init_model": start}
+    tiny.train(convai2, path, **options)
+    noted = read_model_file(path)["p2bot"]["selfplay"]["language model"]
+    assert noted["path"] == pretrained
+
+    agent = agent_for(convai2, path, options)
+    (style,) = (r for r in agent.world.rewards if r.name == "style")
+    ids = agent.dict.p2bot.encode("i own a cat and two dogs")
+    lm = transformers.AutoModelForCausalLM.from_pretrained(pretrained).eval()
+    with torch.no_grad():
+        log_p = lm(torch.tensor([[0, *ids]])).logits[0].log_softmax(dim=-1)
+    expected = sum(log_p[place, token] for place, token in enumerate(ids)) / len(ids)
+    # among others of other lengths
+    found = style.score([ids[:3], ids, []])
+    torch.testing.assert_close(found[1], expected, atol=1e-5, rtol=0)
+
+    save_llama(pretrained, lm.config.vocab_size, seed=1)
+    with pytest.raises(P2botError, match="not the language model that this self-play run began"):
+        agent_for(convai2, path, options)
+    shutil.rmtree(pretrained)
+    with pytest.raises(P2botError, match="--language-model"):
+        agent_for(convai2, path, options)
