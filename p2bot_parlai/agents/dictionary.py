@@ -82,9 +82,10 @@ class P2botDictionary(DictionaryAgent):
 
     def act(self):
         """Collect the text of one example, for a tokenizer to be learnt from."""
-        message = parse_message(self.observation.get("text") or "")
-        self.texts += message.persona + message.partner_persona + [message.utterance or ""]
-        self.texts += self.observation.get("labels") or []
+        for turn in self.observation.get("dialogue") or [self.observation]:
+            message = parse_message(turn.get("text") or "")
+            self.texts += message.persona + message.partner_persona + [message.utterance or ""]
+            self.texts += turn.get("labels") or []
         return {"id": "Dictionary"}
 
     def save(self, filename=None, append=False, sort=True):

@@ -144,3 +144,11 @@ def test_an_epoch_is_every_turn_once(convai2, tmp_path, task, packed):
     loop.agent.train_step = lambda batch: seen.append(batch.batchsize) or train_step(batch)
     loop.train()
     assert sum(seen) == 32 * len(task.split(","))
+
+
+def test_the_tokenizer_is_learnt_from_every_turn(convai2, tmp_path):
+    given = {"max_train_steps": 1, "skip_generation": True}
+    for packed in (True, False):
+        tiny.train(convai2, tmp_path / str(packed), packed=packed, **given)
+    files = [(tmp_path / f"{packed}.dict").read_text() for packed in (True, False)]
+    assert files[0] == files[1]
