@@ -93,6 +93,8 @@ def test_the_same_as_turn_by_turn(convai2, tiny_model, tmp_path, changes):
     for a, b in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
     compared = METRICS if changes.get("nup_coef") != 0.0 else METRICS[:5]
+    if "label_truncate" in changes:  # response and distractor begin alike: nobody wins
+        compared = METRICS[:6]
     for name in compared:
         assert metrics[name] == pytest.approx(expected_metrics[name], abs=1e-4), name
 
