@@ -45,7 +45,9 @@ class LanguageStyle:
 
     def __init__(self, backbone: nn.Module, prefix: Sequence[int], tokenizer: P2botTokenizer):
         self.backbone, self.prefix = backbone, list(prefix)
-        self.vocabulary = backbone.logits(torch.zeros(1, 1, backbone.hidden_size)).shape[-1]
+        device = next(backbone.parameters()).device
+        nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)
+        self.vocabulary = backbone.logits(nothing).shape[-1]
         self.special = {
             tokenizer.pad,
             tokenizer.persona_start,

@@ -133,7 +133,8 @@ class P2botAgent(TransmitterAgent):
         self.backward(loss)
         self.update_params()
         every = self.opt["show_dialogue_every"]
-        if judged and every and self._number_training_updates % every == 0:
+        updated = self._number_grad_accum == 0  # --update-freq: every so many batches
+        if judged and every and updated and self._number_training_updates % every == 0:
             logging.info("\n" + as_text(judged.transcript(0)))
         return None
 

@@ -9,6 +9,7 @@ import tiny
 import torch
 import transformers
 from parlai.scripts.train_model import setup_args
+from parlai.utils import logging
 from playing import agent_for, opening, step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -116,6 +117,64 @@ def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, mon
     step(agent, [1, 2, 3])
     step(agent, [4, 5, 6])
     assert len(read) == 2
+
+
+@torch.no_grad()
+def drift(agent) -> None:
+    """Move it away from its user."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in agent.network.parameters():
+        weight += 0.2 * torch.randn(weight.shape, generator=generator)
+
+
+def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, playing):
+    """Turn by turn and token by token, of a step that does nothing but report it."""
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
+    drift(agent)
+    judged = agent.play([opening(1), opening(2), opening(3)])
+    _, found = agent._score(judged)
+    for turn, divergence in zip(judged.played.by_dialogue(), found, strict=True):
+        ids = torch.tensor([[*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]])
+        length, told = ids.shape[1], len(turn.response)
+        causal = torch.ones(1, length, length, dtype=torch.bool).tril()
+        policy, user = (
+            network.output(network.backbone(ids, torch.arange(length)[None], causal))[0, -told:]
+            for network in (agent.network, agent.world.user)
+        )
+        p, q = policy.softmax(dim=-1), user.softmax(dim=-1)
+        expected = (p * (p.log() - q.log())).sum()
+        torch.testing.assert_close(divergence.detach(), expected.detach(), atol=1e-4, rtol=1e-4)
+    # each reply reports its own dialogue's
+    reported = [reply["metrics"]["kl"].value() for reply in step(agent, [1, 2, 3])]
+    assert reported == pytest.approx(found.view(3, 2).mean(dim=1).tolist(), rel=1e-4)
+
+
+def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing):
+    """By the definition, with both weights of the loss."""
+    options = {**playing, "optimizer": "sgd", "gradient_clip": -1, "learningrate": 0.1}
+    options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none"}
+    agent = agent_for(convai2, tmp_path / "model", options)
+    drift(agent)
+    judged = agent.play([opening(1), opening(2), opening(3)])
+    log_p, divergence = agent._score(judged)
+    rewards = judged.total.flatten()
+    loss = (-(rewards - rewards.mean()) * log_p + 0.5 * divergence).sum() / 9
+    weight = agent.network.backbone.tokens_embed.weight
+    (gradient,) = torch.autograd.grad(loss, weight)
+    before = weight.detach().clone()
+    step(agent, [1, 2, 3])
+    torch.testing.assert_close(weight.detach(), before - 0.1 * 3.0 * gradient, atol=1e-6, rtol=1e-3)
+
+
+def test_updates_are_shown_once(convai2, tmp_path, playing, monkeypatch):
+    """Also where an update takes several batches."""
+    said = []
+    monkeypatch.setattr(logging, "info", lambda text: said.append(str(text)))
+    options = {**playing, "update_freq": 2, "show_dialogue_every": 2, "lr_scheduler": "none"}
+    agent = agent_for(convai2, tmp_path / "model", options)
+    for number in range(8):
+        step(agent, [number, 10 + number])
+    assert sum("persona of the agent:" in text for text in said) == 2
 
 
 # ------------------------------------------------------- a pretrained language model
