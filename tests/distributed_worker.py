@@ -83,6 +83,8 @@ def main():
         work = play
         opt |= {"task": "p2bot:selfplay", "evaltask": "convai2", "user_inference": "multinomial"}
         opt |= {"init_model": sys.argv[7], "receiver": sys.argv[8], "kl_coef": 0.1}
+        # not Adam, whose first steps are as long where a gradient is next to nothing
+        opt |= {"optimizer": "sgd", "learningrate": 0.5}
     torch.manual_seed(42)
     if processes == 1:
         weights = work(opt, 0, 1)
