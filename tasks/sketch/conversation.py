@@ -10,8 +10,9 @@ from p2bot_parlai.tasks.sketch.people import Person
 
 TURNS = (6, 7, 8)
 OPENS = 0.3  # share of dialogues in which the speaker whose replies are learnt speaks first
-KNOWN_QUESTION = 0.9  # questions that the partner's persona has an answer to
+KNOWN_QUESTION = 0.95  # questions that the partner's persona has an answer to
 YES = 0.4  # "yes , " before the answer to "do you ..."
+HOW_ARE_YOU = "how are you"  # the one question that is not about a kind or a fact
 DENIALS = ("i do not ", "i have no ", "i never ", "i am not ")
 
 
@@ -48,12 +49,14 @@ class Utterance:
         return " ".join([*self.parts[:place], other.fill(template), *self.parts[place + 1 :]])
 
 
-HOW_ARE_YOU = "how are you"
-
-
 class Conversation:
     """
-    The dialogue of two people; iterate over `utterances`, in which speakers take turns.
+    The dialogue of two people: in `utterances` they take turns.
+
+    An utterance has up to three parts: an answer or a reaction to what was just said
+    (`_respond`), and something for the partner to go on with (`_go_on`), a question or
+    something of one's own. The shares in both are set so that the dialogues read well and
+    show some three facts of each speaker.
 
     :param first: who begins, 0 or 1. :param length: utterances in all.
     """
@@ -64,7 +67,6 @@ class Conversation:
         self.known: tuple[set[str], set[str]] = (set(), set())  # kinds that each told or denied
         for person, known in zip(people, self.known, strict=True):
             known.update(person.answered())
-        self.told: tuple[set[Fact], set[Fact]] = (set(), set())
         self.asked_how = [False, False]
         self.utterances: list[Utterance] = []
         for number in range(length):
@@ -145,7 +147,6 @@ class Conversation:
         """To a fact that the partner has just told: there is more to ask, or a comment."""
         if fact in self.people[who].facts:
             self._say(new, smalltalk.SAME)
-            self.told[who].add(fact)
             self.known[who].add(fact.kind.name)
             new.fact = fact
         elif last or not self._ask_more(fact, new):
@@ -157,7 +158,6 @@ class Conversation:
         new.fact = fact
         new.topic = fact.kind
         new.parts.append(before + fact.fill(template))
-        self.told[who].add(fact)
         self.known[who].add(fact.kind.name)
 
     # ------------------------------------------------------------------- to what comes next
@@ -184,17 +184,17 @@ class Conversation:
             if self._worth_asking(partner, heard.asks):
                 self._bounce(new, heard.asks)
                 return
-            if complete and self.draw.chance(0.5):
+            if complete and self.draw.chance(0.6):
                 return
         elif heard and heard.asks:
-            if self.draw.chance(0.35):
+            if self.draw.chance(0.5):
                 return
         elif complete and self.draw.chance(0.3):
             return
         untold = [f for f in self.people[who].facts if f.kind.name not in self.known[who]]
         if len(self.utterances) < 3:
             untold = [fact for fact in untold if not fact.kind.private]
-        if not new.fact and not new.denied and not new.about and untold and self.draw.chance(0.5):
+        if not new.fact and not new.denied and not new.about and untold and self.draw.chance(0.6):
             self._volunteer(who, heard, untold, new)
         else:
             self._ask_new(partner, new)
@@ -219,7 +219,7 @@ class Conversation:
     def _ask_more(self, fact: Fact, new: Utterance) -> bool:
         """A question about the partner's fact; not always, and never one that was asked."""
         left = [ask for ask in fact.kind.asks if ask.question not in self.said]
-        if not left or not self.draw.chance(0.55):
+        if not left or not self.draw.chance(0.4):
             return False
         if self.draw.chance(0.4):
             self._say(new, fact.kind.comments, fact)

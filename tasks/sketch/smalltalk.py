@@ -41,9 +41,9 @@ NO_MATTER = ("fair enough .", "no problem .", "that is okay .", "all right .", "
 I_SEE = ("i see .", "ah , okay .", "got it .", "oh , okay .", "all right .", "good to know .")
 
 # before a question about something else, and before something of one's own
-NEXT = ("", "", "so , ", "by the way , ", "tell me , ", "and ", "one more thing , ")
+NEXT = ("", "", "", "", "so , ", "by the way , ", "tell me , ", "and ", "one more thing , ")
 FIRST_NEXT = ("", "", "so , ", "tell me , ")
-MY_TURN = ("", "", "by the way , ", "as for me , ", "you know , ", "let me tell you , ")
+MY_TURN = ("", "", "", "by the way , ", "as for me , ", "you know , ", "let me tell you , ")
 BOUNCE = (
     "what about you ?",
     "how about you ?",
