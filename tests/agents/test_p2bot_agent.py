@@ -9,7 +9,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from parlai.utils import logging
-from playing import agent_for, opening, step
+from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_parts
 from p2bot_parlai.agents.checkpoint import read_model_file
@@ -139,6 +139,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
     """The frozen user says what an agent of its weights says to the same words."""
     options = {**playing, "user_inference": inference, "selfplay_turns": 2}
     agent = agent_for(convai2, tmp_path / "model", options)
+    drift(agent)
     openings = [opening(1), opening(2)]
     played = agent.world.play(openings)
     overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
@@ -312,6 +313,7 @@ def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
         convai2, tmp_path / "model", {**playing, "language_model": playing["init_model"]}
     )
     assert agent.files.to_json()["language model"]["path"] == playing["init_model"]
+    assert not any(module.training for module in agent.world.rewards[0].backbone.modules())
     step(agent, [1, 2, 3])
 
 
