@@ -124,7 +124,10 @@ def test_supervised_examples_beside_it(convai2, tmp_path, playing):
         "labels": ["i eat rice"],
         "label_candidates": ["i eat rice", "hello"],
     }
+    compute_loss, modes = agent.compute_loss, []
+    agent.compute_loss = lambda b: (modes.append(agent.model.training), compute_loss(b))[1]
     replies = step(agent, [1, 2], [example])
+    assert modes == [True]  # dropout is for them
     for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
         assert reply["metrics"][measured] is not None
         assert reply["metrics"].get(nothing) is None
@@ -232,11 +235,11 @@ def test_it_is_evaluated_by_its_rewards(convai2, tmp_path, playing):
 
 def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing):
     path = str(tmp_path / "short")
-    tiny.train(convai2, path, history_size=1, text_truncate=64, max_train_steps=1)
+    tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
     assert isinstance(agent.world, SelfPlayWorld)
     assert (agent.world.history_size, agent.world.limit) == (1, 64)
-    assert (agent.opt["history_size"], agent.text_truncate) == (1, 64)
+    assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
 
 
 # ---------------------------------------------------------------------- early failure
