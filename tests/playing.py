@@ -1,6 +1,7 @@
 """A P²Bot agent in self-play, one batch at a time."""
 
 import tiny
+import torch
 from parlai.core.agents import create_agent
 from parlai.core.message import Message
 from parlai.scripts.train_model import setup_args
@@ -28,3 +29,11 @@ def step(agent, numbers, others=()):
     seen = [observed(agent, number) for number in numbers]
     seen += [agent.clone().observe(Message({**o, "episode_done": True})) for o in others]
     return agent.batch_act(seen)
+
+
+@torch.no_grad()
+def drift(agent) -> None:
+    """Move it away from its user."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in agent.network.parameters():
+        weight += 0.2 * torch.randn(weight.shape, generator=generator)

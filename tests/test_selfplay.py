@@ -169,6 +169,28 @@ def test_another_seed_is_another_dialogue(bot):
     assert first != second
 
 
+def test_every_speaker_and_turn_has_numbers_of_its_own():
+    drawn = [
+        selfplay.uniforms(OPENINGS, speaker, turn, 4)[row]
+        for speaker in (0, 1)
+        for turn in range(3)
+        for row in range(3)
+    ]
+    assert len({tuple(numbers.tolist()) for numbers in drawn}) == 18
+    assert torch.equal(selfplay.uniforms(OPENINGS, 1, 2, 9)[0, :4], drawn[15])
+
+
+def test_a_response_is_as_long_as_it_may_be(bot):
+    lengths = {len(turn.response) for row in played(bot).turns for turn in row}
+    assert max(lengths) == LONGEST
+
+
+def test_the_partner_hears_one_line():
+    """As `context.parse_message` makes it of a text with line breaks."""
+    assert selfplay.in_one_line(" i like\n\n soup \n. ") == "i like soup ."
+    assert selfplay.in_one_line("\n") == ""
+
+
 def test_each_reads_its_own_persona_and_the_words_of_the_other(bot):
     tokens = bot.dict.p2bot
     dialogues = played(bot, turns=2)

@@ -9,7 +9,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from parlai.utils import logging
-from playing import agent_for, opening, step
+from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_parts
 from p2bot_parlai.agents.checkpoint import read_model_file
@@ -124,7 +124,10 @@ def test_supervised_examples_beside_it(convai2, tmp_path, playing):
         "labels": ["i eat rice"],
         "label_candidates": ["i eat rice", "hello"],
     }
+    compute_loss, modes = agent.compute_loss, []
+    agent.compute_loss = lambda b: (modes.append(agent.model.training), compute_loss(b))[1]
     replies = step(agent, [1, 2], [example])
+    assert modes == [True]  # dropout is for them
     for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
         assert reply["metrics"][measured] is not None
         assert reply["metrics"].get(nothing) is None
@@ -139,6 +142,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
     """The frozen user says what an agent of its weights says to the same words."""
     options = {**playing, "user_inference": inference, "selfplay_turns": 2}
     agent = agent_for(convai2, tmp_path / "model", options)
+    drift(agent)
     openings = [opening(1), opening(2)]
     played = agent.world.play(openings)
     overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
@@ -231,11 +235,11 @@ def test_it_is_evaluated_by_its_rewards(convai2, tmp_path, playing):
 
 def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing):
     path = str(tmp_path / "short")
-    tiny.train(convai2, path, history_size=1, text_truncate=64, max_train_steps=1)
+    tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
     assert isinstance(agent.world, SelfPlayWorld)
     assert (agent.world.history_size, agent.world.limit) == (1, 64)
-    assert (agent.opt["history_size"], agent.text_truncate) == (1, 64)
+    assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
 
 
 # ---------------------------------------------------------------------- early failure
@@ -312,6 +316,7 @@ def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
         convai2, tmp_path / "model", {**playing, "language_model": playing["init_model"]}
     )
     assert agent.files.to_json()["language model"]["path"] == playing["init_model"]
+    assert not any(module.training for module in agent.world.rewards[0].backbone.modules())
     step(agent, [1, 2, 3])
 
 

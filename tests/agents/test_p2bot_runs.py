@@ -10,11 +10,13 @@ import torch
 import transformers
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
-from playing import agent_for, opening, step
+from playing import agent_for, drift, opening, step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.interlocutor import Interlocutors
+from p2bot_parlai.selfplay import in_one_line, persona_heads, uniforms
 
 
 def copy_model(path, to) -> str:
@@ -119,14 +121,6 @@ def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, mon
     assert len(read) == 2
 
 
-@torch.no_grad()
-def drift(agent) -> None:
-    """Move it away from its user."""
-    generator = torch.Generator().manual_seed(0)
-    for weight in agent.network.parameters():
-        weight += 0.2 * torch.randn(weight.shape, generator=generator)
-
-
 def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, playing):
     """Turn by turn and token by token, of a step that does nothing but report it."""
     agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
@@ -147,6 +141,20 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     # each reply reports its own dialogue's
     reported = [reply["metrics"]["kl"].value() for reply in step(agent, [1, 2, 3])]
     assert reported == pytest.approx(found.view(3, 2).mean(dim=1).tolist(), rel=1e-4)
+
+
+def test_the_user_does_not_learn_with_the_agent(convai2, tmp_path, playing):
+    """What it samples is by its own weights; see also test_the_user_answers_as_in_a_chat."""
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
+    drift(agent)
+    begun, tokens = [opening(1), opening(2)], agent.dict.p2bot
+    played = agent.world.play(begun)
+    heads = persona_heads([o.user_persona for o in begun], tokens)
+    user = Interlocutors(agent.world.user, tokens, heads, 128)
+    user.say([tokens.encode(o.utterance) for o in begun])
+    user.hear(played.agent_texts[0])
+    answers, _ = user.sample(uniforms(begun, 0, 1, 8))
+    assert [in_one_line(tokens.decode(ids)) for ids in answers] == played.user_texts[1]
 
 
 def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing):
@@ -242,3 +250,24 @@ def test_the_pretrained_backbone_judges_style(convai2, tmp_path, playing, pretra
     shutil.rmtree(pretrained)
     with pytest.raises(P2botError, match="--language-model"):
         agent_for(convai2, path, options)
+
+
+def test_the_defaults_are_the_paper_s(convai2):
+    """Section 5.1; 32 tokens a response, section 3.2."""
+    opt = setup_args().parse_kwargs(model="p2bot", task="p2bot:selfplay", datapath=convai2)
+    assert [opt[f"lambda_{name}"] for name in ("style", "coherence", "persona")] == [0.4, 0.1, 0.5]
+    assert (opt["gamma"], opt["selfplay_turns"], opt["selfplay_dialogues"]) == (0.5, 3, 2000)
+    assert (opt["learningrate"], opt["label_truncate"], opt["beam_size"]) == (1e-6, 32, 2)
+    # beyond the paper
+    assert opt["lambda_repetition"] == opt["kl_coef"] == 0 and opt["rl_baseline"] == "mean"
+
+
+def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "gamma": 0.25, "lambda_style": 0.3})
+    style, coherence, persona = agent.world.rewards
+    assert agent.world.weights == {"style": 0.3, "coherence": 0.1, "persona": 0.5}
+    assert persona.gamma == 0.25
+    # trained from scratch: its own supervised model is the language model, with no context
+    assert style.backbone is agent.world.user.backbone
+    assert style.prefix == [agent.dict.p2bot.self_]
+    assert coherence.reading.network is agent.world.user
