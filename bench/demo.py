@@ -38,8 +38,8 @@ QUICK = {"validation_max_exs": 64, "short_final_eval": True, "skip_generation": 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Help)
     parser.add_argument("--datapath", help="ParlAI data folder that holds ConvAI2/")
-    parser.add_argument("--updates", type=int, default=1200, help="of P²Bot-S, 8 dialogues each")
-    parser.add_argument("--receiver-epochs", type=float, default=4.0)
+    parser.add_argument("--updates", type=int, default=700, help="of P²Bot-S, 8 dialogues each")
+    parser.add_argument("--receiver-epochs", type=float, default=1.0)
     parser.add_argument("--dialogues", type=int, default=2000, help="of self-play")
     parser.add_argument("--examples", type=int, default=500, help="validation examples a row")
     parser.add_argument("--seed", type=int, default=1)
