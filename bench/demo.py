@@ -24,9 +24,9 @@ from lanes import Job, run
 # chance of hits@1: one of twenty candidates, and one of 32 personas
 CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32
 
-SCRATCH = {"backbone": "scratch", "n_layers": 2, "n_heads": 4, "embedding_size": 128}
-SCRATCH |= {"vocab_size": 2000, "dropout": 0, "num_distractors": 3}
-LEARN = {"learningrate": 2e-3, "warmup_updates": 200, "batchsize": 8}
+SMALL = {"backbone": "sketch", "n_layers": 3, "n_heads": 4, "embedding_size": 128}
+SMALL |= {"vocab_size": 2000, "dropout": 0}
+LEARN = {"learningrate": 3e-3, "warmup_updates": 100, "batchsize": 8}
 RECEIVER = {"encoder": "scratch", "n_layers": 2, "n_heads": 4, "embedding_size": 128}
 RECEIVER |= {"vocab_size": 2000, "dropout": 0, "share_encoders": True, "batchsize": 32}
 RECEIVER |= {"negatives": "batch", "loss": "softmax", "learningrate": 1e-3, "tau_end": 0.5}
@@ -78,7 +78,7 @@ class Demo:
 
     def supervised(self) -> list[list[Job]]:
         """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
-        sizes = {**SCRATCH, **LEARN, **QUICK, "max_train_steps": self.args.updates}
+        sizes = {**SMALL, **LEARN, **QUICK, "max_train_steps": self.args.updates}
         transmitter = {"model": "p2bot", "task": self.learnt_from, **sizes}
         without = {"model": "p2bot", "task": f"{self.source}:none", **sizes}
         perception = ",".join(

@@ -11,7 +11,7 @@ from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.backbones import SCRATCH, backbone_path
+from p2bot_parlai.backbones import UNTRAINED, backbone_path
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tokenizer import EOS, PAD, SELF, P2botTokenizer
@@ -43,7 +43,7 @@ class P2botDictionary(DictionaryAgent):
             self.load(path)
         elif start and PathManager.exists(start):
             self.load(start)
-        elif opt["backbone"] != SCRATCH:
+        elif opt["backbone"] not in UNTRAINED:
             self._use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"])))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):

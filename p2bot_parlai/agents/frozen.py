@@ -132,7 +132,7 @@ def load_language_style(
         path = files.path("language model", "--language-model", name, None)
         lm = load_transmitter(path, tokenizer)
         return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
-    name = name or (None if backbone == backbones.SCRATCH else backbone)
+    name = name or (None if backbone in backbones.UNTRAINED else backbone)
     if name is None:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
     try:

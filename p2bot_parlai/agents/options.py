@@ -3,7 +3,7 @@
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
-from p2bot_parlai.backbones import ALIASES, SCRATCH
+from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.backbones.packaged import LANGUAGE_MODELS
 from p2bot_parlai.errors import P2botError
 
@@ -41,13 +41,14 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         + ", "
         + ", ".join(sorted(LANGUAGE_MODELS))
         + " (a pip package, no network), any causal language model by Hugging Face hub name or "
-        f"folder, or '{SCRATCH}' for a GPT with random weights",
+        f"folder; or random weights: '{SCRATCH}' for a GPT, '{SKETCH}' for a Llama, which "
+        "learns faster where it is small",
     )
     group.add_argument(
         "--tokenizer",
         type=str,
         default=None,
-        help=f"Folder with the vocabulary of --backbone {SCRATCH} (tokenizer.json, or vocab.json "
+        help=f"Folder with the vocabulary of --backbone {SCRATCH} or {SKETCH} (tokenizer.json, or vocab.json "
         "and merges.txt); without it a byte-level BPE is learnt from the task's text",
     )
     group.add_argument(
@@ -61,18 +62,18 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         ("--n-heads", 12, "Attention heads a block"),
         ("--embedding-size", 768, "Width of the model"),
     ):
-        group.add_argument(flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH}")
+        group.add_argument(flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH} or {SKETCH}")
     group.add_argument(
         "--n-positions",
         type=int,
         default=512,
-        help=f"Longest sequence of --backbone {SCRATCH}, in tokens",
+        help=f"Longest sequence of --backbone {SCRATCH} or {SKETCH}, in tokens",
     )
     group.add_argument(
         "--dropout",
         type=float,
         default=0.1,
-        help=f"Dropout probability of --backbone {SCRATCH}",
+        help=f"Dropout probability of --backbone {SCRATCH} or {SKETCH}",
     )
     group.add_argument(
         "--nup-coef",

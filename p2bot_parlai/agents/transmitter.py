@@ -84,17 +84,8 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
                     "use the .dict beside that file, or another --model-file"
                 )
             backbone = backbones.from_json(self._saved["p2bot"]["backbone"])
-        elif self.opt["backbone"] == backbones.SCRATCH:
-            backbone = backbones.GPT(
-                backbones.GPTConfig(
-                    vocab_size=len(self.dict),
-                    n_positions=self.opt["n_positions"],
-                    n_embd=self.opt["embedding_size"],
-                    n_layer=self.opt["n_layers"],
-                    n_head=self.opt["n_heads"],
-                    dropout=self.opt["dropout"],
-                )
-            )
+        elif self.opt["backbone"] in backbones.UNTRAINED:
+            backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
         else:
             backbone = backbones.load_backbone(self.opt["backbone"])
             backbone.resize(len(self.dict))

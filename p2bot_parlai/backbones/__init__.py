@@ -20,7 +20,9 @@ from p2bot_parlai.errors import P2botError
 
 # presets of --backbone that are not hub names themselves
 ALIASES = {"openai-gpt": "openai-community/openai-gpt", "gpt2": "openai-community/gpt2"}
-SCRATCH = "scratch"
+SCRATCH, SKETCH = "scratch", "sketch"
+# random weights: the vocabulary is learnt from the task, the sizes are options
+UNTRAINED = (SCRATCH, SKETCH)
 
 
 def backbone_path(name: str) -> str:
@@ -45,6 +47,45 @@ def load_backbone(name: str):
     if config.model_type == "openai-gpt":
         return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", config=config))
     return hub.CausalLM.from_pretrained(path)
+
+
+def build_untrained(name: str, vocab_size: int, opt: dict):
+    """
+    A backbone with random weights, of the sizes in ``opt``.
+
+    :param name: ``scratch``, the paper's GPT; or ``sketch``, a Llama (rotary positions, norm
+        before each layer), which from random weights learns in minutes to find the word of
+        its persona that it needs, where GPT of 2018 takes hours (docs/log.md).
+    """
+    if name == SCRATCH:
+        return GPT(
+            GPTConfig(
+                vocab_size=vocab_size,
+                n_positions=opt["n_positions"],
+                n_embd=opt["embedding_size"],
+                n_layer=opt["n_layers"],
+                n_head=opt["n_heads"],
+                dropout=opt["dropout"],
+            )
+        )
+    from p2bot_parlai.backbones import hub
+
+    return hub.CausalLM.from_json(
+        {
+            "model_type": "llama",
+            "vocab_size": vocab_size,
+            "hidden_size": opt["embedding_size"],
+            "intermediate_size": 3 * opt["embedding_size"],
+            "num_hidden_layers": opt["n_layers"],
+            "num_attention_heads": opt["n_heads"],
+            "num_key_value_heads": opt["n_heads"],
+            "max_position_embeddings": opt["n_positions"],
+            "attention_dropout": opt["dropout"],
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": None,
+        }
+    )
 
 
 def from_json(data: dict):

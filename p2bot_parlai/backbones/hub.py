@@ -45,10 +45,10 @@ def fetch(name: str, auto_class: str, **kwargs):
 
 
 def _advice(name: str) -> str:
-    from p2bot_parlai.backbones import ALIASES, SCRATCH
+    from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
     from p2bot_parlai.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 
-    close = get_close_matches(name, [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH], 1, 0.75)
+    close = get_close_matches(name, [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH, SKETCH], 1, 0.75)
     return (
         (f"Did you mean {close[0]!r}? " if close else "")
         + "Check the name and the network; without network give a folder, --backbone "
