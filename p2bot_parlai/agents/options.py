@@ -48,8 +48,8 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         "--tokenizer",
         type=str,
         default=None,
-        help=f"Folder with the vocabulary of --backbone {SCRATCH} or {SKETCH} (tokenizer.json, or vocab.json "
-        "and merges.txt); without it a byte-level BPE is learnt from the task's text",
+        help=f"Folder with the vocabulary of --backbone {SCRATCH} or {SKETCH} (tokenizer.json, "
+        "or vocab.json and merges.txt); without it a byte-level BPE is learnt from the task's text",
     )
     group.add_argument(
         "--vocab-size",
@@ -62,7 +62,8 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         ("--n-heads", 12, "Attention heads a block"),
         ("--embedding-size", 768, "Width of the model"),
     ):
-        group.add_argument(flag, type=int, default=default, help=f"{what} of --backbone {SCRATCH} or {SKETCH}")
+        text = f"{what} of --backbone {SCRATCH} or {SKETCH}"
+        group.add_argument(flag, type=int, default=default, help=text)
     group.add_argument(
         "--n-positions",
         type=int,

@@ -48,7 +48,8 @@ def _advice(name: str) -> str:
     from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
     from p2bot_parlai.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 
-    close = get_close_matches(name, [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH, SKETCH], 1, 0.75)
+    known = [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH, SKETCH]
+    close = get_close_matches(name, known, 1, 0.75)
     return (
         (f"Did you mean {close[0]!r}? " if close else "")
         + "Check the name and the network; without network give a folder, --backbone "

@@ -4,6 +4,7 @@ import pytest
 import torch
 import transformers
 
+from p2bot_parlai import backbones
 from p2bot_parlai.backbones import from_json, load_backbone
 from p2bot_parlai.backbones.hub import CausalLM
 from p2bot_parlai.errors import P2botError
@@ -109,3 +110,17 @@ def test_an_unknown_name_or_no_network_is_one_line(monkeypatch):
 def test_a_folder_that_is_no_model_is_named(tmp_path):
     with pytest.raises(P2botError, match="cannot load"):
         load_backbone(str(tmp_path))
+
+
+def test_the_sketch_backbone_is_built_from_options_and_from_what_was_saved():
+    sizes = {"embedding_size": 16, "n_layers": 2, "n_heads": 2, "n_positions": 64, "dropout": 0.0}
+    torch.manual_seed(0)
+    built = backbones.build_untrained(backbones.SKETCH, 40, sizes)
+    assert (built.hidden_size, built.max_positions, built.start_token) == (16, 64, None)
+    again = backbones.from_json(built.to_json())
+    again.load_state_dict(built.state_dict())
+    ids, positions = torch.tensor([[5, 6, 7]]), torch.arange(3)[None]
+    mask = torch.ones(1, 3, 3, dtype=torch.bool).tril()
+    hidden = built.eval()(ids, positions, mask)
+    torch.testing.assert_close(hidden, again.eval()(ids, positions, mask))
+    assert built.logits(hidden).shape == (1, 3, 40)
