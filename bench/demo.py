@@ -70,20 +70,19 @@ class Demo:
         datapath = args.datapath or out / "data"
         self.base = {"datapath": datapath, "seed": args.seed, "log_every_n_steps": 20}
         self.commands: list[str] = []
-        # real revised personas are there for validation alone
-        both = [f"{self.source}:self_original"]
+        # the Transmitter learns from original personas; of the real ones the Receiver has no
+        # others either: revised personas are there for validation alone
+        self.original = f"{self.source}:self_original"
+        self.perceived = [self.original]
         if not args.datapath:
-            both.append(f"{self.source}:self_revised")
-        self.learnt_from = ",".join(both)
+            self.perceived.append(f"{self.source}:self_revised")
 
     def supervised(self) -> list[list[Job]]:
         """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
         sizes = {**SMALL, **LEARN, **QUICK, "max_train_steps": self.args.updates}
-        transmitter = {"model": "p2bot", "task": self.learnt_from, **sizes}
+        transmitter = {"model": "p2bot", "task": self.original, **sizes}
         without = {"model": "p2bot", "task": f"{self.source}:none", **sizes}
-        perception = ",".join(
-            f"p2bot:persona_perception:{task}" for task in self.learnt_from.split(",")
-        )
+        perception = ",".join(f"p2bot:persona_perception:{task}" for task in self.perceived)
         receiver = {"model": "p2bot/receiver", "task": perception, **RECEIVER}
         receiver |= {"num_epochs": self.args.receiver_epochs}
         receiver |= {"validation_max_exs": 64, "short_final_eval": True}
