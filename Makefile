@@ -21,7 +21,7 @@ demo: $(STAMP) ## the whole method in ten minutes, with a report; DATAPATH=<data
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
 
 zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an hour)
-	$(BIN)/python bench/demo.py --seed 1 --updates 1000 --receiver-epochs 4 --out .zoo
+	$(BIN)/python bench/demo.py --seed 1 --updates 1200 --receiver-epochs 4 --out .zoo
 	$(BIN)/python zoo/sketch/make.py .zoo
 
 bench: $(STAMP) ## measure speed and memory

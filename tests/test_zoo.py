@@ -61,16 +61,16 @@ def test_the_model_that_ships_has_learnt_its_corpus(tmp_path):
             tmp_path, "zoo:p2bot/sketch/model", task=f"p2bot:sketch:{variant}", **SMALL
         )
         assert report["hits@1"] > 0.3  # chance: 0.05
-        assert report["ppl"] < 8
-        assert report["f1"] > 0.3
+        assert report["ppl"] < 3
+        assert report["f1"] > 0.18
 
 
 @pytest.mark.slow
 def test_the_receiver_that_ships_perceives(tmp_path):
     path = modelzoo_path(str(tmp_path), "zoo:p2bot/sketch/receiver")
-    given = {"distractors": 20, "hard_candidates": 30, **SMALL}
+    given = {"distractors": 9, "hard_candidates": 10, **SMALL}
     for variant in ("self_original", "self_revised"):
         task = f"p2bot:persona_perception:p2bot:sketch:{variant}"
         report = tiny.evaluate(tmp_path, path, task=task, **given)
-        assert report["hits@1"] > 0.5  # chance: 0.05
-        assert report["true_cell"] > 0.6  # chance: 0.22
+        assert report["hits@1"] > 0.8  # chance: 0.1
+        assert report["true_cell"] > 0.9  # chance: 0.23

@@ -54,8 +54,7 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
     A backbone with random weights, of the sizes in ``opt``.
 
     :param name: ``scratch``, the paper's GPT; or ``sketch``, a Llama (rotary positions, norm
-        before each layer), which from random weights learns in minutes to find the word of
-        its persona that it needs, where GPT of 2018 takes hours (docs/log.md).
+        before each layer), which learns faster than GPT where it is small (docs/log.md).
     """
     if name == SCRATCH:
         return GPT(

@@ -11,7 +11,8 @@ from p2bot_parlai.zoo.sketch import HERE, pack
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for name, trained in {"model": "P2Bot", "receiver": "Receiver"}.items():
+    # the supervised model: self-play did not better it (docs/log.md)
+    for name, trained in {"model": "P2Bot-S", "receiver": "Receiver"}.items():
         pack(folder / trained, HERE / f"{name}.safetensors")
         size = (HERE / f"{name}.safetensors").stat().st_size
         print(f"wrote {name}.safetensors, {size / 1e6:.1f} MB")
