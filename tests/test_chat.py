@@ -303,6 +303,8 @@ def _take_terminal():
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # a test run in the background of a shell was told to ignore Ctrl-C, and so would its child
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(terminal) -> bytes:

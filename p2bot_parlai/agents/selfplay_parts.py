@@ -10,6 +10,7 @@ from parlai.utils import logging
 from torch import Tensor
 
 from p2bot_parlai.agents.frozen import (
+    FrozenFiles,
     check_language_model,
     load_language_style,
     load_transmitter,
@@ -86,7 +87,9 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
     if "coherence" in weights:
         rewards.append(DiscourseCoherence(reading))
     if "persona" in weights:
-        path = files.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
+        # whoever evaluates may choose another Receiver; a run that goes on may not
+        chosen = FrozenFiles() if given.get("receiver") and not learning else files
+        path = chosen.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
         perceiver = load_perceiver(path)
         perceiver.network.to(agent.device)
         rewards.append(PersonaPerception(perceiver, opt["gamma"]))

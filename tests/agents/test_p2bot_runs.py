@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import people
 import pytest
 import tiny
 import torch
@@ -14,6 +15,7 @@ from playing import agent_for, drift, opening, step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.frozen import checksum
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.interlocutor import Interlocutors
 from p2bot_parlai.selfplay import in_one_line, persona_heads, uniforms
@@ -107,6 +109,15 @@ def test_evaluation_finds_a_user_that_was_moved(convai2, tmp_path, playing):
         tiny.evaluate(convai2, path, **given)
     report = tiny.evaluate(convai2, path, init_model=str(tmp_path / "moved"), **given)
     assert report["kl"] > 0
+
+
+def test_self_play_after_self_play_has_a_user_of_its_own(convai2, tmp_path, playing):
+    """The model that the second run begins with, not the user of the first."""
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    tiny.train(convai2, first, **playing)
+    tiny.train(convai2, second, **{**playing, "init_model": first})
+    saved = read_model_file(second)["p2bot"]["selfplay"]
+    assert saved["user"] == {"path": first, "sha256": checksum(first)}
 
 
 def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
@@ -271,3 +282,16 @@ def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
     assert style.backbone is agent.world.user.backbone
     assert style.prefix == [agent.dict.p2bot.self_]
     assert coherence.reading.network is agent.world.user
+
+
+def test_another_receiver_may_judge_in_evaluation(convai2, tmp_path, playing):
+    path = str(tmp_path / "model")
+    tiny.train(convai2, path, **playing)
+    people.train(people.write_people(tmp_path / "data"), tmp_path / "other", seed=7)
+    given = {"task": "p2bot:selfplay", "selfplay_dialogues": 4}
+    first = tiny.evaluate(convai2, path, **given)
+    other = tiny.evaluate(convai2, path, receiver=str(tmp_path / "other"), **given)
+    assert other["style"] == pytest.approx(first["style"])
+    assert other["perception"] != pytest.approx(first["perception"])
+    with pytest.raises(P2botError, match="is not the Receiver"):
+        tiny.train(convai2, path, **{**playing, "receiver": str(tmp_path / "other")})

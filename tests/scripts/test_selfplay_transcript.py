@@ -59,7 +59,10 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
         for turn in dialogue["turns"]:
             assert turn["reward"] == pytest.approx(sum(turn["weighted"].values()), abs=1e-5)
             assert set(turn["rewards"]) == {"style", "coherence", "persona"}
-            assert "agent_perception" in turn
+        # the last response has no later turns: its persona reward is its perception (Eq. 8)
+        last = dialogue["turns"][-1]
+        assert last["agent_perception"] == pytest.approx(last["rewards"]["persona"], abs=1e-6)
+        assert last["agent_perception"] != last["user_perception"]
 
 
 def test_they_do_not_depend_on_the_batch(convai2, tiny_model, tiny_receiver, tmp_path):
