@@ -25,7 +25,7 @@ def model(tmp_path_factory):
         embedding_size=32,
         text_truncate=192,
         n_positions=256,
-        batchsize=16,
+        batchsize=2,
         max_train_steps=60,
         learningrate=5e-3,
         warmup_updates=10,
