@@ -17,7 +17,7 @@ test: $(STAMP) ## ruff and every test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-demo: $(STAMP) ## the whole method in ten minutes, with a report; DATAPATH=<data> for real ConvAI2
+demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
 
 zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an hour)

@@ -66,7 +66,7 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
     """
     Minus the share of a response's n-grams that its speaker has said before.
 
-    Not in the paper, whose error analysis (section 5.5) found speakers going in circles.
+    Not in the paper, whose error analysis (section 5.3) found speakers going in circles.
 
     :param response: words. :param earlier: the speaker's responses before it, as words.
     :param order: n; a shorter response counts as one n-gram.

@@ -13,25 +13,17 @@ from parlai.utils.distributed import get_rank, is_distributed, num_workers
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.personas import SHARED_SENTENCES
 from p2bot_parlai.tasks.persona_perception.dialogues import (
+    DEFAULT_TASK,
     PersonaFold,
     SpokenDialogue,
     read_dialogues,
+    task_behind,
 )
-
-DEFAULT_TASK = "convai2:self_original"
 
 
 def source_task(opt: Opt) -> str:
-    """
-    The task behind ``p2bot:persona_perception[:<task>]``.
-
-    ``self_revised`` alone means ``convai2:self_revised``; a name with a colon is taken as
-    it is (``fromfile:fbformat``); without any, ``--perception-task`` counts.
-    """
-    name = ":".join((opt.get("task") or "").split(":")[2:])
-    if not name:
-        return opt.get("perception_task") or DEFAULT_TASK
-    return name if ":" in name else f"convai2:{name}"
+    """The task behind, by name or by ``--perception-task``; see `task_behind`."""
+    return task_behind(opt, opt.get("perception_task"))
 
 
 class PersonaPerceptionTeacher(FixedDialogTeacher):

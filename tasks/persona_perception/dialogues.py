@@ -13,6 +13,8 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.mutators import without_whole_dialogues
 from p2bot_parlai.personas import SHARED_SENTENCES, draw_others, group_by_person, sentence_key
 
+DEFAULT_TASK = "convai2:self_original"
+
 
 @dataclass
 class SpokenDialogue:
@@ -95,6 +97,22 @@ class PersonaFold:
         chosen = [index, *draw_others(self.people[index], self.members, size - 1, rng)]
         rng.shuffle(chosen)
         return chosen
+
+
+def task_behind(opt: Opt, default: str | None) -> str:
+    """
+    The task that ``p2bot:persona_perception[:<task>]`` or ``p2bot:selfplay[:<task>]`` is
+    built on.
+
+    ``self_revised`` alone means ``convai2:self_revised``; a name with a colon is taken as
+    it is (``fromfile:fbformat``).
+
+    :param default: what counts where the name says nothing.
+    """
+    name = ":".join((opt.get("task") or "").split(":")[2:])
+    if not name:
+        return default or DEFAULT_TASK
+    return name if ":" in name else f"convai2:{name}"
 
 
 def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:

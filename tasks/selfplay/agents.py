@@ -16,23 +16,19 @@ from p2bot_parlai.context import OWN_PERSONA
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.personas import draw_others, group_by_person
 from p2bot_parlai.selfplay import Opening
-from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
+from p2bot_parlai.tasks.persona_perception.dialogues import (
+    DEFAULT_TASK,
+    SpokenDialogue,
+    read_dialogues,
+    task_behind,
+)
 
-DEFAULT_TASK = "convai2:self_original"
 DEFAULT_DIALOGUES = 2000
 
 
 def source_task(opt: Opt) -> str:
-    """
-    The task behind ``p2bot:selfplay[:<task>]``.
-
-    ``self_revised`` alone means ``convai2:self_revised``; a name with a colon is taken as
-    it is (``fromfile:fbformat``); without any, ``--selfplay-task`` counts.
-    """
-    name = ":".join((opt.get("task") or "").split(":")[2:])
-    if not name:
-        return opt.get("selfplay_task") or DEFAULT_TASK
-    return name if ":" in name else f"convai2:{name}"
+    """The task behind, by name or by ``--selfplay-task``; see `task_behind`."""
+    return task_behind(opt, opt.get("selfplay_task"))
 
 
 class SelfplayTeacher(FixedDialogTeacher):
