@@ -13,6 +13,6 @@ def download(datapath: str) -> None:
     folder = Path(datapath) / "models" / "p2bot"
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"zoo:p2bot/ names models below {folder}, which is not there. Only zoo:p2bot/sketch/model "
-            "and receiver ship: copy a trained model's files to <that folder>/<name>/ first."
+            f"zoo:p2bot/ names models below {folder}, which is not there. Only "
+            "zoo:p2bot/sketch/model and receiver ship: copy a trained model's files to <that folder>/<name>/ first."
         )
