@@ -14,5 +14,6 @@ def download(datapath: str) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(
             f"zoo:p2bot/ names models below {folder}, which is not there. Only "
-            "zoo:p2bot/sketch/model and receiver ship: copy a trained model's files to <that folder>/<name>/ first."
+            "zoo:p2bot/sketch/model and receiver ship: copy a trained model's files "
+            "to <that folder>/<name>/ first."
         )
