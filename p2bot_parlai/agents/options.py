@@ -41,8 +41,8 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         + ", "
         + ", ".join(sorted(LANGUAGE_MODELS))
         + " (a pip package, no network), any causal language model by Hugging Face hub name or "
-        f"folder; or random weights: '{SCRATCH}' for a GPT, '{SKETCH}' for a Llama, which "
-        "learns faster where it is small",
+        f"folder; or random weights: '{SCRATCH}' for a GPT, '{SKETCH}' for a small Llama whose "
+        "first weights can find and copy, so that it learns to use its persona in minutes",
     )
     group.add_argument(
         "--tokenizer",

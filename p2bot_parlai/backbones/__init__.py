@@ -54,7 +54,8 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
     A backbone with random weights, of the sizes in ``opt``.
 
     :param name: ``scratch``, the paper's GPT; or ``sketch``, a Llama (rotary positions, norm
-        before each layer), which learns faster than GPT where it is small (docs/log.md).
+        before each layer) that can find and copy from the start (`induction`), so that it
+        learns within minutes to use its persona.
     """
     if name == SCRATCH:
         return GPT(
@@ -67,9 +68,9 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
                 dropout=opt["dropout"],
             )
         )
-    from p2bot_parlai.backbones import hub
+    from p2bot_parlai.backbones import hub, induction
 
-    return hub.CausalLM.from_json(
+    backbone = hub.CausalLM.from_json(
         {
             "model_type": "llama",
             "vocab_size": vocab_size,
@@ -79,12 +80,17 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
             "num_attention_heads": opt["n_heads"],
             "num_key_value_heads": opt["n_heads"],
             "max_position_embeddings": opt["n_positions"],
+            "initializer_range": 0.05,
+            "rope_parameters": {"rope_type": "default", "rope_theta": induction.ROPE_THETA},
+            "attention_bias": True,
             "attention_dropout": opt["dropout"],
             "tie_word_embeddings": True,
             "bos_token_id": None,
             "eos_token_id": None,
         }
     )
+    induction.lay_out_induction_heads(backbone.lm)
+    return backbone
 
 
 def from_json(data: dict):
