@@ -7,7 +7,7 @@ The whole method in minutes: train, play, evaluate, chat, and write a report.
 Two lanes, a core each: the supervised Transmitter (P²Bot-S) in one, the Receiver and a
 model without personas in the other; then self-play makes P²Bot of P²Bot-S. It prints the
 paper's tables in miniature, two dialogues, and where report.html is. Ends with exit status
-1 and a reason where something was not learnt.
+1 and a reason where something was not learnt. The recipes are the presets p2bot/sketch_*.
 """
 
 import argparse
@@ -24,13 +24,8 @@ from lanes import Job, run
 # chance of hits@1: one of twenty candidates, and one of 32 personas
 CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32
 
-SMALL = {"backbone": "sketch", "n_layers": 3, "n_heads": 4, "embedding_size": 128}
-SMALL |= {"vocab_size": 2000, "dropout": 0}
-LEARN = {"learningrate": 3e-3, "warmup_updates": 100, "batchsize": 8}
-RECEIVER = {"encoder": "scratch", "n_layers": 2, "n_heads": 4, "embedding_size": 128}
-RECEIVER |= {"vocab_size": 2000, "dropout": 0, "share_encoders": True, "batchsize": 32}
-RECEIVER |= {"negatives": "batch", "loss": "softmax", "learningrate": 1e-3, "tau_end": 0.5}
-SELFPLAY = {"learningrate": 5e-5, "batchsize": 16, "user_inference": "multinomial"}
+# on ConvAI2 there are more words to learn
+REAL = {"vocab_size": 4000}
 # what is not for the report: the table is made by eval_model, later
 QUICK = {"validation_max_exs": 64, "short_final_eval": True, "skip_generation": True}
 
@@ -69,6 +64,7 @@ class Demo:
         self.source = "convai2" if args.datapath else "p2bot:sketch"
         datapath = args.datapath or out / "data"
         self.base = {"datapath": datapath, "seed": args.seed, "log_every_n_steps": 20}
+        self.real = REAL if args.datapath else {}
         self.commands: list[str] = []
         # real revised personas are there for validation alone
         both = [f"{self.source}:self_original"]
@@ -78,13 +74,13 @@ class Demo:
 
     def supervised(self) -> list[list[Job]]:
         """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
-        sizes = {**SMALL, **LEARN, **QUICK, "max_train_steps": self.args.updates}
-        transmitter = {"model": "p2bot", "task": self.learnt_from, **sizes}
-        without = {"model": "p2bot", "task": f"{self.source}:none", **sizes}
+        sizes = {**QUICK, "max_train_steps": self.args.updates, **self.real}
+        transmitter = {"o": "p2bot/sketch_transmitter", "task": self.learnt_from, **sizes}
+        without = {"o": "p2bot/sketch_transmitter", "task": f"{self.source}:none", **sizes}
         perception = ",".join(
             f"p2bot:persona_perception:{task}" for task in self.learnt_from.split(",")
         )
-        receiver = {"model": "p2bot/receiver", "task": perception, **RECEIVER}
+        receiver = {"o": "p2bot/sketch_receiver", "task": perception, **self.real}
         receiver |= {"num_epochs": self.args.receiver_epochs}
         receiver |= {"validation_max_exs": 64, "short_final_eval": True}
         return [
@@ -95,13 +91,12 @@ class Demo:
     def selfplay(self) -> list[list[Job]]:
         """P²Bot; beside it, what P²Bot-S and the Receiver are worth."""
         played = {
-            "model": "p2bot",
+            "o": "p2bot/sketch_selfplay",
             "task": f"p2bot:selfplay:{self.source}:self_original",
             "evaltask": f"{self.source}:self_original",
             "init_model": self.out / "P2Bot-S",
             "receiver": self.out / "Receiver",
             "selfplay_dialogues": self.args.dialogues,
-            **SELFPLAY,
             **QUICK,
         }
         tasks = f"{self.source}:self_original,{self.source}:self_revised"
@@ -174,9 +169,13 @@ class Demo:
         return self.job(name, "eval_model", options)
 
     def job(self, name: str, script: str, options: dict) -> Job:
-        flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
+        flags = [part for k, v in options.items() for part in (flag(k), str(v))]
         self.commands.append(" ".join(["parlai", script, *flags]))
         return Job(name, [sys.executable, "-m", "p2bot_parlai", script, *flags])
+
+
+def flag(name: str) -> str:
+    return "-o" if name == "o" else f"--{name.replace('_', '-')}"
 
 
 def verdict(figures: dict) -> int:

@@ -27,7 +27,7 @@ SMALL = {
     "selfplay": "--user-inference greedy",
 }
 # those that begin with weights of somebody else's
-PRETRAINED = [name for name in PRESETS if "selfplay" not in name]
+PRETRAINED = [n for n in PRESETS if "selfplay" not in n and not n.startswith("sketch")]
 SHORT = "-bs 4 --max-train-steps 2 -vme 2 --short-final-eval true --loglevel error"
 
 
@@ -47,6 +47,9 @@ def test_the_presets_are_these():
         "paper_selfplay_revised",
         "paper_transmitter",
         "paper_transmitter_revised",
+        "sketch_receiver",
+        "sketch_selfplay",
+        "sketch_transmitter",
         "smollm2_receiver",
         "smollm2_selfplay",
         "smollm2_transmitter",

@@ -105,7 +105,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
             self.fold.check_size(opt["distractors"] if self.evaluating else 1)
         opt["mutators"] = None  # the task behind this one has applied them
         super().__init__(opt, shared)
-        self.id = "persona_perception"
+        self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         # in evaluation each worker takes its part; in training each draws at random
         shard = self.evaluating and is_distributed()
         first, step = (get_rank(), num_workers()) if shard else (0, 1)

@@ -81,7 +81,7 @@ class SelfplayTeacher(FixedDialogTeacher):
             self.openings = Openings(dialogues, task, opt.get("seed") or 0)
         opt["mutators"] = None  # the task behind this one has applied them
         super().__init__(opt, shared)
-        self.id = "selfplay"
+        self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         self.random = False  # what is drawn depends on the number of the dialogue
         self._first, self._step = (get_rank(), num_workers()) if is_distributed() else (0, 1)
         self.reset()

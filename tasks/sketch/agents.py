@@ -88,7 +88,7 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
             if not variant.startswith("none"):
                 self.truth_path = truth_file(datapath, fold, seed, dialogues)
         super().__init__(opt, shared)
-        self.id = "sketch"
+        self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
 
     def setup_data(self, path: str) -> Iterator[tuple[dict, bool]]:
         """The examples of the file, with the truth about each label where it is known."""
