@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.context import fit_context
+from p2bot_parlai.states import ContextStates
 from p2bot_parlai.tokenizer import P2botTokenizer
-from p2bot_parlai.transmitter import ContextStates, Transmitter
+from p2bot_parlai.transmitter import Transmitter
 
 
 class Interlocutors:
@@ -107,25 +108,32 @@ class Interlocutors:
         """
         size, longest = uniforms.shape
         states = self.states()
-        eos = self.tokenizer.eos
         newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
-        alive = torch.ones(size, dtype=torch.bool, device=self.device)
-        sampled, scores, said = [], [], []
+        speaking = torch.arange(size)  # the rows that have not ended
+        ended: list[tuple[torch.Tensor, ContextStates]] = []
+        responses: list[list[int]] = [[] for _ in range(size)]
+        scores = []
         for step in range(longest):
-            hidden, states = self.network.extend(states, newest, alive[:, None])
+            there = torch.ones_like(newest, dtype=torch.bool)
+            hidden, states = self.network.extend(states, newest, there)
             log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
-            token = draw(log_p, uniforms[:, step].to(self.device))
-            scores.append(log_p.gather(1, token[:, None]).squeeze(1) * alive)
-            sampled.append(token)
-            said.append(alive)
-            alive = alive & (token != eos)
-            newest = token[:, None]
-            if not alive.any():
+            token = draw(log_p, uniforms[speaking, step].to(self.device))
+            own = log_p.gather(1, token[:, None]).squeeze(1)
+            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.device), own))
+            for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
+                responses[row].append(word)
+            going = (token != self.tokenizer.eos).cpu()
+            if not going.all():  # who has ended leaves the batch, with what was read of it
+                gone, left = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
+                ended.append((speaking[gone], states.select(gone)))
+                states, speaking, token = states.select(left), speaking[left], token[going]
+            if len(speaking) == 0:
                 break
-        tokens, there = torch.stack(sampled, dim=1).cpu(), torch.stack(said, dim=1).cpu()
-        responses = [row[own].tolist() for row, own in zip(tokens, there, strict=True)]
+            newest = token[:, None]
+        ended.append((speaking, states))
+        order = torch.cat([rows for rows, _ in ended])
         # the newest token of each row, [EOS] or the last that it may have, was not read
-        self._states = states
+        self._states = ContextStates.join([part for _, part in ended]).select(order.argsort())
         self._read = [
             [*read, self.tokenizer.self_, *response[:-1]]
             for read, response in zip(self._read, responses, strict=True)

@@ -4,13 +4,14 @@ import torch
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import PPLMetric, TopKSampling, TorchGeneratorAgent
+from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
 from parlai.utils.distributed import is_distributed, num_workers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
 from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
@@ -22,12 +23,11 @@ from p2bot_parlai.transmitter import Transmitter, lay_out
 
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
+class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -306,7 +306,7 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
             found = [v if has else None for v, has in zip(values, labelled, strict=True)]
             self.record_local_metric(name, found)
 
-    # ------------------------------------------------------------ ranking, decoding
+    # --------------------------------------------------------------------- ranking
     def eval_step(self, batch):
         """The context is read once, for loss, ranking, decoding and re-ranking alike."""
         if batch.batchsize == 0:
@@ -314,9 +314,6 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         self.model.eval()
         batch["context_states"] = self.network.encode_context(batch.text_vec, self._valid(batch))
         return super().eval_step(batch)
-
-    def _encoder_input(self, batch):
-        return (batch.context_states,)
 
     def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
         """
@@ -357,40 +354,3 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
             choices.append([texts[i] for i in indices] if texts else None)
             choice_scores.append(ordered.tolist() if texts else None)
         return choices, choice_scores
-
-    def _rerank_beams(self, batch, n_best):
-        """The best finished hypothesis by Eq. 3 (Eq. 2 where --alpha is 1)."""
-        if self.opt["inference"] not in BEAM_SEARCHES:
-            return n_best
-        responses = [[tokens[1:].tolist() for tokens, _, _ in hyps] for hyps in n_best]
-        reranked = []
-        for hypotheses, scores in zip(
-            n_best, self.score_responses(batch.context_states, responses, "both"), strict=True
-        ):
-            best_first = scores.argsort(descending=True, stable=True)
-            reranked.append([(hypotheses[i][0], scores[i], hypotheses[i][2]) for i in best_first])
-        return reranked
-
-    def _get_next_decoder_input(self, prev_input, selection, incr_state_inds):
-        return selection  # the cache holds everything before it
-
-    def _treesearch_factory(self, device, verbose=False):
-        sizes = {**self.opt, "beam_size": self.beam_size}
-        saved, self.opt = self.opt, Opt(sizes)
-        try:
-            if sizes["inference"] != "multinomial":
-                return super()._treesearch_factory(device, verbose)
-            return TopKSampling(
-                len(self.dict),
-                1,
-                min_length=0,
-                block_ngram=self.beam_block_ngram,
-                context_block_ngram=self.beam_context_block_ngram,
-                padding_token=self.NULL_IDX,
-                bos_token=self.START_IDX,
-                eos_token=self.END_IDX,
-                device=device,
-                verbose=verbose,
-            )
-        finally:
-            self.opt = saved

@@ -1,0 +1,66 @@
+"""
+What a Transmitter remembers of contexts that it has read: keys, values and which are real.
+
+The tensors are never changed in place: states that were handed out stay what they were.
+B rows, S slots a row.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass
+class ContextStates:
+    """
+    What the backbone remembers of a batch of contexts.
+
+    :param cache: keys and values of S slots a row, in a transformers Cache.
+    :param valid: bool (B, S), which slots hold a real token.
+    :param next_position: int (B,), where the next token of each row stands.
+    """
+
+    cache: object
+    valid: Tensor
+    next_position: Tensor
+
+    def fork(self) -> "ContextStates":
+        """A copy that can be extended without touching this one; tensors are shared."""
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return replace(self, cache=cache)
+
+    def select(self, rows: Tensor) -> "ContextStates":
+        """Rows in another order, left out or repeated: rows is int (B',)."""
+        rows = rows.to(self.valid.device)
+        if torch.equal(rows, torch.arange(len(self.valid), device=rows.device)):
+            return self  # nothing to move
+        states = self.fork()
+        states.cache.reorder_cache(rows)
+        return replace(states, valid=self.valid[rows], next_position=self.next_position[rows])
+
+    @staticmethod
+    def join(parts: Sequence["ContextStates"]) -> "ContextStates":
+        """The rows of all parts, one part behind the other; shorter ones are padded."""
+        if len(parts) == 1:
+            return parts[0]
+        width = max(part.valid.shape[1] for part in parts)
+        missing = [width - part.valid.shape[1] for part in parts]
+        joined = parts[0].fork()
+        for number, layer in enumerate(joined.cache.layers):
+            own = [part.cache.layers[number] for part in parts]
+            # keys and values are (B, heads, S, D / heads)
+            for name in ("keys", "values"):
+                padded = [
+                    functional.pad(vars(part)[name], (0, 0, 0, more))
+                    for part, more in zip(own, missing, strict=True)
+                ]
+                setattr(layer, name, torch.cat(padded))
+        valid = [functional.pad(p.valid, (0, more)) for p, more in zip(parts, missing, strict=True)]
+        return ContextStates(
+            joined.cache, torch.cat(valid), torch.cat([part.next_position for part in parts])
+        )
