@@ -30,6 +30,15 @@ def token_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
     return -flat.view(targets.shape)
 
 
+def spread(values: Tensor, mask: Tensor) -> Tensor:
+    """
+    Values of real tokens, in order, back in their places; 0 on padding.
+
+    :param values: (K,). :param mask: bool (M, R) with K real tokens. :return: (M, R).
+    """
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+
 def log_likelihood(token_scores: Tensor, mask: Tensor) -> Tensor:
     """log p(x | w, h), the sum of Eq. 1 over real tokens: (..., R) -> (...)."""
     return (token_scores * mask).sum(dim=-1)
@@ -266,13 +275,13 @@ class Transmitter(nn.Module):
         :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
             packed turns alone.
         :param branches: N responses.
-        :param predicted: int (M, R), rows of `Branches.target_index`: vocabulary logits are
-            computed for these tokens alone.
-        :return: logits (M, R, V) and [CLS] scores (N,).
+        :param predicted: int (K,), entries of `Branches.target_index`: vocabulary logits are
+            computed for these tokens alone. Of packed turns: all real targets.
+        :return: logits (K, V) and [CLS] scores (N,).
         """
         if isinstance(context, PackedTurns):
             hidden, scores = self.read_packed(context)
-            return self.output(hidden[context.target_index]), scores
+            return self.output(hidden[context.target_index[context.target_mask]]), scores
         hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
         return self.output(hidden[predicted]), scores
 

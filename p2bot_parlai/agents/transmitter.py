@@ -19,7 +19,7 @@ from p2bot_parlai.agents.options import add_transmitter_options, check_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
-from p2bot_parlai.transmitter import Transmitter, lay_out
+from p2bot_parlai.transmitter import Transmitter, lay_out, spread
 
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
@@ -227,23 +227,31 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         """
         if batch.label_vec is None:
             raise ValueError("Cannot compute loss without a label.")
-        targets = batch.label_vec
-        mask = targets != self.NULL_IDX
-        logits, scores = self._read_for_loss(batch)
-        token_scores = transmitter.token_log_likelihood(logits, targets)
-        self._record_language_metrics(batch, logits, targets, token_scores, mask)
-        loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
+        mask = batch.label_vec != self.NULL_IDX
+        logits, scores = self._read_for_loss(batch, mask)
+        targets, best = batch.label_vec[mask], logits.argmax(-1)
+        token_scores = spread(transmitter.token_log_likelihood(logits, targets), mask)
+        self._record_language_metrics(batch, token_scores, spread(best == targets, mask), mask)
+        loss = -token_scores.sum() / self._share_of_all(mask.sum())
         loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
         if self.nup_coef > 0:
             loss = loss + self.nup_coef * self._next_utterance(batch, scores)
         if "packed" in batch:
             self.merge_by_dialogue(batch)
-        return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+        if not return_output:
+            return loss
+        shown = None
+        if self.show_token_details:  # ParlAI looks at them for nothing else
+            shown = logits.new_zeros(*mask.shape, logits.shape[-1])
+            shown[mask] = logits
+        return loss, (shown, spread(best, mask), None)
 
-    def _read_for_loss(self, batch) -> tuple[Tensor, Tensor]:
+    def _read_for_loss(self, batch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Logits of the labels (B, R, V), and [CLS] scores: of each row its own response's,
-        then its distractors'.
+        Logits of the K real tokens of the labels (K, V), and [CLS] scores: of each row its
+        own response's, then its distractors'.
+
+        :param mask: bool (B, R), the real tokens.
         """
         if "packed" in batch:
             return self.model(batch.packed)
@@ -251,7 +259,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
         first = torch.tensor([1 + len(wrong) for _, wrong in rows]).cumsum(0).roll(1)
         first[0] = 0  # where each row's own response is among all
-        predicted = branches.target_index[first.to(self.device), : batch.label_vec.shape[1]]
+        predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
         if "context_states" in batch:
             hidden, scores = self.network.read_branches(batch.context_states, branches)
             return self.network.output(hidden[predicted]), scores
@@ -289,9 +297,11 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
             count = count / num_workers()
         return count
 
-    def _record_language_metrics(self, batch, logits, targets, token_scores, mask) -> None:
-        losses = -(token_scores.detach() * mask)
-        hits = (logits.argmax(-1) == targets) & mask
+    def _record_language_metrics(self, batch, token_scores, hits, mask) -> None:
+        """
+        :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
+        """
+        losses = -token_scores.detach()
         exact = (hits == mask).all(dim=1).tolist()
         metrics = {
             "loss": AverageMetric.from_mask(losses, mask),
@@ -337,9 +347,10 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
             return log_p_next
-        logits = self.network.output(hidden[branches.target_index])
-        token_scores = transmitter.token_log_likelihood(logits, branches.targets)
-        normalised = transmitter.length_normalised(token_scores, branches.target_mask)
+        mask = branches.target_mask
+        logits = self.network.output(hidden[branches.target_index[mask]])
+        found = transmitter.token_log_likelihood(logits, branches.targets[mask])
+        normalised = transmitter.length_normalised(spread(found, mask), mask)
         alpha = 1.0 if rank_by == "likelihood" else self.alpha
         return transmitter.joint_score(normalised, log_p_next, alpha)
 

@@ -127,6 +127,42 @@ def test_candidates_are_not_tokenised_in_training(learner):
     assert "label_candidates_vecs" not in seen
 
 
+def test_logits_are_computed_for_labels_alone(learner, monkeypatch):
+    """Not for their padding, be it training, evaluation or ranking by likelihood."""
+    computed, output = [], learner.network.output
+    monkeypatch.setattr(
+        learner.network, "output", lambda h: computed.append(h.shape[:-1]) or output(h)
+    )
+    texts = ["yes .", "i live in Bern ."]
+    lengths = [len(learner.dict.txt2vec(text)) + 1 for text in texts]
+    assert lengths[0] < lengths[1]
+    rows = [_example(learner.clone(), i, labels=[text]) for i, text in enumerate(texts)]
+    learner.compute_loss(learner.batchify(rows))
+    one = torch.ones(1, 1, dtype=torch.long)
+    states = learner.network.encode_context(one, one.bool())
+    responses = [[learner._response_ids(text, 24) for text in texts]]
+    learner.score_responses(states, responses, "likelihood")
+    assert computed == [(sum(lengths),), (sum(lengths),)]
+
+
+def test_the_losses_of_tokens_that_verbose_shows_are_those_of_the_loss(learner):
+    agent = learner.clone()
+    agent.show_token_details = True
+    texts = ["yes .", "i live in Bern , and i own a cat ."]
+    seen = [
+        agent.clone().observe(Message({"text": "hi", "eval_labels": [text], "episode_done": True}))
+        for text in texts
+    ]
+    with torch.no_grad():
+        replies = agent.batch_act(seen)
+    for text, reply in zip(texts, replies, strict=True):
+        losses = [loss for _, loss in reply["token_losses"]]
+        length = len(agent.dict.txt2vec(text)) + 1
+        assert sum(losses[:length]) / length == pytest.approx(
+            reply["metrics"]["loss"].value(), abs=1e-4
+        )
+
+
 def test_plain_adam_not_amsgrad(learner):
     assert not learner.optimizer.defaults["amsgrad"]
 
