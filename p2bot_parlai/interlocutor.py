@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.context import fit_context
+from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.states import ContextStates
 from p2bot_parlai.tokenizer import P2botTokenizer
 from p2bot_parlai.transmitter import Transmitter
@@ -39,8 +39,7 @@ class Interlocutors:
         self.network, self.tokenizer = network, tokenizer
         self.heads, self.limit, self.history_size = heads, limit, history_size
         self.blocks: list[list[list[int]]] = [[] for _ in heads]
-        self._states: ContextStates | None = None
-        self._read: list[list[int]] = [[] for _ in heads]
+        self._memory = ContextMemory()
 
     @property
     def device(self) -> torch.device:
@@ -66,32 +65,9 @@ class Interlocutors:
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 
-    @torch.no_grad()
     def states(self) -> ContextStates:
-        """
-        The encoded contexts. What an earlier turn read is not read again, unless old turns
-        were dropped from a context: then all are read anew.
-        """
-        contexts = self.contexts()
-        grown = self._states is not None and all(
-            context[: len(read)] == read for context, read in zip(contexts, self._read, strict=True)
-        )
-        known = self._read if grown else [[] for _ in contexts]
-        new = [
-            torch.tensor(context[len(read) :], dtype=torch.long)
-            for context, read in zip(contexts, known, strict=True)
-        ]
-        if not grown or any(map(len, new)):
-            ids = pad_sequence(new, batch_first=True, padding_value=self.tokenizer.pad)
-            steps = torch.arange(ids.shape[1])
-            valid = steps < torch.tensor([len(row) for row in new])[:, None]
-            ids, valid = ids.to(self.device), valid.to(self.device)
-            if grown:
-                self._states = self.network.extend(self._states, ids, valid)[1]
-            else:
-                self._states = self.network.encode_context(ids, valid)
-            self._read = contexts
-        return self._states
+        """The encoded contexts. What an earlier turn has read is not read again."""
+        return self._memory.read(self.network, dict(enumerate(self.contexts())))
 
     @torch.no_grad()
     def sample(self, uniforms: Tensor) -> tuple[list[list[int]], Tensor]:
@@ -107,7 +83,7 @@ class Interlocutors:
             tokens' log-probabilities (B, R), 0 behind the end.
         """
         size, longest = uniforms.shape
-        states = self.states()
+        contexts, states = self.contexts(), self.states()
         newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
         speaking = torch.arange(size)  # the rows that have not ended
         ended: list[tuple[torch.Tensor, ContextStates]] = []
@@ -132,12 +108,13 @@ class Interlocutors:
             newest = token[:, None]
         ended.append((speaking, states))
         order = torch.cat([rows for rows, _ in ended])
+        states = ContextStates.join([part for _, part in ended]).select(order.argsort())
         # the newest token of each row, [EOS] or the last that it may have, was not read
-        self._states = ContextStates.join([part for _, part in ended]).select(order.argsort())
-        self._read = [
-            [*read, self.tokenizer.self_, *response[:-1]]
-            for read, response in zip(self._read, responses, strict=True)
+        read = [
+            [*context, self.tokenizer.self_, *response[:-1]]
+            for context, response in zip(contexts, responses, strict=True)
         ]
+        self._memory.remember(self.network, dict(enumerate(read)), states)
         self.say(responses)
         return responses, torch.stack(scores, dim=1)
 

@@ -37,11 +37,33 @@ class ContextStates:
     def select(self, rows: Tensor) -> "ContextStates":
         """Rows in another order, left out or repeated: rows is int (B',)."""
         rows = rows.to(self.valid.device)
-        if torch.equal(rows, torch.arange(len(self.valid), device=rows.device)):
+        if _in_order(rows, len(self.valid)):
             return self  # nothing to move
         states = self.fork()
         states.cache.reorder_cache(rows)
         return replace(states, valid=self.valid[rows], next_position=self.next_position[rows])
+
+    def keep(self, rows: Tensor, counts: Tensor) -> "ContextStates":
+        """
+        The beginnings of rows, without the padding in between.
+
+        :param rows: int (B',), as in `select`.
+        :param counts: int (B',), how many real tokens stay of each.
+        """
+        rows, counts = rows.to(self.valid.device), counts.to(self.valid.device)
+        width = int(counts.max())
+        valid = torch.arange(width, device=counts.device) < counts[:, None]
+        if torch.equal(valid, self.valid) and _in_order(rows, len(self.valid)):
+            return self  # nothing to move
+        states = self.fork()
+        if width == 0:
+            states.cache.layers = []
+        # real tokens to the front, in their order
+        slots = (~self.valid[rows]).long().argsort(dim=1, stable=True)[:, :width]
+        for layer in states.cache.layers:
+            layer.keys = layer.keys[rows[:, None], :, slots].transpose(1, 2)
+            layer.values = layer.values[rows[:, None], :, slots].transpose(1, 2)
+        return ContextStates(states.cache, valid, counts)
 
     @staticmethod
     def join(parts: Sequence["ContextStates"]) -> "ContextStates":
@@ -64,3 +86,8 @@ class ContextStates:
         return ContextStates(
             joined.cache, torch.cat(valid), torch.cat([part.next_position for part in parts])
         )
+
+
+def _in_order(rows: Tensor, size: int) -> bool:
+    """Whether these are all rows, in their order."""
+    return torch.equal(rows, torch.arange(size, device=rows.device))

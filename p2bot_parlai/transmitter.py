@@ -158,18 +158,33 @@ class Transmitter(nn.Module):
         nn.init.normal_(self.next_utterance.weight, std=0.02)
         nn.init.zeros_(self.next_utterance.bias)
         self.dropout = nn.Dropout(backbone.dropout)
+        self.updates = 0  # by an optimizer; see weights_version
 
     def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
         """
         Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
         stand anywhere.
         """
-        states = ContextStates(
-            cache=self.backbone.new_cache(),
-            valid=valid.new_zeros(len(ids), 0),
-            next_position=torch.zeros(len(ids), dtype=torch.long, device=ids.device),
-        )
+        states = self.nothing_read().select(torch.zeros(len(ids), dtype=torch.long))
         return self.extend(states, ids, valid)[1]
+
+    def nothing_read(self) -> ContextStates:
+        """What is remembered before the first token: one row without slots."""
+        device = self.next_utterance.weight.device
+        return ContextStates(
+            cache=self.backbone.new_cache(),
+            valid=torch.zeros(1, 0, dtype=torch.bool, device=device),
+            next_position=torch.zeros(1, dtype=torch.long, device=device),
+        )
+
+    def weights_version(self) -> tuple:
+        """
+        Another one whenever weights were changed: what was read with the old ones is void.
+
+        torch counts changes in place; mixed-precision optimizers go round that count, so the
+        agent counts updates besides.
+        """
+        return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
 
     def extend(
         self, states: ContextStates, ids: Tensor, valid: Tensor

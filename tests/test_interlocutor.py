@@ -71,6 +71,7 @@ def test_a_turn_reads_only_what_is_new(trained, monkeypatch):
     side = people(trained, limit=500)
     side.hear(SAID[0])
     side.states()
+    contexts = side.contexts()
     read = []
     extend = network.extend
     monkeypatch.setattr(
@@ -80,9 +81,12 @@ def test_a_turn_reads_only_what_is_new(trained, monkeypatch):
     )
     side.say([[5, 6, 7]] * 3)
     side.hear(SAID[1])
-    before = sum(map(len, side._read))
+    before = sum(map(len, contexts))
     side.states()
     assert read == [sum(map(len, side.contexts())) - before]
+    read.clear()
+    side.states()
+    assert read == []
 
 
 def test_contexts_are_those_of_a_chat(trained, bot):
@@ -172,13 +176,14 @@ def test_who_has_ended_leaves_the_batch(trained, monkeypatch):
     for said in SAID:
         side.hear(said)
         side.states()
+        contexts = side.contexts()
         rows.clear()
         responses, scores = side.sample(torch.rand(3, 20, generator=generator))
         lengths.append([len(response) for response in responses])
         longest = max(lengths[-1])
         assert rows == [sum(n > step for n in lengths[-1]) for step in range(longest)]
-        for row, (context, response) in enumerate(zip(side._read, responses, strict=True)):
-            before = torch.tensor([context[: len(context) - len(response)]])
+        for row, (context, response) in enumerate(zip(contexts, responses, strict=True)):
+            before = torch.tensor([context])
             anew = network.encode_context(before, torch.ones_like(before, dtype=torch.bool))
             ids = torch.tensor([[tokenizer.self_, *response[:-1]]])
             hidden, _ = extend(anew, ids, torch.ones_like(ids, dtype=torch.bool))

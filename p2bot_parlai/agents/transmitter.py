@@ -18,6 +18,7 @@ from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out, spread
 
@@ -60,6 +61,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         self.run_state: dict = shared["run_state"] if shared else {}
         # the language model that training began with, and whether [CLS] was ever trained
         self.pretrained, self.has_next_utterance = opt["backbone"], self.nup_coef > 0
+        self.memory = ContextMemory()
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
@@ -186,6 +188,8 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
+        batch["contexts"] = [row["text_vec"].tolist() for row in rows]
+        batch["ends"] = [row.get("episode_done", False) for row in rows]
         if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
             batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
         field = "labels_vec" if batch.is_training else "eval_labels_vec"
@@ -322,8 +326,26 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return None
         self.model.eval()
-        batch["context_states"] = self.network.encode_context(batch.text_vec, self._valid(batch))
+        batch["context_states"] = self._read_contexts(batch)
         return super().eval_step(batch)
+
+    def _read_contexts(self, batch):
+        """The encoded contexts; of conversations that go on, only what is new is read."""
+        conversations = batch.valid_indices.tolist()
+        contexts = dict(zip(conversations, batch.contexts, strict=True))
+        states = self.memory.read(self.network, contexts)
+        for conversation, over in zip(conversations, batch.ends, strict=True):
+            if over:
+                self.memory.close(conversation)
+        return states
+
+    def reset(self):
+        super().reset()
+        self.memory.forget()
+
+    def update_params(self):
+        super().update_params()
+        self.network.updates += 1  # what was read with the old weights is void
 
     def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
         """
