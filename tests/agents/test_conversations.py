@@ -3,6 +3,7 @@ The agent across the turns of a conversation: what it answers does not depend on
 remembers, and it reads nothing twice.
 """
 
+import builtins
 import json
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from asking import PERSONA, QUESTIONS
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
+from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
 
 from p2bot_parlai.context import persona_tokens
@@ -158,6 +160,23 @@ def test_self_chat_reads_nothing_twice(convai2, tiny_model, tmp_path, read, no_m
     no_memory()
     assert transcript("plain") == ours
     assert tokens < 0.5 * sum(read)
+
+
+def test_so_does_interactive(convai2, tiny_model, read, no_memory, monkeypatch, capsys):
+    """[DONE] in the middle begins another conversation."""
+
+    def talk():
+        lines = iter([*QUESTIONS[:4], "[DONE]", *QUESTIONS[4:], "[EXIT]"])
+        monkeypatch.setattr(builtins, "input", lambda prompt: next(lines))
+        options = {"persona": "i eat soup every day.", "label_truncate": 8, "loglevel": "error"}
+        Interactive.main(model_file=tiny_model, task="convai2", datapath=convai2, **options)
+        return capsys.readouterr().out
+
+    ours, tokens = talk(), sum(read)
+    read.clear()
+    no_memory()
+    assert talk() == ours and ours
+    assert tokens < 0.6 * sum(read)
 
 
 @pytest.mark.parametrize("batchsize", [1, 3])
