@@ -123,7 +123,7 @@ def decode(
         hidden, states = network.step(states, tokens, seen)
         scores = log_p(hidden)
         if prefix is not None and step < prefix.shape[1]:
-            scores = _only(scores, prefix[going, step])
+            scores = _only(scores, prefix.to(going.device)[going, step])
         running = [searches[row] for row in going.tolist()]
         if step == 0:
             scores = scores.repeat(1, running[0].beam_size, 1)
