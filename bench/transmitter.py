@@ -56,7 +56,7 @@ def decode_cached(model, context):
     states = model.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
     token, decoded = torch.tensor([[SELF]]), []
     for _ in range(DECODED):
-        hidden, states = model.decoder(token, states, None)
+        hidden, states = model.extend(states, token, torch.ones_like(token, dtype=torch.bool))
         token = model.output(hidden[:, -1]).argmax(-1, keepdim=True)
         decoded.append(int(token))
     return decoded

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.context import fit_context
+from p2bot_parlai.memory import ContextMemory
+from p2bot_parlai.states import ContextStates
 from p2bot_parlai.tokenizer import P2botTokenizer
-from p2bot_parlai.transmitter import ContextStates, Transmitter
+from p2bot_parlai.transmitter import Transmitter
 
 
 class Interlocutors:
@@ -38,8 +39,7 @@ class Interlocutors:
         self.network, self.tokenizer = network, tokenizer
         self.heads, self.limit, self.history_size = heads, limit, history_size
         self.blocks: list[list[list[int]]] = [[] for _ in heads]
-        self._states: ContextStates | None = None
-        self._read: list[list[int]] = [[] for _ in heads]
+        self._memory = ContextMemory()
 
     @property
     def device(self) -> torch.device:
@@ -65,32 +65,9 @@ class Interlocutors:
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 
-    @torch.no_grad()
     def states(self) -> ContextStates:
-        """
-        The encoded contexts. What an earlier turn read is not read again, unless old turns
-        were dropped from a context: then all are read anew.
-        """
-        contexts = self.contexts()
-        grown = self._states is not None and all(
-            context[: len(read)] == read for context, read in zip(contexts, self._read, strict=True)
-        )
-        known = self._read if grown else [[] for _ in contexts]
-        new = [
-            torch.tensor(context[len(read) :], dtype=torch.long)
-            for context, read in zip(contexts, known, strict=True)
-        ]
-        if not grown or any(map(len, new)):
-            ids = pad_sequence(new, batch_first=True, padding_value=self.tokenizer.pad)
-            steps = torch.arange(ids.shape[1])
-            valid = steps < torch.tensor([len(row) for row in new])[:, None]
-            ids, valid = ids.to(self.device), valid.to(self.device)
-            if grown:
-                self._states = self.network.extend(self._states, ids, valid)[1]
-            else:
-                self._states = self.network.encode_context(ids, valid)
-            self._read = contexts
-        return self._states
+        """The encoded contexts. What an earlier turn has read is not read again."""
+        return self._memory.read(self.network, dict(enumerate(self.contexts())))
 
     @torch.no_grad()
     def sample(self, uniforms: Tensor) -> tuple[list[list[int]], Tensor]:
@@ -106,30 +83,38 @@ class Interlocutors:
             tokens' log-probabilities (B, R), 0 behind the end.
         """
         size, longest = uniforms.shape
-        states = self.states()
-        eos = self.tokenizer.eos
+        contexts, states = self.contexts(), self.states()
         newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
-        alive = torch.ones(size, dtype=torch.bool, device=self.device)
-        sampled, scores, said = [], [], []
+        speaking = torch.arange(size)  # the rows that have not ended
+        ended: list[tuple[torch.Tensor, ContextStates]] = []
+        responses: list[list[int]] = [[] for _ in range(size)]
+        scores = []
         for step in range(longest):
-            hidden, states = self.network.extend(states, newest, alive[:, None])
+            there = torch.ones_like(newest, dtype=torch.bool)
+            hidden, states = self.network.extend(states, newest, there)
             log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
-            token = draw(log_p, uniforms[:, step].to(self.device))
-            scores.append(log_p.gather(1, token[:, None]).squeeze(1) * alive)
-            sampled.append(token)
-            said.append(alive)
-            alive = alive & (token != eos)
-            newest = token[:, None]
-            if not alive.any():
+            token = draw(log_p, uniforms[speaking, step].to(self.device))
+            own = log_p.gather(1, token[:, None]).squeeze(1)
+            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.device), own))
+            for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
+                responses[row].append(word)
+            going = (token != self.tokenizer.eos).cpu()
+            if not going.all():  # who has ended leaves the batch, with what was read of it
+                gone, left = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
+                ended.append((speaking[gone], states.select(gone)))
+                states, speaking, token = states.select(left), speaking[left], token[going]
+            if len(speaking) == 0:
                 break
-        tokens, there = torch.stack(sampled, dim=1).cpu(), torch.stack(said, dim=1).cpu()
-        responses = [row[own].tolist() for row, own in zip(tokens, there, strict=True)]
+            newest = token[:, None]
+        ended.append((speaking, states))
+        order = torch.cat([rows for rows, _ in ended])
+        states = ContextStates.join([part for _, part in ended]).select(order.argsort())
         # the newest token of each row, [EOS] or the last that it may have, was not read
-        self._states = states
-        self._read = [
-            [*read, self.tokenizer.self_, *response[:-1]]
-            for read, response in zip(self._read, responses, strict=True)
+        read = [
+            [*context, self.tokenizer.self_, *response[:-1]]
+            for context, response in zip(contexts, responses, strict=True)
         ]
+        self._memory.remember(self.network, dict(enumerate(read)), states)
         self.say(responses)
         return responses, torch.stack(scores, dim=1)
 

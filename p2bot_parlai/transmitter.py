@@ -7,14 +7,14 @@ B dialogues, C candidate responses each, T context tokens, R response tokens, V
 vocabulary, D width.
 """
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from p2bot_parlai.packing import PackedTurns
+from p2bot_parlai.states import ContextStates
 
 
 # --------------------------------------------------------------------- the equations
@@ -28,6 +28,15 @@ def token_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
         logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none"
     )
     return -flat.view(targets.shape)
+
+
+def spread(values: Tensor, mask: Tensor) -> Tensor:
+    """
+    Values of real tokens, in order, back in their places; 0 on padding.
+
+    :param values: (K,). :param mask: bool (M, R) with K real tokens. :return: (M, R).
+    """
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def log_likelihood(token_scores: Tensor, mask: Tensor) -> Tensor:
@@ -70,33 +79,6 @@ def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) 
 
 
 # ------------------------------------------------------------------------ the network
-@dataclass
-class ContextStates:
-    """
-    What the backbone remembers of a batch of contexts.
-
-    :param cache: keys and values of S slots a row, in a transformers Cache.
-    :param valid: bool (B, S), which slots hold a real token.
-    :param next_position: int (B,), where the next token of each row stands.
-    """
-
-    cache: object
-    valid: Tensor
-    next_position: Tensor
-
-    def fork(self) -> "ContextStates":
-        """A copy that can be extended without touching this one; tensors are shared."""
-        cache = copy.copy(self.cache)
-        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
-        return replace(self, cache=cache)
-
-    def select(self, rows: Tensor) -> "ContextStates":
-        """Rows in another order, left out or repeated: rows is int (B',)."""
-        states = self.fork()
-        states.cache.reorder_cache(rows)
-        return replace(states, valid=self.valid[rows], next_position=self.next_position[rows])
-
-
 @dataclass
 class Branches:
     """
@@ -176,18 +158,33 @@ class Transmitter(nn.Module):
         nn.init.normal_(self.next_utterance.weight, std=0.02)
         nn.init.zeros_(self.next_utterance.bias)
         self.dropout = nn.Dropout(backbone.dropout)
+        self.updates = 0  # by an optimizer; see weights_version
 
     def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
         """
         Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
         stand anywhere.
         """
-        states = ContextStates(
-            cache=self.backbone.new_cache(),
-            valid=valid.new_zeros(len(ids), 0),
-            next_position=torch.zeros(len(ids), dtype=torch.long, device=ids.device),
-        )
+        states = self.nothing_read().select(torch.zeros(len(ids), dtype=torch.long))
         return self.extend(states, ids, valid)[1]
+
+    def nothing_read(self) -> ContextStates:
+        """What is remembered before the first token: one row without slots."""
+        device = self.next_utterance.weight.device
+        return ContextStates(
+            cache=self.backbone.new_cache(),
+            valid=torch.zeros(1, 0, dtype=torch.bool, device=device),
+            next_position=torch.zeros(1, dtype=torch.long, device=device),
+        )
+
+    def weights_version(self) -> tuple:
+        """
+        Another one whenever weights were changed: what was read with the old ones is void.
+
+        torch counts changes in place; mixed-precision optimizers go round that count, so the
+        agent counts updates besides.
+        """
+        return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
 
     def extend(
         self, states: ContextStates, ids: Tensor, valid: Tensor
@@ -206,6 +203,26 @@ class Transmitter(nn.Module):
             cache=cache,
             valid=torch.cat([states.valid, valid], dim=1),
             next_position=states.next_position + count[:, -1],
+        )
+
+    def step(
+        self, states: ContextStates, tokens: Tensor, seen: Tensor
+    ) -> tuple[Tensor, ContextStates]:
+        """
+        Read one token of each of K hypotheses a row. They share their context and stand at
+        the same place; what tells them apart is what they see.
+
+        :param tokens: int (B, K). :param seen: bool (B, K, S), which of the cached slots
+            each hypothesis goes on from; beside them it sees its own token.
+        :return: hidden states (B, K, D) and the longer states, the K tokens at their end.
+        """
+        alone = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
+        own = alone.expand(len(tokens), -1, -1)
+        hidden, cache = self._read(states, tokens, torch.zeros_like(tokens), own, seen)
+        return hidden, ContextStates(
+            cache=cache,
+            valid=torch.cat([states.valid, torch.ones_like(tokens, dtype=torch.bool)], dim=1),
+            next_position=states.next_position + 1,
         )
 
     def read_branches(self, states: ContextStates, branches: Branches) -> tuple[Tensor, Tensor]:
@@ -236,16 +253,25 @@ class Transmitter(nn.Module):
         hidden = hidden.reshape(-1, hidden.shape[-1])
         return hidden, self.next_utterance(self.dropout(hidden[packed.cls_index])).squeeze(-1)
 
-    def _read(self, states: ContextStates, ids: Tensor, offset: Tensor, seen: Tensor):
+    def _read(
+        self,
+        states: ContextStates,
+        ids: Tensor,
+        offset: Tensor,
+        seen: Tensor,
+        past: Tensor | None = None,
+    ):
         """
         :param offset: int (B, R), places behind the context.
         :param seen: bool (B, R, R), which of the new tokens each new token sees.
+        :param past: bool (B, R, S), which cached slots; None: all that are real.
         :return: hidden states (B, R, D) and the extended cache.
         """
         rows, length = ids.shape
         # padding sees itself: a row of masked keys alone would be 0 / 0
         seen = seen | torch.eye(length, dtype=torch.bool, device=ids.device)
-        past = states.valid[:, None].expand(rows, length, -1)
+        if past is None:
+            past = states.valid[:, None].expand(rows, length, -1)
         cache = states.fork().cache
         positions = states.next_position[:, None] + offset
         return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
@@ -264,35 +290,16 @@ class Transmitter(nn.Module):
         :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
             packed turns alone.
         :param branches: N responses.
-        :param predicted: int (M, R), rows of `Branches.target_index`: vocabulary logits are
-            computed for these tokens alone.
-        :return: logits (M, R, V) and [CLS] scores (N,).
+        :param predicted: int (K,), entries of `Branches.target_index`: vocabulary logits are
+            computed for these tokens alone. Of packed turns: all real targets.
+        :return: logits (K, V) and [CLS] scores (N,).
         """
         if isinstance(context, PackedTurns):
             hidden, scores = self.read_packed(context)
-            return self.output(hidden[context.target_index]), scores
+            return self.output(hidden[context.target_index[context.target_mask]]), scores
         hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
         return self.output(hidden[predicted]), scores
 
-    # ------------------------------------------- what ParlAI's generator agent expects
-    def encoder(self, states: ContextStates) -> ContextStates:
-        """The agent encodes the context itself, once for all uses; see `agents`."""
-        return states
-
-    def decoder(
-        self, tokens: Tensor, states: ContextStates, incremental: ContextStates | None
-    ) -> tuple[Tensor, ContextStates]:
-        """One step: the last of tokens (B, t) -> hidden (B, 1, D) and the new states."""
-        newest = tokens[:, -1:]
-        return self.extend(incremental or states, newest, torch.ones_like(newest, dtype=torch.bool))
-
     def output(self, hidden: Tensor) -> Tensor:
+        """Vocabulary logits: (..., D) -> (..., V)."""
         return self.backbone.logits(hidden)
-
-    def reorder_encoder_states(self, states: ContextStates, rows: Tensor) -> ContextStates:
-        return states.select(torch.as_tensor(rows, device=states.valid.device))
-
-    def reorder_decoder_incremental_state(
-        self, states: ContextStates, rows: Tensor
-    ) -> ContextStates:
-        return states.select(rows)

@@ -71,6 +71,7 @@ def test_a_turn_reads_only_what_is_new(trained, monkeypatch):
     side = people(trained, limit=500)
     side.hear(SAID[0])
     side.states()
+    contexts = side.contexts()
     read = []
     extend = network.extend
     monkeypatch.setattr(
@@ -80,9 +81,12 @@ def test_a_turn_reads_only_what_is_new(trained, monkeypatch):
     )
     side.say([[5, 6, 7]] * 3)
     side.hear(SAID[1])
-    before = sum(map(len, side._read))
+    before = sum(map(len, contexts))
     side.states()
     assert read == [sum(map(len, side.contexts())) - before]
+    read.clear()
+    side.states()
+    assert read == []
 
 
 def test_contexts_are_those_of_a_chat(trained, bot):
@@ -143,6 +147,56 @@ def test_responses_end_with_eos_or_at_the_limit(trained):
         assert trained[1].eos not in ids[:-1]
         assert len(ids) == 5 or ids[-1] == trained[1].eos
         assert (row[len(ids) :] == 0).all()
+
+
+def ending(network, tokenizer):
+    """Its vocabulary logits, with [EOS] about one token in four."""
+    output = network.output
+
+    def logits(hidden):
+        found = output(hidden)
+        likely = found.logsumexp(dim=-1) - 1 + hidden[..., 0].sin()
+        return found.index_copy(-1, torch.tensor([tokenizer.eos]), likely[..., None])
+
+    return logits
+
+
+@torch.no_grad()
+def test_who_has_ended_leaves_the_batch(trained, monkeypatch):
+    """Rows are computed as long as they speak; the next turn finds all of them again."""
+    network, tokenizer = trained
+    monkeypatch.setattr(network, "output", ending(network, tokenizer))
+    extend, rows = network.extend, []
+    monkeypatch.setattr(
+        network, "extend", lambda s, ids, v: rows.append(len(ids)) or extend(s, ids, v)
+    )
+    side = people(trained, limit=500)
+    generator = torch.Generator().manual_seed(2)
+    lengths = []
+    for said in SAID:
+        side.hear(said)
+        side.states()
+        contexts = side.contexts()
+        rows.clear()
+        responses, scores = side.sample(torch.rand(3, 20, generator=generator))
+        lengths.append([len(response) for response in responses])
+        longest = max(lengths[-1])
+        assert rows == [sum(n > step for n in lengths[-1]) for step in range(longest)]
+        for row, (context, response) in enumerate(zip(contexts, responses, strict=True)):
+            before = torch.tensor([context])
+            anew = network.encode_context(before, torch.ones_like(before, dtype=torch.bool))
+            ids = torch.tensor([[tokenizer.self_, *response[:-1]]])
+            hidden, _ = extend(anew, ids, torch.ones_like(ids, dtype=torch.bool))
+            log_p = network.output(hidden[0]).log_softmax(-1)[range(len(response)), response]
+            torch.testing.assert_close(scores[row, : len(response)], log_p, atol=1e-5, rtol=0)
+        side.hear(["and then ?"] * 3)
+        found = next_words(network, side.states(), tokenizer)
+        for row, context in enumerate(side.contexts()):
+            ids = torch.tensor([context])
+            anew = network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
+            expected = next_words(network, anew, tokenizer)[0]
+            torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=0)
+    assert any(len(set(turn)) == 3 for turn in lengths)  # they ended at different times
 
 
 def test_an_empty_response_is_a_response(tmp_path):

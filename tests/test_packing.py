@@ -57,9 +57,10 @@ def test_packed_is_the_same_as_turn_by_turn(model):
     packed = pack(TURNS, SELF, CLS, PAD)
     logits, scores = model(packed)
     by_turn = scores.split([1 + len(turn.distractors) for turn in TURNS])
+    logits_by_turn = logits.split([len(turn.response) for turn in TURNS])
     for i, turn in enumerate(TURNS):
         expected, expected_scores = plain(model, turn)
-        torch.testing.assert_close(logits[i, : len(turn.response)], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(logits_by_turn[i], expected, atol=1e-5, rtol=0)
         torch.testing.assert_close(by_turn[i], expected_scores, atol=1e-5, rtol=0)
         assert packed.targets[i, packed.target_mask[i]].tolist() == turn.response
 
@@ -72,11 +73,18 @@ def test_so_are_the_gradients(model):
 
     packed = pack(TURNS, SELF, CLS, PAD)
     logits, scores = model(packed)
-    ours = gradient(logits[packed.target_mask].sin().sum() + scores.sin().sum())
+    ours = gradient(logits.sin().sum() + scores.sin().sum())
     found = [plain(model, turn) for turn in TURNS]
     theirs = gradient(sum(logits.sin().sum() + scores.sin().sum() for logits, scores in found))
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
+
+
+def test_vocabulary_logits_are_those_of_real_targets_alone(model, monkeypatch):
+    output, computed = model.output, []
+    monkeypatch.setattr(model, "output", lambda h: computed.append(h.shape[:-1]) or output(h))
+    model(pack(TURNS, SELF, CLS, PAD))
+    assert computed == [(sum(len(turn.response) for turn in TURNS),)]
 
 
 def test_turns_of_a_dialogue_share_a_row():

@@ -9,7 +9,7 @@ from p2bot_parlai import selfplay
 from p2bot_parlai.interlocutor import Interlocutors
 from p2bot_parlai.packing import pack
 from p2bot_parlai.selfplay import Opening, persona_heads
-from p2bot_parlai.transmitter import token_log_likelihood
+from p2bot_parlai.transmitter import spread, token_log_likelihood
 
 OPENINGS = [
     Opening(["i am a judge."], ["i live in Bern.", "i own a cat."], "hello there", 11),
@@ -103,7 +103,8 @@ def rescored(bot, dialogues):
     tokens = bot.dict.p2bot
     packed = pack(dialogues.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
     logits, _ = bot.network.eval()(packed)
-    return token_log_likelihood(logits, packed.targets), packed.target_mask
+    mask = packed.target_mask
+    return spread(token_log_likelihood(logits, packed.targets[mask]), mask), mask
 
 
 @pytest.mark.parametrize("options", [{}, {"limit": 60}, {"history_size": 1}])

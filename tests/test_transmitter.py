@@ -39,6 +39,15 @@ def test_eq_1_by_hand():
     close(transmitter.length_normalised(scores, mask), [math.log(0.125) / 2])
 
 
+def test_values_go_back_to_their_places():
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    values = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    spread = transmitter.spread(values, mask)
+    assert spread.tolist() == [[1, 0, 2], [0, 3, 0]]
+    (spread * torch.arange(6.0).view(2, 3)).sum().backward()
+    assert values.grad.tolist() == [0, 2, 4]
+
+
 def test_eq_2_of_an_empty_response_is_defined():
     empty = torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool)
     close(transmitter.length_normalised(*empty), [0.0])

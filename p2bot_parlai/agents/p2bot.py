@@ -28,7 +28,7 @@ from p2bot_parlai.selfplay import (
 )
 from p2bot_parlai.tasks.selfplay.worlds import Judged, SelfPlayWorld
 from p2bot_parlai.transcript import as_text
-from p2bot_parlai.transmitter import token_log_likelihood
+from p2bot_parlai.transmitter import spread, token_log_likelihood
 
 
 class P2botAgent(TransmitterAgent):
@@ -197,19 +197,18 @@ class P2botAgent(TransmitterAgent):
         self.model.eval()
         packed, hidden, _ = self.world.reading(judged.played)
         logits, cls_scores = self.model(packed)
-        scores = token_log_likelihood(logits, packed.targets)
         mask = packed.target_mask
+        scores = spread(token_log_likelihood(logits, packed.targets[mask]), mask)
         with torch.no_grad():
             reference = self.world.user.output(hidden[packed.target_index[mask]])
         # most of the vocabulary's memory: where it is only reported no gradients are kept
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.opt["kl_coef"] > 0):
             divergence = kl_divergence(
-                logits[mask].float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
+                logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
             )
-            divergence = torch.zeros_like(scores).masked_scatter(mask, divergence)
         # 0 times the head's scores keeps it in the graph of every worker
         log_p = log_policy(scores, mask) + 0 * cls_scores
-        return log_p, divergence.sum(dim=-1)
+        return log_p, spread(divergence, mask).sum(dim=-1)
 
     def _sum_of_all(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

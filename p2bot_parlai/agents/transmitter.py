@@ -4,30 +4,31 @@ import torch
 from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import PPLMetric, TopKSampling, TorchGeneratorAgent
+from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
 from parlai.utils.distributed import is_distributed, num_workers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
 from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
-from p2bot_parlai.transmitter import Transmitter, lay_out
+from p2bot_parlai.transmitter import Transmitter, lay_out, spread
 
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
+class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -60,6 +61,7 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         self.run_state: dict = shared["run_state"] if shared else {}
         # the language model that training began with, and whether [CLS] was ever trained
         self.pretrained, self.has_next_utterance = opt["backbone"], self.nup_coef > 0
+        self.memory = ContextMemory()
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
@@ -186,6 +188,8 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
+        batch["contexts"] = [row["text_vec"].tolist() for row in rows]
+        batch["ends"] = [row.get("episode_done", False) for row in rows]
         if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
             batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
         field = "labels_vec" if batch.is_training else "eval_labels_vec"
@@ -227,23 +231,31 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         """
         if batch.label_vec is None:
             raise ValueError("Cannot compute loss without a label.")
-        targets = batch.label_vec
-        mask = targets != self.NULL_IDX
-        logits, scores = self._read_for_loss(batch)
-        token_scores = transmitter.token_log_likelihood(logits, targets)
-        self._record_language_metrics(batch, logits, targets, token_scores, mask)
-        loss = -(token_scores * mask).sum() / self._share_of_all(mask.sum())
+        mask = batch.label_vec != self.NULL_IDX
+        logits, scores = self._read_for_loss(batch, mask)
+        targets, best = batch.label_vec[mask], logits.argmax(-1)
+        token_scores = spread(transmitter.token_log_likelihood(logits, targets), mask)
+        self._record_language_metrics(batch, token_scores, spread(best == targets, mask), mask)
+        loss = -token_scores.sum() / self._share_of_all(mask.sum())
         loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
         if self.nup_coef > 0:
             loss = loss + self.nup_coef * self._next_utterance(batch, scores)
         if "packed" in batch:
             self.merge_by_dialogue(batch)
-        return (loss, (logits, logits.argmax(-1), None)) if return_output else loss
+        if not return_output:
+            return loss
+        shown = None
+        if self.show_token_details:  # ParlAI looks at them for nothing else
+            shown = logits.new_zeros(*mask.shape, logits.shape[-1])
+            shown[mask] = logits
+        return loss, (shown, spread(best, mask), None)
 
-    def _read_for_loss(self, batch) -> tuple[Tensor, Tensor]:
+    def _read_for_loss(self, batch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Logits of the labels (B, R, V), and [CLS] scores: of each row its own response's,
-        then its distractors'.
+        Logits of the K real tokens of the labels (K, V), and [CLS] scores: of each row its
+        own response's, then its distractors'.
+
+        :param mask: bool (B, R), the real tokens.
         """
         if "packed" in batch:
             return self.model(batch.packed)
@@ -251,7 +263,7 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
         first = torch.tensor([1 + len(wrong) for _, wrong in rows]).cumsum(0).roll(1)
         first[0] = 0  # where each row's own response is among all
-        predicted = branches.target_index[first.to(self.device), : batch.label_vec.shape[1]]
+        predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
         if "context_states" in batch:
             hidden, scores = self.network.read_branches(batch.context_states, branches)
             return self.network.output(hidden[predicted]), scores
@@ -289,9 +301,11 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
             count = count / num_workers()
         return count
 
-    def _record_language_metrics(self, batch, logits, targets, token_scores, mask) -> None:
-        losses = -(token_scores.detach() * mask)
-        hits = (logits.argmax(-1) == targets) & mask
+    def _record_language_metrics(self, batch, token_scores, hits, mask) -> None:
+        """
+        :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
+        """
+        losses = -token_scores.detach()
         exact = (hits == mask).all(dim=1).tolist()
         metrics = {
             "loss": AverageMetric.from_mask(losses, mask),
@@ -306,17 +320,32 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
             found = [v if has else None for v, has in zip(values, labelled, strict=True)]
             self.record_local_metric(name, found)
 
-    # ------------------------------------------------------------ ranking, decoding
+    # --------------------------------------------------------------------- ranking
     def eval_step(self, batch):
         """The context is read once, for loss, ranking, decoding and re-ranking alike."""
         if batch.batchsize == 0:
             return None
         self.model.eval()
-        batch["context_states"] = self.network.encode_context(batch.text_vec, self._valid(batch))
+        batch["context_states"] = self._read_contexts(batch)
         return super().eval_step(batch)
 
-    def _encoder_input(self, batch):
-        return (batch.context_states,)
+    def _read_contexts(self, batch):
+        """The encoded contexts; of conversations that go on, only what is new is read."""
+        conversations = batch.valid_indices.tolist()
+        contexts = dict(zip(conversations, batch.contexts, strict=True))
+        states = self.memory.read(self.network, contexts)
+        for conversation, over in zip(conversations, batch.ends, strict=True):
+            if over:
+                self.memory.close(conversation)
+        return states
+
+    def reset(self):
+        super().reset()
+        self.memory.forget()
+
+    def update_params(self):
+        super().update_params()
+        self.network.updates += 1  # what was read with the old weights is void
 
     def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
         """
@@ -340,9 +369,10 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
             return log_p_next
-        logits = self.network.output(hidden[branches.target_index])
-        token_scores = transmitter.token_log_likelihood(logits, branches.targets)
-        normalised = transmitter.length_normalised(token_scores, branches.target_mask)
+        mask = branches.target_mask
+        logits = self.network.output(hidden[branches.target_index[mask]])
+        found = transmitter.token_log_likelihood(logits, branches.targets[mask])
+        normalised = transmitter.length_normalised(spread(found, mask), mask)
         alpha = 1.0 if rank_by == "likelihood" else self.alpha
         return transmitter.joint_score(normalised, log_p_next, alpha)
 
@@ -357,40 +387,3 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
             choices.append([texts[i] for i in indices] if texts else None)
             choice_scores.append(ordered.tolist() if texts else None)
         return choices, choice_scores
-
-    def _rerank_beams(self, batch, n_best):
-        """The best finished hypothesis by Eq. 3 (Eq. 2 where --alpha is 1)."""
-        if self.opt["inference"] not in BEAM_SEARCHES:
-            return n_best
-        responses = [[tokens[1:].tolist() for tokens, _, _ in hyps] for hyps in n_best]
-        reranked = []
-        for hypotheses, scores in zip(
-            n_best, self.score_responses(batch.context_states, responses, "both"), strict=True
-        ):
-            best_first = scores.argsort(descending=True, stable=True)
-            reranked.append([(hypotheses[i][0], scores[i], hypotheses[i][2]) for i in best_first])
-        return reranked
-
-    def _get_next_decoder_input(self, prev_input, selection, incr_state_inds):
-        return selection  # the cache holds everything before it
-
-    def _treesearch_factory(self, device, verbose=False):
-        sizes = {**self.opt, "beam_size": self.beam_size}
-        saved, self.opt = self.opt, Opt(sizes)
-        try:
-            if sizes["inference"] != "multinomial":
-                return super()._treesearch_factory(device, verbose)
-            return TopKSampling(
-                len(self.dict),
-                1,
-                min_length=0,
-                block_ngram=self.beam_block_ngram,
-                context_block_ngram=self.beam_context_block_ngram,
-                padding_token=self.NULL_IDX,
-                bos_token=self.START_IDX,
-                eos_token=self.END_IDX,
-                device=device,
-                verbose=verbose,
-            )
-        finally:
-            self.opt = saved

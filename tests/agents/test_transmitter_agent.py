@@ -7,6 +7,7 @@ from asking import PERSONA, QUESTIONS
 from parlai.core.message import Message
 
 from p2bot_parlai import transmitter
+from p2bot_parlai.tokenizer import P2botTokenizer
 
 
 def test_every_parameter_changes_in_training(convai2, tmp_path):
@@ -122,9 +123,72 @@ def test_alone_and_without_candidates_there_is_no_distractor_and_no_crash(learne
     assert "loss" in reply["metrics"] and reply["metrics"].get("nup_loss") is None
 
 
-def test_candidates_are_not_tokenised_in_training(learner):
-    seen = _example(learner.clone(), 0, label_candidates=["never seen before"] * 20 + ["other"])
-    assert "label_candidates_vecs" not in seen
+def count_tokenised(monkeypatch):
+    """Texts that the tokenizer was given, from here on."""
+    given, encode = [], P2botTokenizer.encode
+    monkeypatch.setattr(
+        P2botTokenizer, "encode", lambda self, text: given.append(text) or encode(self, text)
+    )
+    return given
+
+
+@pytest.mark.parametrize("nup_coef, drawn", [(1.0, 1), (0.0, 0)])
+def test_candidates_are_not_tokenised_in_training(
+    convai2, tiny_model, tmp_path, nup_coef, drawn, monkeypatch
+):
+    """The distractor that is learnt from is, where there is one; packed or turn by turn."""
+    agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, nup_coef=nup_coef)
+    for packed in (True, False):
+        given = count_tokenised(monkeypatch)
+        candidates = [f"candidate {n} {packed}" for n in range(20)]
+        fields = {"text": "hi", "labels": ["yes"], "episode_done": True}
+        turn = {**fields, "label_candidates": candidates}
+        whole = {**fields, "dialogue": [turn]}
+        seen = agent.clone().observe(Message(whole if packed else turn))
+        assert "label_candidates_vecs" not in seen
+        assert len([text for text in given if text in candidates]) == drawn
+
+
+def test_a_candidate_is_tokenised_once_whoever_ranks_it(convai2, tiny_model, monkeypatch):
+    given = count_tokenised(monkeypatch)
+    tiny.evaluate(convai2, tiny_model, batchsize=3, skip_generation=True)
+    assert given and len(given) == len(set(given))
+
+
+def test_logits_are_computed_for_labels_alone(learner, monkeypatch):
+    """Not for their padding, be it training, evaluation or ranking by likelihood."""
+    computed, output = [], learner.network.output
+    monkeypatch.setattr(
+        learner.network, "output", lambda h: computed.append(h.shape[:-1]) or output(h)
+    )
+    texts = ["yes .", "i live in Bern ."]
+    lengths = [len(learner.dict.txt2vec(text)) + 1 for text in texts]
+    assert lengths[0] < lengths[1]
+    rows = [_example(learner.clone(), i, labels=[text]) for i, text in enumerate(texts)]
+    learner.compute_loss(learner.batchify(rows))
+    one = torch.ones(1, 1, dtype=torch.long)
+    states = learner.network.encode_context(one, one.bool())
+    responses = [[learner._response_ids(text, 24) for text in texts]]
+    learner.score_responses(states, responses, "likelihood")
+    assert computed == [(sum(lengths),), (sum(lengths),)]
+
+
+def test_the_losses_of_tokens_that_verbose_shows_are_those_of_the_loss(learner):
+    agent = learner.clone()
+    agent.show_token_details = True
+    texts = ["yes .", "i live in Bern , and i own a cat ."]
+    seen = [
+        agent.clone().observe(Message({"text": "hi", "eval_labels": [text], "episode_done": True}))
+        for text in texts
+    ]
+    with torch.no_grad():
+        replies = agent.batch_act(seen)
+    for text, reply in zip(texts, replies, strict=True):
+        losses = [loss for _, loss in reply["token_losses"]]
+        length = len(agent.dict.txt2vec(text)) + 1
+        assert sum(losses[:length]) / length == pytest.approx(
+            reply["metrics"]["loss"].value(), abs=1e-4
+        )
 
 
 def test_plain_adam_not_amsgrad(learner):

@@ -8,6 +8,7 @@ from p2bot_parlai import backbones
 from p2bot_parlai.backbones import from_json, load_backbone
 from p2bot_parlai.backbones.hub import CausalLM
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.states import ContextStates
 from p2bot_parlai.transmitter import Transmitter
 
 SMALL = {"vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2}
@@ -63,6 +64,25 @@ def test_padded_and_cached_is_the_same_as_plain(folder):
         states = model.encode_context(padded, valid)
         hidden, _ = model.extend(states, ids[:, 6:], torch.ones(1, 3, dtype=torch.bool))
     torch.testing.assert_close(hidden, plain[:, 6:], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_hypotheses_of_a_shared_cache_are_the_same_as_plain(folder):
+    model = Transmitter(load_backbone(folder)).eval()
+    ids = torch.randint(3, 50, (1, 9))
+    states = model.encode_context(ids[:, :6], torch.ones(1, 6, dtype=torch.bool))
+    shorter = states.keep(torch.tensor([0]), torch.tensor([4]))
+    states = ContextStates.join([shorter, states])
+    # of the first row two hypotheses begin with 5 and 7; both next go on from the second
+    seen = states.valid[:, None].expand(-1, 2, -1)
+    _, states = model.step(states, torch.tensor([[5, 7], [5, 7]]), seen)
+    parents = torch.tensor([[False, True], [False, True]]).expand(2, -1, -1)
+    hidden, _ = model.step(states, torch.tensor([[8, 9], [8, 9]]), torch.cat([seen, parents], 2))
+    for row, length in enumerate((4, 6)):
+        for k, word in enumerate((8, 9)):
+            line = torch.cat([ids[:, :length], torch.tensor([[7, word]])], dim=1)
+            plain = model.backbone.lm.base_model(line).last_hidden_state[0, -1]
+            torch.testing.assert_close(hidden[row, k], plain, atol=1e-5, rtol=0)
 
 
 def test_its_description_rebuilds_it_without_the_folder(folder):

@@ -1,0 +1,230 @@
+"""
+The agent across the turns of a conversation: what it answers does not depend on what it
+remembers, and it reads nothing twice.
+"""
+
+import builtins
+import json
+
+import pytest
+import tiny
+import torch
+from asking import PERSONA, QUESTIONS
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
+from parlai.scripts.interactive import Interactive
+from parlai.scripts.self_chat import SelfChat
+
+from p2bot_parlai.context import persona_tokens
+from p2bot_parlai.memory import ContextMemory
+from p2bot_parlai.transmitter import Transmitter
+
+CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima ."]
+OTHER = "your persona: i own a cat.\n"
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How many tokens of context are read, padding apart: a list, one entry a pass."""
+    counts, extend = [], Transmitter.extend
+
+    def counted(self, states, ids, valid):
+        counts.append(int(valid.sum()))
+        return extend(self, states, ids, valid)
+
+    monkeypatch.setattr(Transmitter, "extend", counted)
+    return counts
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Calling it makes every turn read its whole context."""
+    read = ContextMemory.read
+
+    def anew(self, network, contexts):
+        self.forget()
+        return read(self, network, contexts)
+
+    return lambda: monkeypatch.setattr(ContextMemory, "read", anew)
+
+
+def make(tiny_model, **options):
+    override = {"loglevel": "error", "override": options, **options}
+    return create_agent_from_model_file(tiny_model, override)
+
+
+def say(agent, text, **fields):
+    agent.observe(Message({"text": text, "episode_done": False, **fields}))
+    length = len(agent.observation["text_vec"])
+    torch.manual_seed(0)
+    return agent.act(), length
+
+
+def chat(agent, **fields):
+    """Replies to a conversation with two personas and a reset, and the contexts' lengths."""
+    said = [PERSONA + QUESTIONS[0], *QUESTIONS[1:4], OTHER + QUESTIONS[4], None, *QUESTIONS[5:]]
+    replies, lengths = [], []
+    for text in said:
+        if text is None:
+            agent.reset()
+            continue
+        reply, length = say(agent, text, **fields)
+        replies.append(reply)
+        lengths.append(length)
+    return replies, lengths
+
+
+def check_the_same(ours, plain):
+    for reply, expected in zip(ours, plain, strict=True):
+        assert reply["text"] == expected["text"]
+        assert reply["text_candidates"] == expected["text_candidates"]
+        for name in ("cand_scores", "beam_texts"):
+            scores, others = reply[name], expected[name]
+            if name == "beam_texts":
+                assert [text for text, _ in scores] == [text for text, _ in others]
+                scores, others = [s for _, s in scores], [s for _, s in others]
+            assert scores == pytest.approx(others, abs=1e-5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"inference": "greedy"},
+        {"inference": "topk"},
+        {"beam_size": 3, "beam_context_block_ngram": 2},
+        {"history_size": 2},
+        {"text_truncate": 60},
+        {"use_reply": "none"},
+        {"rank_by": "both"},
+    ],
+    ids=str,
+)
+def test_a_chat_is_the_same_as_with_every_context_read_anew(tiny_model, no_memory, options):
+    ours, _ = chat(make(tiny_model, **options), label_candidates=CANDIDATES)
+    no_memory()
+    plain, _ = chat(make(tiny_model, **options), label_candidates=CANDIDATES)
+    check_the_same(ours, plain)
+
+
+def test_a_turn_reads_only_what_is_new(tiny_model, read):
+    agent = make(tiny_model, label_truncate=6)
+    _, before = say(agent, PERSONA + QUESTIONS[0])
+    for question in QUESTIONS[1:4]:
+        read.clear()
+        _, length = say(agent, question)
+        assert read == [length - before] and length < agent.text_truncate
+        before = length
+
+
+def test_a_turn_that_dropped_old_ones_reads_all_but_the_persona(tiny_model, read):
+    agent = make(tiny_model, history_size=1)
+    say(agent, PERSONA + QUESTIONS[0])
+    read.clear()
+    _, length = say(agent, QUESTIONS[1])
+    persona = persona_tokens(agent.history.dialogue, agent.dict.p2bot, agent.dict.txt2vec)
+    assert read == [length - len(persona) - 1]  # both begin with the persona and a [PARTNER]
+
+
+def test_the_memory_is_that_of_live_conversations(tiny_model):
+    agent = make(tiny_model)
+    say(agent, QUESTIONS[0])
+    assert agent.memory._states is not None
+    say(agent, QUESTIONS[1], episode_done=True)
+    assert agent.memory._states is None
+    say(agent, QUESTIONS[0])
+    agent.reset()
+    assert agent.memory._states is None
+
+
+# -------------------------------------------------------------------- from the command
+def test_self_chat_reads_nothing_twice(convai2, tiny_model, tmp_path, read, no_memory):
+    def transcript(name):
+        outfile = tmp_path / f"{name}.jsonl"
+        SelfChat.main(
+            model_file=tiny_model,
+            task="convai2",
+            datapath=convai2,
+            outfile=str(outfile),
+            seed=3,
+            num_self_chats=2,
+            selfchat_max_turns=5,
+            label_truncate=8,
+            loglevel="error",
+        )
+        lines = [json.loads(line) for line in outfile.read_text().splitlines()]
+        return [[turn["text"] for pair in line["dialog"] for turn in pair] for line in lines]
+
+    ours, tokens = transcript("ours"), sum(read)
+    read.clear()
+    no_memory()
+    assert transcript("plain") == ours
+    assert tokens < 0.5 * sum(read)
+
+
+def test_so_does_interactive(convai2, tiny_model, read, no_memory, monkeypatch, capsys):
+    """[DONE] in the middle begins another conversation."""
+
+    def talk():
+        lines = iter([*QUESTIONS[:4], "[DONE]", *QUESTIONS[4:], "[EXIT]"])
+        monkeypatch.setattr(builtins, "input", lambda prompt: next(lines))
+        options = {"persona": "i eat soup every day.", "label_truncate": 8, "loglevel": "error"}
+        Interactive.main(model_file=tiny_model, task="convai2", datapath=convai2, **options)
+        return capsys.readouterr().out
+
+    ours, tokens = talk(), sum(read)
+    read.clear()
+    no_memory()
+    assert talk() == ours and ours
+    assert tokens < 0.6 * sum(read)
+
+
+@pytest.mark.parametrize("batchsize", [1, 3])
+def test_evaluation_reads_a_dialogue_once_for_all_its_turns(
+    convai2, tiny_model, read, no_memory, batchsize
+):
+    """Every metric is that of turns read one by one; the episodes end at their own times."""
+    ours, tokens = tiny.evaluate(convai2, tiny_model, batchsize=batchsize), sum(read)
+    read.clear()
+    no_memory()
+    plain = tiny.evaluate(convai2, tiny_model, batchsize=batchsize)
+    for name in ("exs", "hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "nup_acc", "loss"):
+        assert ours[name] == pytest.approx(plain[name], rel=1e-5, abs=1e-5), name
+    assert tokens < 0.6 * sum(read)
+
+
+def test_world_logs_are_those_of_turns_read_one_by_one(convai2, tiny_model, tmp_path, no_memory):
+    def log(name):
+        path = tmp_path / name
+        tiny.evaluate(convai2, tiny_model, batchsize=2, world_logs=str(path))
+        lines = path.with_suffix(".jsonl").read_text().splitlines()
+        return [
+            [turn["text"] for pair in json.loads(line)["dialog"] for turn in pair] for line in lines
+        ]
+
+    ours = log("ours")
+    no_memory()
+    assert ours == log("plain")
+
+
+# ------------------------------------------------------------------------- training
+def test_what_was_read_before_an_update_is_not_used_after_it(convai2, tiny_model, tmp_path, read):
+    agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, learningrate=0.1)
+    validating = agent.clone()  # as ParlAI does where it validates
+    learning = {"labels": ["i eat soup ."], "label_candidates": CANDIDATES, "episode_done": True}
+
+    def answer(one):
+        torch.manual_seed(0)
+        one.observe(Message({"text": "hm ?", "eval_labels": ["yes"], "episode_done": False}))
+        return one.act()["metrics"]["loss"].value()
+
+    first = answer(validating)
+    for _ in range(2):
+        agent.batch_act([agent.clone().observe(Message({"text": "hi", **learning}))])
+        read.clear()
+        found = answer(validating)
+        assert read[0] == len(validating.observation["text_vec"])
+        fresh = agent.clone()
+        fresh.history.dialogue.turns = validating.history.dialogue.turns[:-2]
+        assert found == pytest.approx(answer(fresh), abs=1e-6)
+    assert found != pytest.approx(first, abs=1e-3)

@@ -1,0 +1,178 @@
+"""Our decoding loop against ParlAI's own: same searches, same hypotheses, same scores."""
+
+import copy
+
+import pytest
+import torch
+from asking import PERSONA, QUESTIONS
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
+from torch import nn
+
+WAYS = [
+    {"inference": "greedy"},
+    {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
+    {"inference": "beam", "beam_size": 4, "beam_min_length": 6, "temperature": 0.5},
+    {"inference": "topk", "topk": 5},
+    {"inference": "topk", "topk": 5, "beam_size": 3},
+    {"inference": "nucleus", "topp": 0.8},
+    {"inference": "delayedbeam", "beam_size": 2, "beam_delay": 2},
+    {"inference": "delayednucleusbeam", "beam_size": 2, "beam_delay": 2},
+    {"inference": "factual_nucleus"},
+    {"inference": "multinomial"},
+]
+
+
+class Stock(nn.Module):
+    """What the stock loop asks of a model: one row a hypothesis, a cache for each."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def encoder(self, states):
+        return states
+
+    def decoder(self, tokens, states, incremental):
+        newest = tokens[:, -1:]
+        there = torch.ones_like(newest, dtype=torch.bool)
+        return self.network.extend(incremental or states, newest, there)
+
+    def output(self, hidden):
+        return self.network.output(hidden)
+
+    def reorder_encoder_states(self, states, rows):
+        return states.select(rows)
+
+    reorder_decoder_incremental_state = reorder_encoder_states
+
+
+def stock(agent):
+    """The same agent with ParlAI's loop."""
+    other = copy.copy(agent)
+    other.model = Stock(agent.network)
+    other._encoder_input = lambda batch: (batch.context_states,)
+    other._rerank_beams = agent._rerank_beams
+    other._generate = lambda *args: TorchGeneratorAgent._generate(other, *args)
+    return other
+
+
+def make(tiny_model, ends: bool, **options):
+    """:param ends: whether responses often end, at different lengths."""
+    override = {"loglevel": "error", "override": options, **options}
+    agent = create_agent_from_model_file(tiny_model, override)
+    agent.model.eval()
+    if ends:
+        output, eos = agent.network.output, agent.END_IDX
+        rivals = options.get("topk", len(agent.dict))
+
+        def ending(hidden):
+            """About one token in six is [EOS], behind some words more often than others."""
+            logits = output(hidden)
+            likely = logits.topk(rivals).values.logsumexp(dim=-1) - 1.6 + hidden[..., 0].sin()
+            return logits.index_copy(-1, torch.tensor([eos]), likely[..., None])
+
+        agent.network.output = ending
+    return agent
+
+
+@torch.no_grad()
+def batch_of(agent, texts):
+    clones = [agent.clone() for _ in texts]
+    seen = [
+        clone.observe(Message({"text": text, "episode_done": True}))
+        for clone, text in zip(clones, texts, strict=True)
+    ]
+    batch = agent.batchify(seen)
+    batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
+    return batch
+
+
+def texts():
+    return [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
+
+
+def check_the_same(agent, batch, longest=24, prefix=None):
+    found = []
+    with torch.no_grad():
+        for one in (agent, stock(agent)):
+            torch.manual_seed(0)
+            found.append(one._generate(batch, agent.beam_size, longest, prefix))
+    (best, searches), (stock_best, stock_searches) = found
+    for (tokens, score, _), (expected, expected_score, _) in zip(best, stock_best, strict=True):
+        assert tokens.tolist() == expected.tolist()
+        torch.testing.assert_close(score, expected_score, atol=1e-5, rtol=1e-5)
+    for search, expected in zip(searches, stock_searches, strict=True):
+        ours, theirs = search.get_rescored_finished(), expected.get_rescored_finished()
+        assert [t.tolist() for t, _, _ in ours] == [t.tolist() for t, _, _ in theirs]
+        for (_, score, _), (_, expected_score, _) in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(score, expected_score, atol=1e-5, rtol=1e-5)
+    return [len(tokens) for tokens, _, _ in best]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("options", WAYS, ids=str)
+def test_the_same_as_the_stock_loop(tiny_model, options, ends):
+    agent = make(tiny_model, ends, **options)
+    lengths = check_the_same(agent, batch_of(agent, texts()))
+    if ends and options["inference"] in ("topk", "nucleus", "multinomial"):
+        assert len(set(lengths)) > 2
+
+
+def test_so_are_details_of_tokens(tiny_model):
+    agent = make(tiny_model, True, inference="beam", beam_size=3)
+    agent.show_token_details = True
+    batch = batch_of(agent, texts())
+    with torch.no_grad():
+        ours = agent._generate(batch, 3, 24)[0]
+        theirs = stock(agent)._generate(batch, 3, 24)[0]
+    for (_, _, details), (_, _, expected) in zip(ours, theirs, strict=True):
+        assert [d["token_rank"] for d in details] == [d["token_rank"] for d in expected]
+
+
+@pytest.mark.parametrize("inference", ["greedy", "beam"])
+def test_a_response_begins_with_its_prefix(tiny_model, inference):
+    agent = make(tiny_model, True, inference=inference)
+    prefix = torch.tensor([[20, 30]])
+    for text in texts()[:3]:
+        check_the_same(agent, batch_of(agent, [text]), prefix=prefix)
+    # the stock loop lets a row begin as any row of the batch does; here each has its own
+    prefix = torch.tensor([[20 + i, 30 + i] for i in range(8)])
+    best, _ = agent._generate(batch_of(agent, texts()), agent.beam_size, 24, prefix)
+    assert [tokens[1:3].tolist() for tokens, _, _ in best] == prefix.tolist()
+
+
+def test_phrases_are_blocked(tiny_model, tmp_path):
+    agent = make(tiny_model, False, inference="greedy")
+    batch = batch_of(agent, texts())
+    said = agent.dict.vec2txt(agent._generate(batch, 1, 24)[0][0][0])
+    agent.beam_block_list.add(said.split()[0])
+    check_the_same(agent, batch)
+
+
+def test_rows_that_are_done_are_not_computed(tiny_model, monkeypatch):
+    agent = make(tiny_model, True, inference="topk", topk=5)
+    batch, rows = batch_of(agent, texts()), []
+    step = agent.network.step
+    monkeypatch.setattr(
+        agent.network, "step", lambda s, ids, seen: rows.append(len(ids)) or step(s, ids, seen)
+    )
+    torch.manual_seed(0)
+    _, searches = agent._generate(batch, 1, 24)
+    lengths = torch.tensor([len(search.outputs) - 1 for search in searches])
+    assert len(set(lengths.tolist())) > 2
+    assert rows == [int((lengths > n).sum()) for n in range(int(lengths.max()))]
+
+
+def test_the_cache_is_not_multiplied_by_the_beam_size(tiny_model, monkeypatch):
+    agent = make(tiny_model, False, inference="beam", beam_size=4)
+    batch, sizes = batch_of(agent, texts()), []
+    select = type(batch.context_states).select
+    monkeypatch.setattr(
+        type(batch.context_states),
+        "select",
+        lambda self, rows: sizes.append(len(rows)) or select(self, rows),
+    )
+    agent._generate(batch, 4, 24)
+    assert max(sizes) <= len(texts())
