@@ -43,7 +43,7 @@ def learn(opt, rank: int, processes: int):
         mine = examples(step)[rank * share : (rank + 1) * share]
         observed = [agent.clone().observe(Message(example)) for example in mine]
         for seen in observed:  # not at random: both runs shall see the same distractor
-            seen.force_set("distractor_vecs", [agent._response_ids("hello there", 24)])
+            seen.force_set("distractor_vecs", [agent.response_ids("hello there", 24)])
             if "only" in seen["label_candidates"]:
                 del seen["distractor_vecs"]
         agent.batch_act(observed)

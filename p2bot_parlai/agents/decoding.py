@@ -11,7 +11,7 @@ around them is ours. It differs from the stock one in what is computed, not in w
 - The first token is predicted once a row: all its hypotheses begin alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from parlai.core.opt import Opt
@@ -39,14 +39,7 @@ class Decoding:
         :param prefix_tokens: int (B, P), tokens that each row's response begins with.
         :return: (tokens, score, details) of the best hypothesis of each row, and the searches.
         """
-        contexts = self._get_batch_context(batch)
-        on_gpu = self.opt.get("gpu_beam_blocking", False)
-        searches = [
-            self._treesearch_factory(self.device, verbose=self.show_token_details)
-            .set_batch_context(contexts, row, on_gpu)
-            .set_block_list(self.beam_block_list)
-            for row in range(batch.batchsize)
-        ]
+        searches = self._searches(batch)
         decode(
             self.network,
             batch.context_states,
@@ -56,8 +49,47 @@ class Decoding:
             self._log_p,
             prefix_tokens,
         )
+        return self._finished(batch, searches), searches
+
+    @torch.no_grad()
+    def grow(self, batch) -> Iterator[str]:
+        """
+        The response to one context as it grows, token by token, as text.
+
+        The last text is the response, the same as `_generate` finds. Of several hypotheses
+        none is the response before all are finished: then it is the only one.
+
+        :param batch: one row: ``context_states``, and ``text_vec`` and ``full_text_vec``
+            for ``--beam-context-block-ngram``.
+        """
+        longest = self.label_truncate or 256
+        searches = self._searches(batch)
+        steps = decoding_steps(
+            self.network, batch.context_states, searches, self.START_IDX, longest, self._log_p
+        )
+        said = []
+        for step in steps:
+            # a response that is too long is ended in place of its last token
+            if self.beam_size == 1 and step + 1 < longest:
+                said.append(int(searches[0].get_output_from_current_step()[0]))
+                yield self._v2t(said)
+        yield self._v2t(self._finished(batch, searches)[0][0])
+
+    def _searches(self, batch) -> list[TreeSearch]:
+        """One for each row, at its start."""
+        contexts = self._get_batch_context(batch)
+        on_gpu = self.opt.get("gpu_beam_blocking", False)
+        return [
+            self._treesearch_factory(self.device, verbose=self.show_token_details)
+            .set_batch_context(contexts, row, on_gpu)
+            .set_block_list(self.beam_block_list)
+            for row in range(batch.batchsize)
+        ]
+
+    def _finished(self, batch, searches: list[TreeSearch]) -> list:
+        """(tokens, score, details) of the best hypothesis of each row."""
         found = self._rerank_beams(batch, [search.get_rescored_finished() for search in searches])
-        return [hypotheses[0] for hypotheses in found], searches
+        return [hypotheses[0] for hypotheses in found]
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
@@ -98,7 +130,6 @@ class Decoding:
             self.opt = saved
 
 
-@torch.no_grad()
 def decode(
     network: Transmitter,
     states: ContextStates,
@@ -108,6 +139,21 @@ def decode(
     log_p: Callable[[Tensor], Tensor],
     prefix: Tensor | None = None,
 ) -> None:
+    """Advance every search until it is done; see `decoding_steps`."""
+    for _ in decoding_steps(network, states, searches, start, longest, log_p, prefix):
+        pass
+
+
+@torch.no_grad()
+def decoding_steps(
+    network: Transmitter,
+    states: ContextStates,
+    searches: Sequence[TreeSearch],
+    start: int,
+    longest: int,
+    log_p: Callable[[Tensor], Tensor],
+    prefix: Tensor | None = None,
+) -> Iterator[int]:
     """
     Advance every search until it is done, ``longest`` tokens at most.
 
@@ -115,6 +161,7 @@ def decode(
     :param start: the token before a response.
     :param log_p: from hidden states (B, K, D) to log-probabilities (B, K, V).
     :param prefix: int (B, P), tokens that the response of each row begins with.
+    :return: the number of each step, from 0, when all searches that it concerns have taken it.
     """
     going = torch.arange(len(searches), device=states.valid.device)  # rows that are not done
     tokens = torch.full_like(going, start)[:, None]
@@ -129,6 +176,7 @@ def decode(
             scores = scores.repeat(1, running[0].beam_size, 1)
         for search, own in zip(running, scores, strict=True):
             search.advance(own, step)
+        yield step
         left = [i for i, search in enumerate(running) if not search.is_done()]
         if not left:
             return

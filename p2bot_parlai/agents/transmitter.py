@@ -169,15 +169,16 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
             labels = obs.get("eval_labels") or ()
             others = [c for c in candidates if c not in labels] if labels else []
             others = others[: self.num_distractors] if self.nup_coef > 0 else []
-            drawn = [self._response_ids(text, truncate) for text in others]
+            drawn = [self.response_ids(text, truncate) for text in others]
         if drawn:
             obs["distractor_vecs"] = drawn
         if "labels" not in obs and self.rank_candidates and candidates:
             obs.force_set("label_candidates", candidates)
-            obs["label_candidates_vecs"] = [self._response_ids(c, truncate) for c in candidates]
+            obs["label_candidates_vecs"] = [self.response_ids(c, truncate) for c in candidates]
         return obs
 
-    def _response_ids(self, text: str, truncate: int) -> list[int]:
+    def response_ids(self, text: str, truncate: int) -> list[int]:
+        """What is scored of a response, [EOS] included where it fits."""
         return [*self.dict.txt2vec(text), self.END_IDX][:truncate]
 
     def batchify(self, obs_batch, sort=False):

@@ -31,7 +31,7 @@ class WholeDialogues:
             history.update_history(Message(said))
             context = history.context(self.text_truncate)
             label = random.choice(said["labels"]) if said.get("labels") else ""
-            response = self._response_ids(label, self.label_truncate)
+            response = self.response_ids(label, self.label_truncate)
             wrong = self._drawn_distractors(said, self.label_truncate)
             turns.append(Turn(context.ids, response, wrong))
             words.append(self._words(response, label))
@@ -51,7 +51,7 @@ class WholeDialogues:
         if not others or self.nup_coef <= 0:
             return []
         chosen = random.sample(others, min(self.num_distractors, len(others)))
-        return [self._response_ids(text, truncate) for text in chosen]
+        return [self.response_ids(text, truncate) for text in chosen]
 
     def batch_of_dialogues(self, rows: Sequence[Message], valid_indices) -> Batch:
         """

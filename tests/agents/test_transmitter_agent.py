@@ -168,7 +168,7 @@ def test_logits_are_computed_for_labels_alone(learner, monkeypatch):
     learner.compute_loss(learner.batchify(rows))
     one = torch.ones(1, 1, dtype=torch.long)
     states = learner.network.encode_context(one, one.bool())
-    responses = [[learner._response_ids(text, 24) for text in texts]]
+    responses = [[learner.response_ids(text, 24) for text in texts]]
     learner.score_responses(states, responses, "likelihood")
     assert computed == [(sum(lengths),), (sum(lengths),)]
 
