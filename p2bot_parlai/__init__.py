@@ -1,11 +1,17 @@
 """P²Bot (Liu et al., 2020) for ParlAI: train, self-play, evaluate and chat.
 
 Importing the package makes its short names (`-m p2bot`, `-t p2bot:...`, `zoo:p2bot/...`) known to
-ParlAI. It stays cheap: torch is imported by the agents, not from here.
+ParlAI. It stays cheap: torch is imported by the agents, not from here. `P2Bot`, the bot as a Python
+object (api.py), is imported when it is first asked for.
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from p2bot_parlai.api import P2Bot
+
+__all__ = ["P2Bot"]
 __version__ = "0.1.0"
 
 # ParlAI's own requirements cannot be resolved on today's Python, so pip must be told to leave them
@@ -24,3 +30,11 @@ if find_spec("pkg_resources") is None:
 from p2bot_parlai import plugin  # noqa: E402  (ParlAI must be there first)
 
 plugin.register_names()
+
+
+def __getattr__(name: str):
+    if name != "P2Bot":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from p2bot_parlai.api import P2Bot
+
+    return P2Bot

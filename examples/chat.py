@@ -1,0 +1,25 @@
+"""
+Talk with a bot that has a persona: whole replies, then one that streams.
+
+usage: python examples/chat.py
+"""
+
+from p2bot_parlai import P2Bot
+
+
+def main() -> None:
+    bot = P2Bot.load("zoo:p2bot/sketch/model", inference="nucleus", topp=0.9, seed=1)
+    bot.persona = ["i have two dogs.", "i work as a nurse."]
+    for said in ("hi , how are you ?", "what do you do for a living ?"):
+        print("you:", said)
+        print("bot:", bot.reply(said))
+
+    print("you: do you have any pets ?")
+    print("bot: ", end="")
+    for piece in bot.stream("do you have any pets ?"):
+        print(piece, end="", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    main()

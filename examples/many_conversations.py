@@ -1,0 +1,42 @@
+"""
+Two conversations in two threads, on the weights of one loaded model; and ranking.
+
+Each has its own persona and its own seed: it goes the same way whatever the other says.
+
+usage: python examples/many_conversations.py
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from p2bot_parlai import P2Bot
+
+PERSONAS = {
+    "nurse": ["i work as a nurse.", "i have two dogs."],
+    "teacher": ["i am a teacher.", "i like tea."],
+}
+QUESTIONS = ["hi , how are you ?", "what do you do for a living ?"]
+
+
+def main() -> None:
+    bot = P2Bot.load("zoo:p2bot/sketch/model", inference="nucleus", topp=0.9)
+    talks = {name: bot.conversation(who, seed=1) for name, who in PERSONAS.items()}
+
+    def interview(name: str) -> None:
+        for question in QUESTIONS:
+            talks[name].reply(question)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(interview, talks))
+    for name, talk in talks.items():
+        print(f"the {name}:")
+        for speaker, text in talk.turns:
+            print(f"  {speaker}: {text}")
+
+    print("what would the nurse say to: do you have any pets ?")
+    answers = ["i have two dogs .", "i love to cook .", "i am fine , thanks ."]
+    for text, score in talks["nurse"].rank("do you have any pets ?", answers):
+        print(f"  {score:6.2f}  {text}")
+
+
+if __name__ == "__main__":
+    main()

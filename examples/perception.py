@@ -1,0 +1,28 @@
+"""
+What a Receiver makes of somebody's words: which profile sentence each shows, and who of a
+bank of sentences they may be.
+
+usage: python examples/perception.py
+"""
+
+from p2bot_parlai import P2Bot
+
+SAID = ["i walk my dogs every morning .", "the hospital was busy today ."]
+PERSONA = ["i have two dogs.", "i work as a nurse.", "i like to play chess."]
+BANK = [*PERSONA, "i am a teacher.", "i have three cats.", "i love to cook."]
+
+
+def main() -> None:
+    bot = P2Bot.load("zoo:p2bot/sketch/model")
+    for utterance in SAID:
+        print(utterance)
+        for sentence, score in bot.perceive(utterance, PERSONA):
+            print(f"  {score:6.2f}  {sentence}")
+
+    print("who is this?")
+    for found in bot.impression(SAID, BANK, top=3):
+        print(f"  {found.score:6.2f}  {found.sentence}  <- {found.utterance}")
+
+
+if __name__ == "__main__":
+    main()
