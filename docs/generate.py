@@ -127,6 +127,7 @@ def _dashed(name: str) -> str:
 OURS = {
     "Blend",
     "Chat with personas",
+    "Export",
     "Perception table",
     "Persona NLI",
     "Persona perception",

