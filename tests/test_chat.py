@@ -1,13 +1,8 @@
 """interactive and self_chat: whose persona is what, what repeats, how a chat ends."""
 
-import builtins
 import json
-import os
-import pty
 import random
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +11,7 @@ from parlai.core.loader import load_world_module
 from parlai.core.params import ParlaiParser
 from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
+from terminal import at_a_terminal, type_in
 
 from p2bot_parlai import chat
 from p2bot_parlai.agents.p2bot import P2botAgent
@@ -40,18 +36,6 @@ def heard(monkeypatch):
 
     monkeypatch.setattr(P2botAgent, "observe", spy)
     return texts
-
-
-def type_in(monkeypatch, *lines):
-    """The human types these lines, then the input ends."""
-    left = iter(lines)
-
-    def typed(prompt):
-        for line in left:
-            return line
-        raise EOFError
-
-    monkeypatch.setattr(builtins, "input", typed)
 
 
 def talk(capsys, model, task, datapath, **options):
@@ -274,44 +258,10 @@ def test_interactive_works_with_another_model(capsys, monkeypatch, convai2):
 def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
     """A real terminal: no traceback, and the exit status that a shell expects."""
     for key, status, last in ((b"\x03", -signal.SIGINT, "interrupted"), (b"\x04", 0, "CHAT DONE")):
-        terminal, inside = pty.openpty()
-        command = [sys.executable, "-m", "p2bot_parlai", "interactive", "--model-file", tiny_model]
-        process = subprocess.Popen(
-            [*command, "--persona", TEA],
-            stdin=inside,
-            stdout=inside,
-            stderr=inside,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
-        os.close(inside)
-        output = b""
-        while chunk := _read(terminal):
-            output += chunk
-            if b"Your Message:" in output and key:
-                os.write(terminal, key)
-                key = b""
-        assert process.wait(timeout=60) == status
-        text = output.decode().replace("\r", "")
+        given = ["--model-file", tiny_model, "--persona", TEA]
+        found, text = at_a_terminal(["interactive", *given], [(b"Your Message:", key)])
+        assert found == status
         assert text.strip().endswith(last) and "Traceback" not in text
-        os.close(terminal)
-
-
-def _take_terminal():
-    """In the child: its stdin is the terminal whose keys it gets."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    # a test run in the background of a shell was told to ignore Ctrl-C, and so would its child
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _read(terminal) -> bytes:
-    try:
-        return os.read(terminal, 4096)
-    except OSError:  # Linux: the other end is closed
-        return b""
 
 
 # --------------------------------------------------------------------- self_chat

@@ -3,3 +3,5 @@ InteractiveSelfplayWorld, `self_chat` for SelfChatSelfplayWorld; without one Par
 
 One line for each: from p2bot_parlai.tasks.<task>.worlds import <Task>World
 """
+
+from p2bot_parlai.tasks.chat.worlds import InteractiveChatWorld  # noqa: F401

@@ -1,0 +1,156 @@
+"""The world of ``parlai interactive -t p2bot:chat``."""
+
+import random
+
+from parlai.core.build_data import modelzoo_path
+from parlai.core.message import Message
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.worlds import validate
+from parlai.utils.io import PathManager
+from parlai.utils.strings import colorize
+
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.chat import InteractiveWorld, persona_block, seed_everything
+from p2bot_parlai.chat_personas import persona_text, split_persona
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.perceiver import Perceiver
+from p2bot_parlai.tasks.chat.commands import Chat, help_text, save, why
+from p2bot_parlai.tasks.sketch.draw import Draw
+from p2bot_parlai.tasks.sketch.people import people
+
+
+class InteractiveChatWorld(InteractiveWorld):
+    """
+    A human talks with a bot that has a persona, and gives commands in between.
+
+    A line that begins with ``/`` is a command and is not said. Without ``--persona`` every
+    chat is with another person of `p2bot:sketch`'s.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        if "--receiver" not in parser._option_string_actions:
+            parser.add_argument_group("Chat with personas").add_argument(
+                "--receiver",
+                type=str,
+                default=None,
+                help="Model file of a trained Receiver (-m p2bot/receiver), for /why",
+            )
+        return parser
+
+    def init_contexts(self, shared=None):
+        opt = self.opt
+        self.receiver = opt.get("receiver") and modelzoo_path(opt["datapath"], opt["receiver"])
+        # one that a training run has left in the model's options may be gone, and nobody asks
+        if opt.get("override", {}).get("receiver") and not PathManager.exists(self.receiver):
+            raise P2botError(f"--receiver {self.receiver}: there is no such file")
+        self.perceiver: Perceiver | None = None
+        self.chosen = None if opt.get("persona") is None else split_persona(opt["persona"])
+        self.chat = Chat(partner_persona=split_persona(opt.get("partner_persona") or ""))
+        seed = opt.get("seed")
+        self.people = people(Draw(f"chat {random.random() if seed is None else seed}"))
+        seed_everything(opt)
+        self.stopped = False
+        self.type_in = self.agents[0].act
+        self.agents[0].act = self.next_message
+        print(colorize("Lines that begin with / are commands: /help lists them.", "highlight"))
+
+    # ------------------------------------------------------------------------- the chat
+    def get_contexts(self):
+        self.chat.turns = []
+        persona = next(self.people).original if self.chosen is None else self.chosen
+        self.chat.persona = list(persona)
+        if self.opt["display_partner_persona"]:
+            self.show_personas()
+        return "", persona_text(self.chat.persona)
+
+    def show_personas(self) -> None:
+        own = self.chat.partner_persona
+        print(
+            persona_block(
+                {"The bot's persona": self.chat.persona} | ({"You play": own} if own else {})
+            )
+        )
+
+    def parley(self):
+        """One exchange. Ctrl-C ends the chat as [EXIT] does; what fails was not said."""
+        try:
+            super().parley()
+        except P2botError as error:  # a persona that leaves no room: it can be changed
+            print(colorize(str(error), "red"))
+            if self.turn_cnt == 0:
+                self.reset()  # or the next persona would come on top
+            return
+        except KeyboardInterrupt:
+            print()  # below the line that it was typed on
+            self.stopped = True
+            self.finalize_episode()
+            return
+        if self.turn_cnt > len(self.chat.turns):
+            self.chat.turns.append(tuple(act.get("text", "") for act in self.acts))
+
+    def epoch_done(self) -> bool:
+        return self.stopped or super().epoch_done()
+
+    def next_message(self) -> Message:
+        """
+        What the human says next, once all commands before it are done.
+
+        :raises StopIteration: where this chat is over, as ParlAI's human does.
+        """
+        while True:
+            message = self.type_in()
+            if "text" not in message:  # end of input
+                raise StopIteration
+            if not message["text"].startswith("/"):
+                return message
+            name, _, argument = message["text"].partition(" ")
+            try:
+                self.obey(name, argument.strip())
+            except P2botError as error:
+                print(colorize(str(error), "red"))
+
+    # --------------------------------------------------------------------- the commands
+    def obey(self, name: str, argument: str) -> None:
+        """:raises P2botError: for what cannot be done; the chat goes on."""
+        if name == "/persona":
+            self.change_persona(argument)
+        elif name == "/why":
+            print(why(self.chat, self.perceives()))
+        elif name == "/save":
+            if not argument:
+                raise P2botError("/save needs a name: /save FILE")
+            print(f"wrote {save(self.chat, argument)}")
+        elif name == "/reset":
+            raise StopIteration
+        elif name == "/help":
+            print(help_text())
+        else:
+            raise P2botError(f"there is no command {name}; these are:\n{help_text()}")
+
+    def change_persona(self, text: str) -> None:
+        """Tell the bot who it is now, as a ConvAI2 message does; without a text show it."""
+        persona = split_persona(text)
+        if text and not persona:
+            raise P2botError('/persona needs sentences, separated by "|"')
+        if persona:
+            self.chosen = self.chat.persona = persona
+            told = persona_text(persona)
+            if self.turn_cnt == 0:
+                self.p2 = told  # not told yet
+            else:
+                context = {"id": "context", "text": told, "episode_done": False}
+                self.agents[1].observe(validate(Message(context)))
+        self.show_personas()
+
+    def perceives(self) -> Perceiver:
+        if self.perceiver is None:
+            if not self.receiver:
+                raise P2botError(
+                    "/why needs a Receiver: start with --receiver MODEL, trained with "
+                    "-m p2bot/receiver, e.g. --receiver zoo:p2bot/sketch/receiver"
+                )
+            self.perceiver = load_perceiver(self.receiver)
+        return self.perceiver
