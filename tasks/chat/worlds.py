@@ -128,7 +128,8 @@ class InteractiveChatWorld(InteractiveWorld):
         elif name == "/help":
             print(help_text())
         else:
-            raise P2botError(f"there is no command {name}; these are:\n{help_text()}")
+            print(help_text())
+            raise P2botError(f"there is no command {name}; the list above has all")
 
     def change_persona(self, text: str) -> None:
         """Tell the bot who it is now, as a ConvAI2 message does; without a text show it."""
