@@ -20,8 +20,7 @@ test: $(STAMP) ## ruff and every test
 demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
 
-zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an hour)
-	$(BIN)/python bench/demo.py --seed 1 --updates 1200 --receiver-epochs 4 --out .zoo
+zoo: $(STAMP) ## train the models that ship in zoo/sketch again (half an hour)
 	$(BIN)/python zoo/sketch/make.py .zoo
 
 bench: $(STAMP) ## measure speed and memory

@@ -74,7 +74,8 @@ class Demo:
 
     def supervised(self) -> list[list[Job]]:
         """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
-        sizes = {**QUICK, "max_train_steps": self.args.updates, **self.real}
+        # updates decide, however many epochs they are
+        sizes = {**QUICK, "num_epochs": -1, "max_train_steps": self.args.updates, **self.real}
         transmitter = {"o": "p2bot/sketch_transmitter", "task": self.learnt_from, **sizes}
         without = {"o": "p2bot/sketch_transmitter", "task": f"{self.source}:none", **sizes}
         perception = ",".join(
