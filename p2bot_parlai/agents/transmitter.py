@@ -14,8 +14,9 @@ from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, re
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options import add_transmitter_options, check_options
+from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
+from p2bot_parlai.backbones.computing import keep_casts, set_computing
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out
@@ -95,7 +96,9 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
                 f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
             )
-        return Transmitter(backbone)
+        network = Transmitter(backbone)
+        set_computing(network, *computing_options(self.opt))
+        return network
 
     @property
     def network(self) -> Transmitter:
@@ -312,8 +315,10 @@ class TransmitterAgent(WholeDialogues, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return None
         self.model.eval()
-        batch["context_states"] = self.network.encode_context(batch.text_vec, self._valid(batch))
-        return super().eval_step(batch)
+        with keep_casts(self.device):
+            valid = self._valid(batch)
+            batch["context_states"] = self.network.encode_context(batch.text_vec, valid)
+            return super().eval_step(batch)
 
     def _encoder_input(self, batch):
         return (batch.context_states,)
