@@ -52,8 +52,17 @@ def peak(precision: str, side: int = 1024, repeats: int = 3) -> float:
 
 
 def resident() -> float:
-    """The most memory that this process ever had, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """
+    The most memory that this process ever had, MB.
+
+    Linux hands ru_maxrss on to the programs that a process starts: a small program that a large
+    one starts would look large. VmHWM begins anew with each program.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: bytes
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def memory_of(size: str, precision: str, work: str, side: str) -> dict:

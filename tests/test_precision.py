@@ -1,5 +1,7 @@
 """--precision bf16 against fp32: training, metrics, saved files, self-play."""
 
+from pathlib import Path
+
 import people
 import pytest
 import tiny
@@ -108,6 +110,13 @@ def test_kept_casts_leave_no_gradient_behind(backbone):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
     read(backbone).sin().sum().backward()
     assert all(m.weight.grad is not None for m in matrices(backbone))
+
+
+@pytest.mark.parametrize("folder", ["p2bot_parlai", "tasks"])
+def test_devices_are_the_networks(folder):
+    """Nothing is put on a GPU by hand; `.to(device)` follows the network."""
+    for path in (Path(__file__).parents[1] / folder).rglob("*.py"):
+        assert ".cuda(" not in path.read_text(encoding="utf-8"), path
 
 
 # ------------------------------------------------------------------ the Transmitter
