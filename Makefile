@@ -25,7 +25,7 @@ zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an
 	$(BIN)/python bench/demo.py --seed 1 --updates 1200 --receiver-epochs 4 --out .zoo
 	$(BIN)/python zoo/sketch/make.py .zoo
 
-bench: $(STAMP) ## speed and memory against the original's algorithm; BENCH="--pairs 5 --sizes sketch" for less
+bench: $(STAMP) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/speed.py $(BENCH)
