@@ -9,6 +9,8 @@ from naive import Naive
 from ours import Ours
 from setting import Data, Size, build_agent
 
+from p2bot_parlai.backbones.computing import set_computing
+
 # both sides in fp32; where ours is in bf16 its results are checked before, in fp32
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
@@ -40,8 +42,7 @@ class Works:
         agent = build_agent(size, precision)
         self.ours = Ours(agent)
         network = copy.deepcopy(self.ours.network)
-        for module in network.modules():
-            module.precision = "fp32"
+        set_computing(network, "fp32")
         self.naive = Naive(network, self.ours.tokens, agent.opt["learningrate"])
         self.data = Data(size, self.ours.tokens)
 
