@@ -8,7 +8,7 @@ from p2bot_parlai.backbones.computing import keep_casts
 from p2bot_parlai.interlocutor import Interlocutors
 from p2bot_parlai.packing import Turn, pack
 from p2bot_parlai.selfplay import log_policy, mean_baseline, policy_gradient_loss
-from p2bot_parlai.transmitter import token_log_likelihood
+from p2bot_parlai.transmitter import spread, token_log_likelihood
 
 
 class Ours:
@@ -75,7 +75,9 @@ class Ours:
         turns = [turn for dialogue in zip(*played, strict=True) for turn in dialogue]
         packed = pack(turns, self.tokens.self_, self.tokens.cls, self.tokens.pad)
         logits, _ = self.network(packed)
-        log_p = log_policy(token_log_likelihood(logits, packed.targets), packed.target_mask)
+        mask = packed.target_mask
+        scores = spread(token_log_likelihood(logits, packed.targets[mask]), mask)
+        log_p = log_policy(scores, mask)
         flat = rewards.T.flatten()  # turn n of dialogue b is b * N + n
         baseline = mean_baseline(flat.sum(), torch.tensor(len(flat)))
         policy_gradient_loss(log_p, flat, baseline).mean().backward()

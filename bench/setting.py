@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     # of `make demo`, and of the paper
-    "sketch": Size("sketch", 3, 128, 4, 2000),
+    "sketch": Size("sketch", 2, 128, 2, 2000),
     "gpt": Size("scratch", 12, 768, 12, 40478),
     # for the test of this benchmark
     "tiny": Size("scratch", 1, 16, 2, 50, 40, 4, 3, 3, 2, 4, 2, 2, 3),
@@ -89,11 +89,12 @@ def build_agent(size: Size, precision: str):
             )
         )
     agent.is_training = True
-    # as they are drawn, layers are so small beside the residual that every token predicts
-    # itself, which would hide a difference between the sides
-    for name, weight in agent.network.backbone.named_parameters():
-        if weight.dim() == 2 and "embed" not in name:
-            weight.data.mul_(1.5 / (0.02 * size.embedding_size**0.5))
+    if size.backbone == "scratch":
+        # as they are drawn, layers are so small beside the residual that every token predicts
+        # itself, which would hide a difference between the sides
+        for name, weight in agent.network.backbone.named_parameters():
+            if weight.dim() == 2 and "embed" not in name:
+                weight.data.mul_(1.5 / (0.02 * size.embedding_size**0.5))
     return agent
 
 

@@ -22,6 +22,8 @@ class Work:
     :param tokens: of a run: those that are generated, or those of the examples, each with
         its whole context.
     :param run: by side, ``naive`` or ``ours``. :param check: raises where they differ.
+    :param naive_share: of the work that the reference does in its run. It reads every row by
+        itself, so its time is a sum over rows: a part of them is timed, and scaled.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Work:
     tokens: int
     run: dict[str, Callable[[], object]]
     check: Callable[[], None]
+    naive_share: float = 1.0
 
 
 class Works:
@@ -37,8 +40,9 @@ class Works:
 
     NAMES = ("training", "ranking", "beam", "self-play")
 
-    def __init__(self, size: Size, precision: str = "fp32"):
-        self.size = size
+    def __init__(self, size: Size, precision: str = "fp32", naive_rows: int | None = None):
+        """:param naive_rows: contexts decoded, dialogues played by the reference; None: all."""
+        self.size, self.naive_rows = size, naive_rows
         agent = build_agent(size, precision)
         self.ours = Ours(agent)
         network = copy.deepcopy(self.ours.network)
@@ -95,9 +99,11 @@ class Works:
     def _beam(self) -> Work:
         contexts = [self.data.context() for _ in range(self.size.batch)]
         length = self.size.decoded
+        some = contexts[: self.naive_rows]
 
         def check():
-            naive, ours = (side.beam(contexts, length) for side in (self.naive, self.ours))
+            naive, ours = self.naive.beam(some, length), self.ours.beam(contexts, length)
+            ours = ours[: len(some)]
             if [ids[:-1] for ids in naive] != [ids[:-1] for ids in ours]:
                 raise AssertionError("beam search found other responses")
 
@@ -106,8 +112,12 @@ class Works:
             "responses",
             len(contexts),
             len(contexts) * length,
-            self._sides(lambda side: side.beam(contexts, length)),
+            {
+                "naive": lambda: self.naive.beam(some, length),
+                "ours": lambda: self.ours.beam(contexts, length),
+            },
             check,
+            len(some) / len(contexts),
         )
 
     def _selfplay(self) -> Work:
@@ -118,7 +128,11 @@ class Works:
         uniforms = torch.rand(size.turns, size.dialogues, size.decoded, generator=generator)
         rewards = torch.rand(size.turns, size.dialogues, generator=generator)
 
-        def run(side):
+        rows = min(self.naive_rows or size.dialogues, size.dialogues)
+        everything = heads, said, uniforms, rewards
+        some = heads[:rows], [turn[:rows] for turn in said], uniforms[:, :rows], rewards[:, :rows]
+
+        def run(side, heads, said, uniforms, rewards):
             side.policy_gradient(side.sample(heads, said, uniforms)[0], rewards)
 
         def check():
@@ -126,6 +140,7 @@ class Works:
             A token is drawn where a sum over the vocabulary reaches a number, so the last bit
             may decide: what both sides must agree on are the probabilities of what ours drew.
             """
+            heads, said, uniforms, rewards = some
             played, scores = self.ours.sample(heads, said, uniforms)
             sampled = torch.stack([part.sum(dim=1) for part in scores])
             found = []
@@ -144,8 +159,9 @@ class Works:
             "turns of a dialogue",
             size.turns * size.dialogues,
             size.turns * size.dialogues * size.decoded,
-            self._sides(run),
+            {"naive": lambda: run(self.naive, *some), "ours": lambda: run(self.ours, *everything)},
             check,
+            rows / size.dialogues,
         )
 
     def _sides(self, run) -> dict[str, Callable[[], object]]:

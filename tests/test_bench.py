@@ -31,6 +31,22 @@ def test_speed(tmp_path, capsys, monkeypatch, precision):
     assert "hugging_face/gpt2" in capsys.readouterr().out
 
 
+def test_a_part_of_the_reference_stands_for_all():
+    """Twice the rows are twice the products: what is timed of a part may be scaled."""
+    import measure
+    import setting
+    import work
+
+    half = work.Works(setting.SIZES["tiny"], naive_rows=1)
+    whole = work.Works(setting.SIZES["tiny"])
+    for name in ("beam", "self-play"):
+        part, everything = half.get(name), whole.get(name)
+        part.check()
+        assert part.naive_share == 0.5 and everything.naive_share == 1
+        scaled = measure.flops(part.run["naive"]) / part.naive_share
+        assert scaled == pytest.approx(measure.flops(everything.run["naive"]), rel=0.1)
+
+
 def test_a_difference_stops_it():
     import setting
     import work
