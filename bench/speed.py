@@ -34,8 +34,9 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument(
         "--gpt-rows",
         type=int,
-        help="contexts decoded and dialogues played by the reference at GPT size; its time is "
-        "scaled to all of them. Default: all",
+        default=1,
+        help="contexts decoded and dialogues played by the reference at GPT size; it reads them "
+        "one by one, and its time is scaled to all of ours",
     )
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of ours")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
