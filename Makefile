@@ -1,6 +1,7 @@
 # `make` alone lists the targets. The environment lives in .venv; what a target needs is set up first.
 PYTHON ?= python3
 DATAPATH ?=
+BENCH ?=
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
@@ -20,12 +21,13 @@ test: $(STAMP) ## ruff and every test
 demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
 
-zoo: $(STAMP) ## train the models that ship in zoo/sketch again (a quarter of an hour)
-	$(BIN)/python bench/demo.py --seed 1 --updates 1200 --receiver-epochs 4 --out .zoo
+zoo: $(STAMP) ## train the models that ship in zoo/sketch again (half an hour)
 	$(BIN)/python zoo/sketch/make.py .zoo
 
-bench: $(STAMP) ## measure speed and memory
-	$(BIN)/python bench/run.py
+bench: $(STAMP) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
+	$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/growth.py
+	$(BIN)/python bench/speed.py $(BENCH)
 
 docs: $(STAMP) ## write docs/options.md and docs/troubleshooting.md from the code
 	$(BIN)/python docs/generate.py

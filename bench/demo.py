@@ -4,8 +4,8 @@ The whole method in minutes: train, play, evaluate, chat, and write a report.
     make demo                            on the sketch corpus, which needs no download
     make demo DATAPATH=<ParlAI data>     on real ConvAI2 files (slower; see docs/log.md)
 
-Two lanes, a core each: the supervised Transmitter (P²Bot-S) in one, the Receiver and a
-model without personas in the other; then self-play makes P²Bot of P²Bot-S. It prints the
+Two lanes, a core each: the supervised Transmitter (P²Bot-S) beside the Receiver; then
+self-play makes P²Bot of P²Bot-S, beside a model without personas. It prints the
 paper's tables in miniature, two dialogues, and where report.html is. Ends with exit status
 1 and a reason where something was not learnt. The recipes are the presets p2bot/sketch_*.
 """
@@ -33,8 +33,8 @@ QUICK = {"validation_max_exs": 64, "short_final_eval": True, "skip_generation": 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Help)
     parser.add_argument("--datapath", help="ParlAI data folder that holds ConvAI2/")
-    parser.add_argument("--updates", type=int, default=700, help="of P²Bot-S, 8 dialogues each")
-    parser.add_argument("--receiver-epochs", type=float, default=1.0)
+    parser.add_argument("--updates", type=int, default=360, help="of P²Bot-S, 8 dialogues each")
+    parser.add_argument("--receiver-epochs", type=float, default=0.5)
     parser.add_argument("--dialogues", type=int, default=2000, help="of self-play")
     parser.add_argument("--examples", type=int, default=500, help="validation examples a row")
     parser.add_argument("--seed", type=int, default=1)
@@ -73,10 +73,7 @@ class Demo:
         self.learnt_from = ",".join(both)
 
     def supervised(self) -> list[list[Job]]:
-        """P²Bot-S in one lane; the Receiver and a model without personas in the other."""
-        sizes = {**QUICK, "max_train_steps": self.args.updates, **self.real}
-        transmitter = {"o": "p2bot/sketch_transmitter", "task": self.learnt_from, **sizes}
-        without = {"o": "p2bot/sketch_transmitter", "task": f"{self.source}:none", **sizes}
+        """P²Bot-S in one lane, the Receiver in the other."""
         perception = ",".join(
             f"p2bot:persona_perception:{task}" for task in self.learnt_from.split(",")
         )
@@ -84,12 +81,12 @@ class Demo:
         receiver |= {"num_epochs": self.args.receiver_epochs}
         receiver |= {"validation_max_exs": 64, "short_final_eval": True}
         return [
-            [self.train("P2Bot-S", transmitter)],
-            [self.train("Receiver", receiver), self.train("no-persona", without)],
+            [self.transmitter("P2Bot-S", self.learnt_from)],
+            [self.train("Receiver", receiver)],
         ]
 
     def selfplay(self) -> list[list[Job]]:
-        """P²Bot; beside it, what P²Bot-S and the Receiver are worth."""
+        """P²Bot; beside it a model that sees no personas."""
         played = {
             "o": "p2bot/sketch_selfplay",
             "task": f"p2bot:selfplay:{self.source}:self_original",
@@ -99,31 +96,28 @@ class Demo:
             "selfplay_dialogues": self.args.dialogues,
             **QUICK,
         }
-        tasks = f"{self.source}:self_original,{self.source}:self_revised"
-        table = {"model_file": self.out / "Receiver", "perception_tasks": tasks, "batchsize": 32}
-        table |= {
-            "datapath": self.base["datapath"],
-            "report_filename": self.out / "perception.json",
-        }
-        return [
-            [self.train("P2Bot", played)],
-            [
-                self.job("perception", "perception_table", table),
-                self.evaluate("P2Bot-S", "self_original"),
-                self.evaluate("no-persona", "none"),
-            ],
-        ]
+        without = self.transmitter("no-persona", f"{self.source}:none")
+        return [[self.train("P2Bot", played)], [without]]
 
     def evaluations(self) -> list[list[Job]]:
+        datapath = self.base["datapath"]
+        tasks = f"{self.source}:self_original,{self.source}:self_revised"
+        table = {"model_file": self.out / "Receiver", "perception_tasks": tasks, "batchsize": 32}
+        table |= {"datapath": datapath, "report_filename": self.out / "perception.json"}
         chat = {"model_file": self.out / "P2Bot", "receiver": self.out / "Receiver"}
         chat |= {"task": f"p2bot:selfplay:{self.source}:self_original", "num_dialogues": 2}
-        chat |= {"datapath": self.base["datapath"], "outfile": self.out / "dialogues"}
+        chat |= {"datapath": datapath, "outfile": self.out / "dialogues"}
         picture = {"model_file": self.out / "Receiver", "task": f"{self.source}:self_revised"}
-        picture |= {"datapath": self.base["datapath"], "outfile": self.out / "relevance.svg"}
+        picture |= {"datapath": datapath, "outfile": self.out / "relevance.svg"}
+        variants = ("self_original", "self_revised")
         return [
-            [self.evaluate("P2Bot", "self_original"), self.evaluate("P2Bot-S", "self_revised")],
             [
-                self.evaluate("P2Bot", "self_revised"),
+                *(self.evaluate("P2Bot", v) for v in variants),
+                self.job("perception", "perception_table", table),
+            ],
+            [
+                *(self.evaluate("P2Bot-S", v) for v in variants),
+                self.evaluate("no-persona", "none"),
                 self.job("chat", "selfplay_transcript", chat),
                 self.job("picture", "relevance_map", {**picture, "datatype": "valid"}),
             ],
@@ -152,6 +146,11 @@ class Demo:
         }
 
     # ------------------------------------------------------------------ one command each
+    def transmitter(self, name: str, task: str) -> Job:
+        # updates decide, however many epochs they are
+        sizes = {**QUICK, "num_epochs": -1, "max_train_steps": self.args.updates, **self.real}
+        return self.train(name, {"o": "p2bot/sketch_transmitter", "task": task, **sizes})
+
     def train(self, name: str, options: dict) -> Job:
         options = {**options, **self.base, "model_file": self.out / name}
         return self.job(name, "train_model", options)

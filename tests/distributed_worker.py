@@ -2,8 +2,10 @@
 One process of a data-parallel run; see test_distributed.py.
 
 usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT [TRANSMITTER RECEIVER]
+       [NAME=VALUE ...]
 
-With a Transmitter and a Receiver it is a self-play run.
+With a Transmitter and a Receiver it is a self-play run. packed=true trains on whole dialogues;
+the names are options.
 """
 
 import sys
@@ -50,6 +52,35 @@ def learn(opt, rank: int, processes: int):
     return agent.network.state_dict()
 
 
+def dialogue(number: int) -> dict:
+    """Turns of several lengths; every third has no distractor of its own."""
+    turns = []
+    for turn, example in enumerate(examples(number)[: 2 + number % 3]):
+        first = "your persona: i own a cat.\n" if turn == 0 else ""
+        wrong = ["hello there"] if (turn + number) % 3 else []
+        turns.append(
+            {
+                "text": first + example["text"].split("\n")[-1],
+                "labels": example["labels"],
+                "label_candidates": [*wrong, *example["labels"]],
+            }
+        )
+    return {"text": turns[0]["text"], "labels": turns[0]["labels"], "dialogue": turns}
+
+
+def learn_packed(opt, rank: int, processes: int):
+    agent = tiny.agent(**opt)
+    before = agent.network.backbone.tokens_embed.weight.detach().clone()
+    # no fallback to the batch: its halves are not the whole
+    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
+    for step in range(STEPS):
+        numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
+        told = [Message({**dialogue(number), "episode_done": True}) for number in numbers]
+        agent.batch_act([agent.clone().observe(message) for message in told])
+    assert (agent.network.backbone.tokens_embed.weight - before).abs().max() > 1e-3
+    return agent.network.state_dict()
+
+
 def play(opt, rank: int, processes: int):
     """Each process takes every second dialogue; the last batch also has supervised rows."""
     agent = tiny.agent(**opt)
@@ -78,11 +109,14 @@ def main():
     torch.set_num_threads(1)
     changes = {"dropout": 0.0, "dict_file": f"{folder}/model.dict"}
     opt = {"datapath": datapath, "model_file": f"{folder}/none", **changes}
-    work = learn
-    if sys.argv[7:]:
+    models = [word for word in sys.argv[7:] if "=" not in word]
+    given = dict(word.split("=") for word in sys.argv[7:] if "=" in word)
+    work = learn_packed if given.pop("packed", None) else learn
+    opt |= given
+    if models:
         work = play
         opt |= {"task": "p2bot:selfplay", "evaltask": "convai2", "user_inference": "multinomial"}
-        opt |= {"init_model": sys.argv[7], "receiver": sys.argv[8], "kl_coef": 0.1}
+        opt |= {"init_model": models[0], "receiver": models[1], "kl_coef": 0.1}
         # not Adam, whose first steps are as long where a gradient is next to nothing
         opt |= {"optimizer": "sgd", "learningrate": 0.5}
     torch.manual_seed(42)

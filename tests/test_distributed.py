@@ -49,6 +49,22 @@ def test_two_processes_agree_with_one(convai2, tiny_model, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_processes_agree_with_one_on_whole_dialogues(convai2, tiny_model, tmp_path, precision):
+    """In bfloat16 too: gradients are summed in fp32."""
+    Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+    # not Adam, whose first steps are as long where a gradient is next to nothing
+    flags = "packed=true", f"precision={precision}", "optimizer=sgd", "learningrate=0.5"
+    (one,) = learn(1, tmp_path, convai2, *flags)
+    first, second = learn(2, tmp_path, convai2, *flags)
+    close = {"fp32": {"atol": 1e-6, "rtol": 1e-5}, "bf16": {"atol": 2e-3, "rtol": 1e-2}}
+    for name, weight in one.items():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(first[name], second[name], atol=0, rtol=0)
+        torch.testing.assert_close(first[name], weight, **close[precision])
+
+
+@pytest.mark.slow
 def test_two_processes_agree_with_one_in_self_play(convai2, tiny_model, tiny_receiver, tmp_path):
     """The baseline is over the dialogues of both, also where one has supervised rows too."""
     Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())

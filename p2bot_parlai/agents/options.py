@@ -4,6 +4,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
+from p2bot_parlai.backbones.computing import PRECISIONS
 from p2bot_parlai.backbones.packaged import LANGUAGE_MODELS
 from p2bot_parlai.errors import P2botError
 
@@ -98,6 +99,21 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         "several times faster; --batchsize then counts dialogues. false: turn by turn",
     )
     group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="bf16: matrix products in bfloat16 (torch.autocast) in training, evaluation, "
+        "decoding and self-play, its frozen models too. Weights, optimizer, losses and rewards "
+        "stay fp32. It pays where the processor has bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
+    )
+    group.add_argument(
+        "--gradient-checkpointing",
+        type="bool",
+        default=False,
+        help="Compute each layer again in the backward pass instead of keeping what it computed: "
+        "the same gradient with less memory, a third slower",
+    )
+    group.add_argument(
         "--alpha",
         type=float,
         default=0.1,
@@ -153,6 +169,17 @@ def check_options(opt: Opt) -> None:
                 f"--{name.replace('_', '-')} has no place in P²Bot's context, which marks "
                 "speakers by tokens of its own: drop it"
             )
+    for name in ("fp16", "force_fp16_tokens"):
+        if opt.get(name):
+            raise P2botError(
+                f"--{name.replace('_', '-')} would halve the weights themselves, and without a GPU "
+                "nothing: use --precision bf16"
+            )
+    if opt.get("gradient_checkpointing") and not opt["packed"]:
+        raise P2botError(
+            "--gradient-checkpointing true is for whole dialogues: drop --packed false, whose "
+            "contexts are kept in a cache"
+        )
     for name in ("text_truncate", "label_truncate"):
         if (opt.get(name) or 0) < 2:
             raise P2botError(f"--{name.replace('_', '-')} must be at least 2 tokens")
@@ -160,3 +187,8 @@ def check_options(opt: Opt) -> None:
         raise P2botError(
             f"--embedding-size {opt['embedding_size']} is no multiple of --n-heads {opt['n_heads']}"
         )
+
+
+def computing_options(opt: Opt) -> tuple[str, bool]:
+    """Precision and gradient checkpointing; the .opt of an older version has neither."""
+    return opt.get("precision", "fp32"), opt.get("gradient_checkpointing", False)

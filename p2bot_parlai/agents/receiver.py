@@ -19,8 +19,13 @@ from p2bot_parlai.agents.perception import (
     ranked,
     true_cell_metric,
 )
-from p2bot_parlai.agents.receiver_options import add_receiver_options, check_options
+from p2bot_parlai.agents.receiver_options import (
+    add_receiver_options,
+    check_options,
+    precision_of,
+)
 from p2bot_parlai.backbones import encoder as encoders
+from p2bot_parlai.backbones.computing import set_computing
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.perceiver import Perceiver
@@ -92,8 +97,8 @@ class ReceiverAgent(Learner, TorchAgent):
         self.perceiver = Perceiver(self.model, self.dict.sentences, opt["tau_start"])
         if states:
             self._restore(states, init_model, is_finetune)
-        if self.use_cuda:
-            self.model.cuda()
+        set_computing(self.model, precision_of(opt))
+        self.model.to("cuda" if self.use_cuda else "cpu")
         sync_parameters(self.model)
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
@@ -204,9 +209,8 @@ class ReceiverAgent(Learner, TorchAgent):
             return None
         self.model.train()
         self.zero_grad()
-        with self._precision():
-            distinction, norm, c, allowed = self._loss(batch.questions)
-            self.backward((distinction + norm).mean())
+        distinction, norm, c, allowed = self._loss(batch.questions)
+        self.backward((distinction + norm).mean())
         self.update_params()
         self.perceiver.forget()
         for name, values in (
@@ -239,21 +243,16 @@ class ReceiverAgent(Learner, TorchAgent):
             return None
         return WordDropout(self.special_ids, share, one_sided)
 
-    def _precision(self):
-        kind = "cuda" if self.use_cuda else "cpu"
-        return torch.autocast(kind, torch.bfloat16, enabled=self.opt["bfloat16"])
-
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch: Batch):
         if batch.batchsize == 0:
             return None
         questions = batch.questions
         dialogues = [question.utterances for question in questions]
-        with self._precision():
-            orders = self._ranked(dialogues, [q.candidates for q in questions])
-            self._record_hard(questions, dialogues)
-            self._record_mrr(questions, dialogues)
-            self._record_true_cell(questions)
+        orders = self._ranked(dialogues, [q.candidates for q in questions])
+        self._record_hard(questions, dialogues)
+        self._record_mrr(questions, dialogues)
+        self._record_true_cell(questions)
         return Output([order[0] for order in orders], orders)
 
     def _ranked(self, dialogues, texts: list[list[str]]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai.backbones.computing import PRECISIONS
 from p2bot_parlai.backbones.encoder import SCRATCH
 from p2bot_parlai.backbones.packaged import ENCODERS
 from p2bot_parlai.errors import P2botError
@@ -83,10 +84,17 @@ def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         "sentences of a batch in training, so that they cannot be matched by it",
     )
     group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
+        "processors that have it; weights, optimizer, scores and losses stay fp32",
+    )
+    group.add_argument(
         "--bfloat16",
         type="bool",
         default=False,
-        help="Encode in bfloat16 (torch.autocast); twice as fast on processors that have it",
+        help="true: what --precision bf16 was called before",
     )
     group.add_argument(
         "--vocab-size",
@@ -127,4 +135,21 @@ def check_options(opt: Opt) -> None:
     if (opt.get("text_truncate") or 0) < 3:
         raise P2botError("--text-truncate must be at least 3 tokens")
     if opt.get("fp16"):
-        raise P2botError("--fp16 is not for the Receiver: use --bfloat16 true")
+        raise P2botError("--fp16 is not for the Receiver: use --precision bf16")
+    precision_of(opt)
+
+
+def precision_of(opt: Opt) -> str:
+    """
+    ``--precision``, or what ``--bfloat16`` says, which saved models may still have; what is
+    given now counts before what was saved.
+    """
+    given = opt.get("override", {})
+    if given.get("bfloat16") and given.get("precision") == "fp32":
+        raise P2botError("--bfloat16 true and --precision fp32 contradict each other: drop one")
+    if "precision" in given:
+        return given["precision"]
+    if "bfloat16" in given:
+        return "bf16" if given["bfloat16"] else "fp32"
+    # a file of a version without --precision has none
+    return "bf16" if opt["bfloat16"] else opt.get("precision", "fp32")

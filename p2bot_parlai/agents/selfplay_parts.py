@@ -7,7 +7,7 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from parlai.utils import logging
-from torch import Tensor
+from torch import Tensor, nn
 
 from p2bot_parlai.agents.frozen import (
     FrozenFiles,
@@ -15,9 +15,11 @@ from p2bot_parlai.agents.frozen import (
     load_language_style,
     load_transmitter,
 )
+from p2bot_parlai.agents.options import computing_options
 from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.agents.selfplay_options import weights_of
 from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.backbones.computing import freeze_casts, set_computing
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.interlocutor import Interlocutors
 from p2bot_parlai.reward_models import (
@@ -69,6 +71,11 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
     if "style" in weights:
         check_language_model(opt, tokenizer)
 
+    def ready(frozen: nn.Module) -> nn.Module:
+        set_computing(frozen, computing_options(opt)[0])
+        freeze_casts(frozen)
+        return frozen.to(agent.device)
+
     given = opt.get("override", {})
     start = given.get("init_model")
     if learning and not start and "user" not in files.saved:
@@ -77,12 +84,12 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
             "begin with --init-model that file and another --model-file"
         )
     user_path = files.path("user", "--init-model", start, opt.get("model_file"))
-    user = load_transmitter(user_path, tokenizer).to(agent.device)
+    user = ready(load_transmitter(user_path, tokenizer))
     reading = SupervisedReading(user, tokenizer)
     rewards: list = []
     if "style" in weights:
         style = load_language_style(opt, agent.pretrained, user, tokenizer, files)
-        style.backbone.to(agent.device)
+        ready(style.backbone)
         rewards.append(style)
     if "coherence" in weights:
         rewards.append(DiscourseCoherence(reading))
@@ -91,7 +98,7 @@ def build_world(agent, learning: bool) -> SelfPlayWorld:
         chosen = FrozenFiles() if given.get("receiver") and not learning else files
         path = chosen.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
         perceiver = load_perceiver(path)
-        perceiver.network.to(agent.device)
+        ready(perceiver.network)
         rewards.append(PersonaPerception(perceiver, opt["gamma"]))
     if "repetition" in weights:
         rewards.append(Repetition())

@@ -15,8 +15,9 @@ from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options import add_transmitter_options, check_options
+from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
+from p2bot_parlai.backbones.computing import keep_casts, set_computing
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
@@ -97,7 +98,9 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
                 f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
             )
-        return Transmitter(backbone)
+        network = Transmitter(backbone)
+        set_computing(network, *computing_options(self.opt))
+        return network
 
     @property
     def network(self) -> Transmitter:
@@ -327,8 +330,9 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return None
         self.model.eval()
-        batch["context_states"] = self._read_contexts(batch)
-        return super().eval_step(batch)
+        with keep_casts(self.device):
+            batch["context_states"] = self._read_contexts(batch)
+            return super().eval_step(batch)
 
     def _read_contexts(self, batch):
         """The encoded contexts; of conversations that go on, only what is new is read."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from p2bot_parlai.backbones import hub, packaged
+from p2bot_parlai.backbones.computing import Computing
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.receiver import mean_pool
 
@@ -64,7 +65,7 @@ def from_json(config: dict) -> "SentenceEncoder":
     return SentenceEncoder(model.float())
 
 
-class SentenceEncoder(nn.Module):
+class SentenceEncoder(Computing):
     """
     A Hugging Face encoder whose token vectors are averaged into one for each sentence.
 
@@ -122,7 +123,8 @@ class SentenceEncoder(nn.Module):
             ids[row, : len(sentence)] = torch.tensor(sentence, dtype=torch.long)
             mask[row, : len(sentence)] = True
         ids, mask = ids.to(device), mask.to(device)
-        states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        with self.autocast(device):
+            states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return mean_pool(states.float(), mask)
 
     def to_json(self) -> dict:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.backbones.computing import Computing
 from p2bot_parlai.errors import P2botError
 
 
@@ -97,7 +98,7 @@ class Block(nn.Module):
         return self.ln_2(x + self.mlp(x))
 
 
-class GPT(nn.Module):
+class GPT(Computing):
     """The stack; the output matrix is the token embedding."""
 
     def __init__(self, config: GPTConfig):
@@ -123,14 +124,19 @@ class GPT(nn.Module):
         :param mask: bool (B, T, S), S = cached + T: which keys each token sees.
         :return: hidden states of the last block, (B, T, D).
         """
-        x = self.drop(self.tokens_embed(ids) + self.positions_embed(positions))
-        for block in self.h:
-            x = block(x, mask, cache)
-        return x
+        with self.autocast(ids.device), self.recomputing(cache):
+            x = self.drop(self.tokens_embed(ids) + self.positions_embed(positions))
+            for block in self.h:
+                x = block(x, mask, cache)
+        return x.float()
+
+    def layers(self) -> nn.ModuleList:
+        return self.h
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
-        return functional.linear(hidden, self.tokens_embed.weight)
+        with self.autocast(hidden.device):
+            return functional.linear(hidden, self.tokens_embed.weight).float()
 
     def new_cache(self) -> DynamicCache:
         return DynamicCache()

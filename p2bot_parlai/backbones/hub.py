@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor, nn
 
+from p2bot_parlai.backbones.computing import Computing
 from p2bot_parlai.errors import P2botError
 
 WEIGHT_FILES = (
@@ -59,7 +60,7 @@ def _advice(name: str) -> str:
     )
 
 
-class CausalLM(nn.Module):
+class CausalLM(Computing):
     """
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.backbones`.
 
@@ -91,17 +92,35 @@ class CausalLM(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
         """See `p2bot_parlai.backbones`; mask is bool (B, T, S)."""
-        return self.lm.base_model(
-            input_ids=ids,
-            position_ids=positions,
-            attention_mask=mask[:, None],
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
+        with self.autocast(ids.device), self.recomputing(cache):
+            hidden = self.lm.base_model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=mask[:, None],
+                past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state
+        return hidden.float()
+
+    def layers(self) -> list[nn.Module]:
+        """
+        What transformers marks as such. Its own gradient checkpointing drops caches without
+        an error, and does nothing in evaluation mode, in which self-play learns.
+        """
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        found = [m for m in self.lm.modules() if isinstance(m, GradientCheckpointingLayer)]
+        if not found:
+            raise P2botError(
+                f"models of type {self.lm.config.model_type!r} have no layers that can be computed "
+                "again: drop --gradient-checkpointing"
+            )
+        return found
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
-        return self.lm.get_output_embeddings()(hidden)
+        with self.autocast(hidden.device):
+            return self.lm.get_output_embeddings()(hidden).float()
 
     def new_cache(self):
         from transformers import DynamicCache

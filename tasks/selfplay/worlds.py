@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from p2bot_parlai.backbones.computing import keep_casts
 from p2bot_parlai.interlocutor import Interlocutors
 from p2bot_parlai.reward_models import PersonaPerception, Reward, SupervisedReading
 from p2bot_parlai.rewards import combine
@@ -103,15 +104,16 @@ class SelfPlayWorld:
                 (self.agent, [opening.agent_persona for opening in openings]),
             )
         )
-        return play(
-            openings,
-            user,
-            agent,
-            self.respond,
-            self.turns,
-            self.longest,
-            self.tokenizer.decode,
-        )
+        with keep_casts(agent.device):
+            return play(
+                openings,
+                user,
+                agent,
+                self.respond,
+                self.turns,
+                self.longest,
+                self.tokenizer.decode,
+            )
 
     @torch.no_grad()
     def judge(self, played: Played) -> Judged:

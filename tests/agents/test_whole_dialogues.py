@@ -8,6 +8,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_agent import Batch
 
+from p2bot_parlai.backbones.gpt import Attention
 from p2bot_parlai.mutators import WHOLE_DIALOGUE, add_whole_dialogues
 from p2bot_parlai.train_loop import P2botTrainLoop
 
@@ -106,6 +107,31 @@ def test_one_metric_a_dialogue(convai2, tiny_model, tmp_path):
     assert batch.batchsize == sum(map(len, found)) and len(batch.valid_indices) == 3
     agent.compute_loss(batch)
     assert all(len(values) == 3 for values in agent._local_metrics.values())
+
+
+def test_update_freq_takes_the_mean_of_its_batches(convai2, tiny_model, tmp_path):
+    """One step after two batches, along the mean of their gradients, however long they are."""
+    found = episodes(convai2)[:3]
+    plain = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
+    parts = [whole(plain, found[:1]), whole(plain, found[1:])]
+    gradients = [learn(plain, part)[1] for part in parts]
+
+    given = {"update_freq": 2, "optimizer": "sgd", "learningrate": 1.0, "gradient_clip": 0}
+    given |= {"lr_scheduler": "none", "warmup_updates": -1}
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, **given)
+    agent.is_training = True
+    for module in agent.network.modules():  # dropout would draw other numbers
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(module, Attention):
+            module.dropout = 0.0
+    before = [p.detach().clone() for p in agent.network.parameters()]
+    agent.train_step(parts[0])
+    assert all(map(torch.equal, before, agent.network.parameters()))
+    agent._local_metrics.clear()
+    agent.train_step(parts[1])
+    for was, now, *both in zip(before, agent.network.parameters(), *gradients, strict=True):
+        torch.testing.assert_close(was - now, sum(both) / 2, atol=1e-6, rtol=1e-4)
 
 
 # ------------------------------------------------------------------------ the mutator

@@ -1,0 +1,90 @@
+"""
+How time grows with batch, context, candidates and turns, for ours and the reference.
+
+    python bench/growth.py --size sketch [--plots docs/] [--json growth.json]
+
+Each point is the median of ``--pairs`` runs, by turns. ``--plots`` draws one picture of each.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import torch
+from measure import by_turns
+from setting import SIZES, Size
+from work import Works
+
+# what grows: (work, its values, how a size has one)
+GROWS = {
+    "batch": ("beam", (1, 2, 4, 8, 16), lambda size, n: size.having(batch=n)),
+    "context": ("ranking", (50, 100, 200, 400), lambda size, n: size.having(context=n)),
+    "candidates": ("ranking", (1, 5, 10, 20, 40), lambda size, n: size.having(candidates=n)),
+    "turns": ("self-play", (1, 2, 3, 4, 5), lambda size, n: size.having(turns=n)),
+}
+AXES = {
+    "batch": "contexts that are decoded together (beam 2)",
+    "context": "tokens of context (ranking)",
+    "candidates": "candidates of a context (ranking)",
+    "turns": "turns of a dialogue (self-play with its gradient)",
+}
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--size", choices=SIZES, default="sketch")
+    parser.add_argument("--grow", nargs="+", choices=GROWS, default=list(GROWS))
+    parser.add_argument("--points", type=int, help="only the first so many values of each")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of ours")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--plots", help="folder for one picture of each, e.g. docs/")
+    parser.add_argument("--json", help="file for the results")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    results = {}
+    for what in args.grow:
+        results[what] = grow(what, SIZES[args.size], args)
+        if args.plots:
+            path = Path(args.plots) / f"growth_{what}.svg"
+            draw(what, results[what], f"{args.size}, {args.threads} threads", path)
+    if args.json:
+        Path(args.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    return results
+
+
+def grow(what: str, size: Size, args) -> list[dict]:
+    """Median seconds of either side, a value each."""
+    work, values, having = GROWS[what]
+    print(f"{AXES[what]}: seconds of the reference, of ours, ratio")
+    found = []
+    for value in values[: args.points]:
+        works = Works(having(size, value), args.precision)
+        spent = by_turns(works.get(work).run, args.pairs)
+        point = {side: statistics.median(times) for side, times in spent.items()}
+        found.append({"value": value, **point})
+        print(f"  {value:4} {point['naive']:8.3f} {point['ours']:8.3f}", end=" ")
+        print(f"{point['naive'] / point['ours']:6.1f}", flush=True)
+    return found
+
+
+def draw(what: str, points: list[dict], title: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = what  # the same picture from the same figures
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
+    values = [point["value"] for point in points]
+    for side, label in (("naive", "reference"), ("ours", "p2bot_parlai")):
+        axes.plot(values, [point[side] for point in points], marker="o", label=label)
+    axes.set(xlabel=AXES[what], ylabel="seconds", title=title, xlim=(0, None), ylim=(0, None))
+    axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Seconds, memory, floating-point operations and the peak of matrix products."""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def by_turns(runs: dict[str, Callable[[], object]], pairs: int, warm_up: bool = True) -> dict:
+    """Seconds of each run, one after the other, ``pairs`` times: other programs disturb all."""
+    if warm_up:
+        for run in runs.values():
+            run()
+    found = {side: [] for side in runs}
+    for _ in range(pairs):
+        for side, run in runs.items():
+            found[side].append(seconds(run))
+    return found
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """The median over the pairs."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def flops(run: Callable[[], object]) -> int:
+    """Of the matrix products of a run, forward and backward, as executed."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def peak(precision: str, side: int = 1024, repeats: int = 3) -> float:
+    """Floating-point operations a second of the fastest of a few square matrix products."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+    a @ b
+    return 2 * side**3 / min(seconds(lambda: a @ b) for _ in range(repeats))
+
+
+def resident() -> float:
+    """
+    The most memory that this process ever had, MB.
+
+    Linux hands ru_maxrss on to the programs that a process starts: a small program that a large
+    one starts would look large. VmHWM begins anew with each program.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: bytes
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def memory_of(size: str, precision: str, work: str, side: str) -> dict:
+    """Peak memory of one side in a process of its own, MB: before the work, and after."""
+    command = [sys.executable, Path(__file__), size, precision, work, side]
+    command.append(str(torch.get_num_threads()))
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+if __name__ == "__main__":
+    from setting import SIZES
+    from work import Works
+
+    name, precision, work, side, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    made = Works(SIZES[name], precision).get(work)
+    before = resident()
+    made.run[side]()
+    print(json.dumps({"before": before, "peak": resident()}))

@@ -1,0 +1,84 @@
+"""The same work as `naive.Naive`, as the agent of the package does it."""
+
+import torch
+from parlai.core.torch_agent import Batch
+from torch import Tensor
+
+from p2bot_parlai.backbones.computing import keep_casts
+from p2bot_parlai.interlocutor import Interlocutors
+from p2bot_parlai.packing import Turn, pack
+from p2bot_parlai.selfplay import log_policy, mean_baseline, policy_gradient_loss
+from p2bot_parlai.transmitter import spread, token_log_likelihood
+
+
+class Ours:
+    """:param agent: from `setting.build_agent`."""
+
+    def __init__(self, agent):
+        self.agent, self.network, self.tokens = agent, agent.network, agent.dict.p2bot
+
+    # ------------------------------------------------------------------------ training
+    def batch(self, dialogues: list[list[Turn]]) -> Batch:
+        self.agent._local_metrics.clear()
+        rows = [
+            {"turns": turns, "label_words": [len(t.response) for t in turns]} for turns in dialogues
+        ]
+        return self.agent.batch_of_dialogues(rows, torch.arange(len(rows)))
+
+    def loss(self, dialogues: list[list[Turn]]) -> Tensor:
+        return self.agent.compute_loss(self.batch(dialogues))
+
+    def train(self, dialogues: list[list[Turn]]) -> None:
+        """Batch, metrics, clipping and update included."""
+        self.agent.train_step(self.batch(dialogues))
+
+    # ------------------------------------------------------------------------- ranking
+    @torch.no_grad()
+    def rank(self, context: list[int], candidates: list[list[int]]) -> Tensor:
+        ids = torch.tensor([context])
+        states = self.network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
+        return self.agent.score_responses(states, [candidates], "next-utterance")[0]
+
+    # ------------------------------------------------------------------------ decoding
+    @torch.no_grad()
+    def beam(self, contexts: list[list[int]], length: int, width: int = 2) -> list[list[int]]:
+        """Re-ranking by Eq. 3 included. The last token, where nothing ended, is [EOS]."""
+        ids = torch.tensor(contexts)
+        with keep_casts(ids.device):
+            batch = Batch(batchsize=len(contexts), text_vec=ids)
+            valid = torch.ones_like(ids, dtype=torch.bool)
+            batch["context_states"] = self.network.eval().encode_context(ids, valid)
+            best, _ = self.agent._generate(batch, width, length)
+        return [tokens.tolist()[1:] for tokens, *_ in best]
+
+    # ----------------------------------------------------------------------- self-play
+    @torch.no_grad()
+    def sample(
+        self, heads: list[list[int]], said: list[list[list[int]]], uniforms: Tensor
+    ) -> tuple[list[list[Turn]], list[Tensor]]:
+        """As `naive.Naive.sample`: only what is new is read."""
+        limit = self.agent.text_truncate
+        speakers = Interlocutors(self.network.eval(), self.tokens, heads, limit)
+        played, scores = [], []
+        with keep_casts(speakers.device):
+            for heard, numbers in zip(said, uniforms, strict=True):
+                speakers.hear([self.tokens.decode(block) for block in heard])
+                contexts = speakers.contexts()
+                responses, found = speakers.sample(numbers)
+                played.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
+                scores.append(found)
+        return played, scores
+
+    def policy_gradient(self, played: list[list[Turn]], rewards: Tensor) -> Tensor:
+        """As `naive.Naive.policy_gradient`: all turns of a dialogue in one row."""
+        self.agent.zero_grad()
+        turns = [turn for dialogue in zip(*played, strict=True) for turn in dialogue]
+        packed = pack(turns, self.tokens.self_, self.tokens.cls, self.tokens.pad)
+        logits, _ = self.network(packed)
+        mask = packed.target_mask
+        scores = spread(token_log_likelihood(logits, packed.targets[mask]), mask)
+        log_p = log_policy(scores, mask)
+        flat = rewards.T.flatten()  # turn n of dialogue b is b * N + n
+        baseline = mean_baseline(flat.sum(), torch.tensor(len(flat)))
+        policy_gradient_loss(log_p, flat, baseline).mean().backward()
+        return log_p.detach().view(rewards.shape[1], rewards.shape[0]).T
