@@ -61,8 +61,8 @@ def test_the_model_that_ships_has_learnt_its_corpus(tmp_path):
             tmp_path, "zoo:p2bot/sketch/model", task=f"p2bot:sketch:{variant}", **SMALL
         )
         assert report["hits@1"] > 0.3  # chance: 0.05
-        assert report["ppl"] < 3
-        assert report["f1"] > 0.18
+        assert report["ppl"] < 2  # a model without personas: 2.25 (docs/log.md)
+        assert report["f1"] > 0.26
 
 
 @pytest.mark.slow
