@@ -17,12 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from demo import LEARN, SMALL
 from measure import resident
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 
-from p2bot_parlai import plugin
+from p2bot_parlai import plugin, zoo
 from p2bot_parlai.train_loop import P2botTrainLoop
 
 # replies of a dialogue of p2bot:sketch
@@ -53,19 +52,26 @@ class Clock:
         setattr(owner, function, timed)
 
 
+def recipe() -> dict:
+    """The options of the preset p2bot/sketch_transmitter."""
+    return json.loads((Path(zoo.__file__).parent / "sketch_transmitter.opt").read_text())
+
+
 def training(folder: str, updates: int) -> dict[str, float]:
     """Seconds of a training step, by part; the first tenth of the updates is not counted."""
+    changes = {
+        "task": "p2bot:sketch:self_original",
+        "num_epochs": -1,
+        "max_train_steps": updates,
+        "lr_scheduler": "none",  # which asks for the optimizer's own step()
+    }
     opt = setup_args().parse_kwargs(
-        model="p2bot",
-        task="p2bot:sketch:self_original",
+        **{**recipe(), **changes},
         datapath=folder,
         model_file=f"{folder}/model",
-        max_train_steps=updates,
         sketch_dialogues=2000,
         seed=1,
         loglevel="error",
-        **SMALL,
-        **{**LEARN, "lr_scheduler": "none"},  # which asks for the optimizer's own step()
     )
     loop = P2botTrainLoop(opt)
     logging.set_log_level(logging.ERROR)
@@ -104,8 +110,8 @@ def load(folder: str, dialogues: int) -> dict[str, float]:
         datapath=folder,
         datatype="train",
         sketch_dialogues=dialogues,
+        backbone="sketch",
         loglevel="error",
-        **SMALL,
     )
     started = time.perf_counter()
     (teacher,) = create_task_agent_from_taskname(opt)
