@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache
+from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.backbones.cache import growing_cache
 from p2bot_parlai.backbones.computing import Computing
 from p2bot_parlai.errors import P2botError
 
@@ -51,7 +52,7 @@ class Attention(nn.Module):
         self.c_proj = Conv1D(config.n_embd, config.n_embd)
         self.resid_dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor, cache: DynamicCache | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, cache: Cache | None) -> Tensor:
         batch, length, width = x.shape
         query, key, value = (
             part.view(batch, length, self.n_head, width // self.n_head).transpose(1, 2)
@@ -93,7 +94,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
 
-    def forward(self, x: Tensor, mask: Tensor, cache: DynamicCache | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, cache: Cache | None) -> Tensor:
         x = self.ln_1(x + self.attn(x, mask, cache))
         return self.ln_2(x + self.mlp(x))
 
@@ -117,7 +118,7 @@ class GPT(Computing):
             nn.init.zeros_(module.bias)
 
     def forward(
-        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: DynamicCache | None = None
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None
     ) -> Tensor:
         """
         :param ids: (B, T) tokens. :param positions: (B, T) their places in the sequence.
@@ -138,8 +139,8 @@ class GPT(Computing):
         with self.autocast(hidden.device):
             return functional.linear(hidden, self.tokens_embed.weight).float()
 
-    def new_cache(self) -> DynamicCache:
-        return DynamicCache()
+    def new_cache(self) -> Cache:
+        return growing_cache()
 
     @property
     def hidden_size(self) -> int:

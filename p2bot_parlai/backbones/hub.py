@@ -123,10 +123,10 @@ class CausalLM(Computing):
             return self.lm.get_output_embeddings()(hidden).float()
 
     def new_cache(self):
-        from transformers import DynamicCache
+        from p2bot_parlai.backbones.cache import growing_cache
 
-        # without its config: sliding windows would drop what our explicit mask still counts
-        return DynamicCache()
+        # without the model's config: sliding windows would drop what our explicit mask counts
+        return growing_cache()
 
     @property
     def hidden_size(self) -> int:
