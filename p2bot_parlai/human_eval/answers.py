@@ -127,8 +127,9 @@ def from_file(path: str, samples: Sequence[Sample]) -> list[str]:
     """
     Answers that were made elsewhere, found by what was said before them.
 
-    A line is ``{"persona": [...], "context": [...], "response": "..."}``, the context being
-    the utterances of both, oldest first; or a dialogue of ``parlai eval_model --world-logs``.
+    A line is ``{"persona": ["..."], "context": [["partner", "..."], ...], "response": "..."}``,
+    oldest utterance first, "speaker" being who answers; or a dialogue of ``parlai eval_model
+    --world-logs``.
 
     :raises P2botError: for a line of another form, or a sample without an answer.
     """
@@ -178,8 +179,5 @@ def _answers_of(line: dict) -> Iterator[tuple[tuple, str]]:
             yield _place(seen), one_line(reply["text"])
             seen.say("")
         return
-    turns, own = [], False
-    for text in reversed(line["context"]):  # the partner spoke last
-        turns.insert(0, (own, text))
-        own = not own
+    turns = [(who == "speaker", text) for who, text in line["context"]]
     yield _place(Dialogue(list(line["persona"]), [], turns)), one_line(line["response"])

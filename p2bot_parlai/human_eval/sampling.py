@@ -37,6 +37,11 @@ class Sample:
         return seen
 
 
+def named_turns(dialogue: Dialogue) -> list[tuple[str, str]]:
+    """("partner" or "speaker", utterance), oldest first; the speaker is who answers."""
+    return [("speaker" if own else "partner", text) for own, text in dialogue.turns]
+
+
 def one_line(text: str) -> str:
     """What is shown to people and compared: without line breaks and double spaces."""
     return " ".join(text.split())
@@ -58,8 +63,8 @@ def read_samples(opt: Opt, task: str) -> list[Sample]:
     settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     found = []
     for episode in episodes(create_task_agent_from_taskname(settings)[0]):
-        for turn in range(len(episode)):
-            found.append(Sample(task, tuple(episode[: turn + 1]), one_line(label_of(episode[turn]))))
+        for turn, message in enumerate(episode, start=1):
+            found.append(Sample(task, tuple(episode[:turn]), one_line(label_of(message))))
     return found
 
 

@@ -27,7 +27,8 @@ PAGES = {
 HEADERS = {
     # nothing from elsewhere, nothing inline: text of a model can never run
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -148,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "how long the rating is, is missing") from None
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "its length is missing") from None
         if not 0 <= length <= MAX_BODY:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "that is no rating")
         try:

@@ -5,14 +5,17 @@ from collections.abc import Iterable, Sequence
 
 from p2bot_parlai.human_eval.answers import HUMAN
 from p2bot_parlai.human_eval.results import escape
-from p2bot_parlai.human_eval.sampling import Sample
+from p2bot_parlai.human_eval.sampling import Sample, named_turns
 from p2bot_parlai.report import Report
 
 TITLE = "Sampled responses (Table 4)"
 
 
 def records(samples: Sequence[Sample], answers: dict[str, list[str]]) -> list[dict]:
-    """One dict a context: task, persona, context (both speakers, oldest first), responses."""
+    """
+    One dict a context: task, persona, context (pairs of "partner" or "speaker" and utterance,
+    oldest first), and responses by system.
+    """
     found = []
     for number, sample in enumerate(samples):
         seen = sample.dialogue()
@@ -20,7 +23,7 @@ def records(samples: Sequence[Sample], answers: dict[str, list[str]]) -> list[di
             {
                 "task": sample.task,
                 "persona": seen.persona,
-                "context": [text for _, text in seen.turns],
+                "context": named_turns(seen),
                 "responses": {name: given[number] for name, given in answers.items()},
             }
         )
@@ -35,21 +38,12 @@ def shown_name(name: str) -> str:
     return "Human" if name == HUMAN else name
 
 
-def context_lines(record: dict) -> list[tuple[str, str]]:
-    """(who, what) of each utterance; the partner spoke last."""
-    turns = record["context"]
-    return [
-        ("partner" if (len(turns) - place) % 2 else "speaker", text)
-        for place, text in enumerate(turns)
-    ]
-
-
 def as_markdown(found: Sequence[dict], command: str) -> str:
     """A table a context: the rows of the paper's, whose columns are contexts."""
     blocks = [f"## {TITLE}", f"`{command}`"]
     for number, record in enumerate(found, start=1):
         rows = [("PERSONA", " ".join(f"{i}. {s}" for i, s in enumerate(record["persona"], 1)))]
-        rows += [(f"CONTEXT, {who}", text) for who, text in context_lines(record)]
+        rows += [(f"CONTEXT, {who}", text) for who, text in record["context"]]
         rows += [(f"* {shown_name(n)}", text) for n, text in record["responses"].items()]
         lines = [f"| {number} | {escape(record['task'])} |", "|---|---|"]
         lines += [f"| {escape(title)} | {escape(text)} |" for title, text in rows]
@@ -64,7 +58,7 @@ def write_html(found: Sequence[dict], command: str, path: str) -> None:
     for number, record in enumerate(found, start=1):
         report.section(f"{number}. {record['task']}")
         report.chat("persona of the speaker", [("", s) for s in record["persona"]])
-        report.chat("context", context_lines(record))
+        report.chat("context", record["context"])
         answers = [(shown_name(n), text) for n, text in record["responses"].items()]
-        report.answers(answers)
+        report.chat("responses", answers)
     report.write(path)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval.sampling import Sample
+from p2bot_parlai.human_eval.sampling import Sample, named_turns
 from p2bot_parlai.human_eval.scale import SCALE
 
 FORM = "p2bot human_eval 1"
@@ -86,8 +86,7 @@ def make_study(
         responses = [Response(f"c{number}r{place}", text) for place, text in enumerate(texts, 1)]
         answered |= {response.id: by_text[response.text] for response in responses}
         seen = sample.dialogue()
-        context = tuple(("speaker" if own else "partner", text) for own, text in seen.turns)
-        items.append(Item(tuple(seen.persona), context, tuple(responses)))
+        items.append(Item(tuple(seen.persona), tuple(named_turns(seen)), tuple(responses)))
     study = Study(fingerprint(items), tuple(items))
     return study, Key(study.id, systems, answered)
 
