@@ -175,13 +175,13 @@ def signed_rank_p(differences: Sequence[float]) -> float | None:
     Two-sided p of Wilcoxon's signed-rank test; equal pairs are left out, as he did.
 
     Exact for few differences, ties or not; for more the normal approximation with its
-    correction for ties. :return: None without differences, 1 where all are 0.
+    correction for ties. :return: None without differences, 1 where none or one is not 0.
     """
     if not differences:
         return None
     # means over three raters must tie where they are equal
     unequal = [d for d in np.round(differences, 9) if d]
-    if not unequal:
+    if len(unequal) < 2:  # one alone: either sign is as likely
         return 1.0
     few = len(unequal) <= EXHAUSTIVE
     # as many resamples as there are signs: every one is tried, none is drawn
