@@ -114,7 +114,8 @@ def _hear(agent: Agent, sample: Sample) -> Message:
     for message in sample.messages[:-1]:
         told = {"text": message.get("text") or "", "eval_labels": (label_of(message),)}
         agent.observe(Message({**told, "episode_done": False}))
-        agent.self_observe(Message({"text": label_of(message), "episode_done": False}))
+        if hasattr(agent, "self_observe"):  # as ParlAI's worlds ask
+            agent.self_observe(Message({"text": label_of(message), "episode_done": False}))
     last = {"text": sample.messages[-1].get("text") or "", "episode_done": True}
     candidates = sample.messages[-1].get("label_candidates")
     if candidates and not isinstance(agent, TorchGeneratorAgent):  # a ranker answers with one
