@@ -37,7 +37,10 @@ setup(
         *find_namespace_packages(include=["parlai_internal", "parlai_internal.*"]),
     ],
     package_dir={"p2bot_parlai.tasks": "tasks", "p2bot_parlai.zoo": "zoo"},
-    package_data={"": ["*.json", "*.opt", "*.dict", "*.safetensors"]},
+    package_data={
+        "": ["*.json", "*.opt", "*.dict", "*.safetensors"],
+        "p2bot_parlai.human_eval": ["page/*"],
+    },
     install_requires=[
         "torch>=2.2",
         "transformers>=5.0",

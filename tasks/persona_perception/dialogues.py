@@ -131,7 +131,7 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     names = (settings.get("mutators") or "").split("+")
     settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     dialogues = []
-    for number, episode in enumerate(_episodes(create_task_agent_from_taskname(settings)[0])):
+    for number, episode in enumerate(episodes(create_task_agent_from_taskname(settings)[0])):
         utterances, persona, heard, reveals = [], [], [], []
         for message in episode:
             said = parse_message(message.get("text") or "")
@@ -153,7 +153,8 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     return dialogues
 
 
-def _episodes(teacher: Teacher) -> Iterator[list]:
+def episodes(teacher: Teacher) -> Iterator[list]:
+    """The messages of each episode of a teacher, once through; the teacher is shut down."""
     teacher.reset()
     episode = []
     while not teacher.epoch_done():

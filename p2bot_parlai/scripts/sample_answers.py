@@ -1,0 +1,69 @@
+"""
+``parlai sample_answers``: Table 4 of the paper, for any systems.
+
+The same contexts, drawn by ``--seed``, answered by the human and each system.
+"""
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.human_eval import side_by_side
+from p2bot_parlai.human_eval.answers import collect, parse_systems
+from p2bot_parlai.human_eval.options import add_sampling_options
+from p2bot_parlai.human_eval.sampling import draw_samples
+from p2bot_parlai.human_eval.study import write_text
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, False, "Write answers of several systems side by side")
+    group = parser.add_argument_group("Sampled answers")
+    add_sampling_options(group, number=3)
+    group.add_argument(
+        "--outfile",
+        type=str,
+        default="answers",
+        help="Where to write: <outfile>.md, <outfile>.html and <outfile>.jsonl",
+    )
+    parser.set_defaults(datatype="valid", batchsize=16)
+    return parser
+
+
+@register_script("sample_answers")
+class SampleAnswers(ParlaiScript):
+    """Table 4 of the paper: sampled contexts with everybody's answers."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self) -> list[dict]:
+        opt = self.opt
+        systems = parse_systems(opt.get("systems"))
+        samples = draw_samples(opt, opt["number"], opt["seed"])
+        answers = collect(systems, samples, opt, opt["human"], opt["seed"])
+        found = side_by_side.records(samples, answers)
+        out = opt["outfile"]
+        made_by = command(opt, systems)
+        write_text(f"{out}.md", side_by_side.as_markdown(found, made_by))
+        write_text(f"{out}.jsonl", side_by_side.as_jsonl(found))
+        try:
+            side_by_side.write_html(found, made_by, f"{out}.html")
+        except OSError as error:
+            raise P2botError(f"--outfile {out}: {error.strerror}") from error
+        print(f"wrote {out}.md, {out}.html and {out}.jsonl")
+        return found
+
+
+def command(opt: dict, systems: dict[str, str]) -> str:
+    """What gives the same again."""
+    named = "".join(f" {name}={path}" for name, path in systems.items())
+    return (
+        f"parlai sample_answers -t {opt['task']} -dt {opt['datatype']} --number {opt['number']} "
+        f"--seed {opt['seed']} --human {str(opt['human']).lower()}"
+        + (f" --systems{named}" if named else "")
+    )
+
+
+if __name__ == "__main__":
+    SampleAnswers.main()

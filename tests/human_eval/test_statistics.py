@@ -1,0 +1,169 @@
+"""Distribution, mean, interval and tests, by hand and against an exhaustive count."""
+
+import itertools
+
+import pytest
+import studies
+from scipy.stats import rankdata
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.human_eval import results
+from p2bot_parlai.human_eval.scale import PAPER_TABLE_2
+from p2bot_parlai.human_eval.statistics import (
+    bootstrap_interval,
+    compare_all,
+    evaluate,
+    holm,
+    paired_differences,
+    signed_rank_p,
+)
+
+
+def exhaustive_p(differences) -> float:
+    """Of all 2^n signs, the share whose rank sum is at least as far from the middle."""
+    unequal = [d for d in differences if d]
+    ranks = rankdata([abs(d) for d in unequal])
+    middle = sum(ranks) / 2
+    seen = abs(sum(r for r, d in zip(ranks, unequal, strict=True) if d > 0) - middle)
+    sums = [
+        sum(r for r, sign in zip(ranks, signs, strict=True) if sign)
+        for signs in itertools.product((0, 1), repeat=len(ranks))
+    ]
+    return sum(abs(s - middle) >= seen - 1e-9 for s in sums) / len(sums)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[1, 2, 3, 4, 5], [1, 1, 1, -1, 2, 2], [1, 0, 0, -2, 3], [2, 2, -2, -2], [1]],
+)
+def test_few_pairs_are_tested_exactly_with_ties(differences):
+    assert signed_rank_p(differences) == pytest.approx(exhaustive_p(differences))
+
+
+def test_many_pairs_are_tested_nearly_so():
+    differences = [1, 1, 2, -1, 3, 1, 1, 2, -2, 1, 1, 1, -1, 2, 1]
+    assert signed_rank_p(differences) == pytest.approx(exhaustive_p(differences), abs=0.01)
+
+
+def test_nothing_to_test():
+    assert signed_rank_p([]) is None
+    assert signed_rank_p([0, 0, 0]) == 1
+
+
+def test_means_of_thirds_tie():
+    third, sums = 1 / 3, (1 - 2 / 3)
+    assert third != sums
+    assert signed_rank_p([third, sums, -third]) == exhaustive_p([1, 1, -1])
+
+
+def test_holm():
+    # sorted 0.01 0.02 0.04: times 3, 2, 1, never falling
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_pairs_are_contexts_and_raters_of_both():
+    first = {0: {"a": 4, "b": 2}, 1: {"a": 3}, 2: {"b": 1}}
+    second = {0: {"a": 1, "b": 1, "c": 1}, 1: {"b": 3}, 3: {"a": 1}}
+    assert paired_differences(first, second) == [2]
+
+
+def test_an_interval_of_contexts():
+    assert bootstrap_interval([[3]]) is None
+    assert bootstrap_interval([[2, 2], [2]]) == (2, 2)
+    low, high = bootstrap_interval([[1], [2], [3], [4]] * 25)
+    # the standard error of the mean of 100 is sqrt(1.25 / 100) = 0.112
+    assert (low, high) == pytest.approx((2.5 - 1.96 * 0.112, 2.5 + 1.96 * 0.112), abs=0.03)
+
+
+@pytest.fixture
+def rated():
+    study, key = studies.study(4)
+    grades = {}
+    for context in range(1, 5):
+        grades["anna", studies.response_of(key, "human", context)] = 4 if context < 3 else 3
+        grades["anna", studies.response_of(key, "good", context)] = 1
+    grades["bob", studies.response_of(key, "human", 1)] = 4
+    return study, key, grades
+
+
+def test_evaluate(rated):
+    found = evaluate(*rated)
+    human, good, copy = found.systems
+    assert human.counts == (0, 0, 2, 3) and human.mean == pytest.approx(18 / 5)
+    assert (human.ratings, human.contexts) == (5, 4)
+    # what two systems said alike was rated once, and counts for both
+    assert good.counts == copy.counts == (4, 0, 0, 0)
+    assert [(c.first, c.second) for c in found.comparisons] == [
+        ("human", "good"),
+        ("human", "copy"),
+        ("good", "copy"),
+    ]
+    best, _, same = found.comparisons
+    assert best.difference == pytest.approx(2.5) and best.pairs == best.unequal == 4
+    # four pairs, all one way: 2 of 16 signs
+    assert best.p == pytest.approx(2 / 16) and best.p_holm == pytest.approx(3 / 8)
+    assert (same.unequal, same.p) == (0, 1)
+    assert found.rated_twice == 1 and found.responses == 8
+    assert [(r.name, r.rated) for r in found.raters] == [("anna", 8), ("bob", 1)]
+
+
+def test_a_system_that_nobody_rated(rated):
+    study, key, grades = rated
+    human = {k: v for k, v in grades.items() if "human" in key.answered[k[1]]}
+    found = evaluate(study, key, human)
+    assert found.systems[1].mean is None and found.systems[1].interval is None
+    assert found.comparisons[0].p is None and found.comparisons[0].pairs == 0
+    row = results.table_rows(found)[1]
+    assert row == ["good", "-", "-", "-", "-", "-", "-", "0", "0"]
+    assert results.comparison_rows(found)[0][1:] == ["-", "0", "0", "-", "-"]
+
+
+def test_without_ratings(rated):
+    with pytest.raises(P2botError, match="no ratings yet"):
+        evaluate(rated[0], rated[1], {})
+
+
+def test_comparisons_without_p_are_not_counted():
+    same = {0: {"a": 1}, 1: {"a": 1}}
+    better = {0: {"a": 2}, 1: {"a": 3}}
+    first, second, third = compare_all({"x": same, "y": better, "z": {}})
+    assert first.p == first.p_holm == pytest.approx(0.5)
+    assert second.p is second.p_holm is third.p is None
+
+
+def test_as_text_and_markdown(rated):
+    found = evaluate(*rated)
+    text = results.as_text(found)
+    lines = text.splitlines()
+    assert lines[1].split() == [
+        "human",
+        "0.0",
+        "0.0",
+        "40.0",
+        "60.0",
+        "3.600",
+        *lines[1].split()[6:],
+    ]
+    assert "P²Bot (paper)" in text and "2.621" in text and "not measured here" in text
+    assert "not defined, all their grades are the same (1 of 8" in text
+    page = results.as_markdown(found)
+    assert "*P²Bot (paper)*" in page and "| human | 0.0 | 0.0 | 40.0 | 60.0 | 3.600 |" in page
+    content = results.as_json(found)
+    assert content["systems"][0]["counts"] == (0, 0, 2, 3)
+    assert content["paper"]["P²Bot"]["mean"] == 2.621
+
+
+def test_names_cannot_break_the_markdown():
+    study, key = studies.study(1, **{"a|b<i>": ["x"], "c": ["y"]})
+    grades = {("r|x", response.id): 2 for _, response in study.responses()}
+    page = results.as_markdown(evaluate(study, key, grades))
+    assert "| a\\|b\\<i\\> |" in page and "r\\|x 2" in page
+
+
+def test_the_papers_means_are_those_of_its_shares():
+    for row in PAPER_TABLE_2.values():
+        assert sum(row.shares) == pytest.approx(100, abs=0.1)
+        mean = sum(grade * share for grade, share in enumerate(row.shares, start=1)) / 100
+        assert mean == pytest.approx(row.mean, abs=2e-3)
