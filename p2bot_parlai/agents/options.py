@@ -6,6 +6,7 @@ from parlai.core.params import ParlaiParser
 from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.backbones.computing import PRECISIONS
 from p2bot_parlai.backbones.packaged import LANGUAGE_MODELS
+from p2bot_parlai.context_style import APPEND, STYLES
 from p2bot_parlai.errors import P2botError
 
 # Section 5.1 of the paper; gradient clipping and the linear decay are those of
@@ -51,6 +52,14 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         default=None,
         help=f"Folder with the vocabulary of --backbone {SCRATCH} or {SKETCH} (tokenizer.json, "
         "or vocab.json and merges.txt); without it a byte-level BPE is learnt from the task's text",
+    )
+    group.add_argument(
+        "--context-style",
+        choices=sorted(STYLES),
+        default=APPEND.name,
+        help="Form of the context: append is ours, which marks who speaks and never drops the "
+        "persona; original is that of the released code (docs/method.md), for its models and for "
+        "comparisons with them. A saved model keeps its own",
     )
     group.add_argument(
         "--vocab-size",
