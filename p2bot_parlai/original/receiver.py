@@ -8,7 +8,6 @@ No released file was at hand: names and shapes are those that the released sourc
 (agents/receiver/receiver.py). docs/method.md lists what follows from the source alone.
 """
 
-import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel
 
@@ -62,9 +61,7 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
     )
     encoders = []
     for order in ([0, 1], [1, 0]):
-        encoder = SentenceEncoder(
-            BertModel(config, attn_implementation="sdpa", add_pooling_layer=False)
-        )
+        encoder = SentenceEncoder(BertModel(config, add_pooling_layer=False))
         weights.load_into(encoder.model, {**body, _SEGMENTS: segments[order]})
         encoders.append(encoder)
     # a matrix for bilinear scores, which the released settings do not use

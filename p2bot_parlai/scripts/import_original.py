@@ -78,18 +78,21 @@ class ImportOriginal(ParlaiScript):
             raise P2botError("say what to read: --transmitter FILE, --receiver FILE, or both")
         if not out:
             raise P2botError("say where to write: --outfile DIR")
+        models = []  # all are read before one is written
         if opt.get("transmitter"):
             tokens = P2botTokenizer.from_pretrained(backbone_path(opt["tokenizer"]), ORIGINAL)
             weights = _weights(opt["transmitter"], "--transmitter")
-            path = os.path.join(out, "transmitter")
-            write_transmitter(path, to_transmitter(weights, tokens, size), tokens)
-            print(f"wrote {path}")
+            network = to_transmitter(weights, tokens, size)
+            models.append(("transmitter", write_transmitter, network, tokens))
         if opt.get("receiver"):
             sentences = SentenceTokenizer.from_pretrained(opt["encoder_tokenizer"])
             sentences = without_separator(sentences)
             weights = _weights(opt["receiver"], "--receiver")
-            path = os.path.join(out, "receiver")
-            write_receiver(path, to_receiver(weights, sentences, size), sentences)
+            network = to_receiver(weights, sentences, size)
+            models.append(("receiver", write_receiver, network, sentences))
+        for name, write, network, tokenizer in models:
+            path = os.path.join(out, name)
+            write(path, network, tokenizer)
             print(f"wrote {path}")
 
 
