@@ -99,17 +99,19 @@ def examples(datapath) -> list[tuple]:
 
 
 # ------------------------------------------------------------------------ the Transmitter
-def test_eval_model_finds_what_the_released_code_would(imported, reference, convai2):
+@pytest.mark.parametrize("limit", [256, 90])
+def test_eval_model_finds_what_the_released_code_would(imported, reference, convai2, limit):
     """ppl and hits@1, turn by turn, by a reference that reads everything anew."""
     losses, hits, cut = [], [], 0
     for persona, turns, label, candidates in examples(convai2):
-        context = reference.context(persona, turns)
-        cut += len(reference.context(persona, turns, limit=10**6)) > len(context)
+        context = reference.context(persona, turns, limit)
+        cut += reference.context(persona, turns, 10**6) != context
         losses.append(reference.read(context, reference.response(label))[0])
         scores = [reference.read(context, reference.response(c))[1] for c in candidates]
         hits.append(candidates[scores.index(max(scores))] == label)
-    assert cut  # contexts of more than 256 tokens are among them
-    report = tiny.evaluate(convai2, imported / "transmitter", skip_generation=True)
+    assert bool(cut) == (limit == 90)
+    given = {"skip_generation": True, "text_truncate": limit}
+    report = tiny.evaluate(convai2, imported / "transmitter", **given)
     assert report["ppl"] == pytest.approx(math.exp(torch.cat(losses).mean()), rel=1e-4)
     assert report["hits@1"] == pytest.approx(sum(hits) / len(hits))
 
@@ -121,15 +123,11 @@ def test_it_says_what_the_released_code_would(imported, reference):
     for text in ("Hello , where do you live ?", "and what do you eat ?"):
         turns.append((False, text))
         context = reference.context(PERSONA, turns)
-        expected = reference.greedy(context)
+        expected = reference.greedy(context, longest=31)  # the 32nd is the end
         said = bot.reply(text)
-        kept = [i for i in expected if i not in bot_specials(bot)]
+        kept = [i for i in expected if i not in reference.ids.values()]
         assert said == reference.tokenizer.decode(kept).strip()
         turns.append((True, said))
-
-
-def bot_specials(bot) -> frozenset:
-    return bot._speaker.agent.dict.p2bot.special_ids
 
 
 def test_candidates_are_ranked_by_the_two_rows_of_its_head(imported, reference):
@@ -177,6 +175,8 @@ def test_it_plays_with_itself_and_learns(imported, convai2, tmp_path):
         batchsize=2,
         max_train_steps=1,
         validation_max_exs=2,
+        validation_metric="reward",
+        validation_metric_mode="max",
     )
     assert {"style", "coherence", "persona"} <= set(report)
     assert json.loads((tmp_path / "m.opt").read_text())["context_style"] == "original"
