@@ -14,7 +14,7 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.backbones import UNTRAINED, backbone_path
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.context_style import APPEND, STYLES
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tokenizer import P2botTokenizer
 
 FORMAT = "p2bot-tokenizer-1"
@@ -53,7 +53,7 @@ class P2botDictionary(DictionaryAgent):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
             self._use(P2botTokenizer.from_pretrained(opt["tokenizer"], self.style))
         elif is_distributed():
-            raise P2botError(
+            raise UsageError(
                 "several processes cannot learn a tokenizer together: give --tokenizer FOLDER, or "
                 "make the .dict first with train_model --max-train-steps 1"
             )
@@ -105,7 +105,7 @@ class P2botDictionary(DictionaryAgent):
         self._use(read_tokenizer(filename))
         wanted, found = self.opt.get("override", {}).get("context_style"), self.p2bot.style.name
         if wanted not in (None, found):
-            raise P2botError(
+            raise UsageError(
                 f"--context-style {wanted} contradicts {filename}, which was made with "
                 f"--context-style {found}: drop the flag or choose another --model-file"
             )

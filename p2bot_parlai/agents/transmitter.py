@@ -19,7 +19,7 @@ from p2bot_parlai.agents.options import add_transmitter_options, check_options, 
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.backbones.computing import keep_casts, set_computing
 from p2bot_parlai.context_style import APPEND
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out, spread
@@ -67,7 +67,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
-                raise P2botError(
+                raise UsageError(
                     f"--{name.replace('_', '-')} {self.opt[name]} is more than the vocabulary "
                     f"has entries ({len(self.dict)})"
                 )
@@ -97,7 +97,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
             backbone.resize(len(self.dict))
         needed = self.text_truncate + self.label_truncate + 2  # [SELF] and [CLS]
         if backbone.max_positions and needed > backbone.max_positions:
-            raise P2botError(
+            raise UsageError(
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
                 f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
             )

@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel
 
 from p2bot_parlai.backbones.encoder import SentenceEncoder
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.original.reading import Weights
 from p2bot_parlai.receiver import Receiver
 from p2bot_parlai.sentences import SentenceTokenizer
@@ -44,7 +44,7 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
     layers = {name.split(".")[2] for name in body if name.startswith("encoder.layer.")}
     width = words.shape[1]
     if head_size < 1 or width % head_size:
-        raise P2botError(f"--head-size {head_size}: the width of {weights.where} is {width}")
+        raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     if len(words) != len(tokenizer):
         raise P2botError(
             f"{weights.where} has {len(words)} tokens, and --encoder-tokenizer {len(tokenizer)}: "

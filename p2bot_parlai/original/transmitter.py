@@ -7,7 +7,7 @@ Its parameters are Hugging Face's of 2019, whose names and shapes `backbones.gpt
 import torch
 
 from p2bot_parlai.backbones.gpt import GPT, GPTConfig
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.original.reading import Weights
 from p2bot_parlai.tokenizer import P2botTokenizer
 from p2bot_parlai.transmitter import Transmitter
@@ -33,7 +33,7 @@ def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) 
     _check_vocabulary(weights, embedding, tokenizer)
     width = embedding.shape[1]
     if head_size < 1 or width % head_size:
-        raise P2botError(f"--head-size {head_size}: the width of {weights.where} is {width}")
+        raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     config = GPTConfig(
         vocab_size=len(embedding),
         n_positions=len(positions),

@@ -12,7 +12,7 @@ from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.backbones import backbone_path
 from p2bot_parlai.context_style import ORIGINAL
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.original.reading import Weights, read_weights
 from p2bot_parlai.original.receiver import to_receiver, without_separator
 from p2bot_parlai.original.transmitter import to_transmitter
@@ -75,9 +75,9 @@ class ImportOriginal(ParlaiScript):
         opt = self.opt
         out, size = opt.get("outfile"), opt["head_size"]
         if not opt.get("transmitter") and not opt.get("receiver"):
-            raise P2botError("say what to read: --transmitter FILE, --receiver FILE, or both")
+            raise UsageError("say what to read: --transmitter FILE, --receiver FILE, or both")
         if not out:
-            raise P2botError("say where to write: --outfile DIR")
+            raise UsageError("say where to write: --outfile DIR")
         models = []  # all are read before one is written
         if opt.get("transmitter"):
             tokens = P2botTokenizer.from_pretrained(backbone_path(opt["tokenizer"]), ORIGINAL)
