@@ -2,7 +2,8 @@
 Write docs/options.md and docs/troubleshooting.md from the code: `make docs`.
 
 Options come from the parsers that the commands use, with their help and default; errors
-from every `P2botError` that the code raises. tests/test_docs.py fails where they are old.
+from every `P2botError` and `UsageError` that the code raises. tests/test_docs.py fails where
+they are old.
 """
 
 import ast
@@ -16,6 +17,7 @@ from p2bot_parlai import plugin, scripts
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("p2bot_parlai", "tasks", "zoo")
+ERRORS = ("P2botError", "UsageError")
 
 # what is parsed, and the group titles in it that are ours
 MODELS = {
@@ -127,8 +129,10 @@ def _dashed(name: str) -> str:
 OURS = {
     "Blend",
     "Chat with personas",
+    "Completion",
     "Export",
     "Human evaluation",
+    "Import",
     "Perception table",
     "Persona NLI",
     "Persona perception",
@@ -164,8 +168,9 @@ def errors() -> str:
         "## Every error that you can mend",
         "",
         "Made by `make docs` from the code. Each is one line on stderr, says what to do, and",
-        "ends the command with exit status 1; `P2BOT_TRACEBACK=1` shows where it comes from.",
-        "Parts in braces are filled in.",
+        "ends the command with exit status 1, or 2 where an option is missing or has a value that",
+        "can never work; `P2BOT_TRACEBACK=1` shows where it comes from. Parts in braces are",
+        "filled in.",
     ]
     for source in SOURCES:
         for path in sorted((ROOT / source).rglob("*.py")):
@@ -181,7 +186,7 @@ def _raised(tree: ast.AST) -> list[str]:
     calls = [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "P2botError"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS
     ]
     return [_text(call.args[0]) for call in sorted(calls, key=lambda call: call.lineno)]
 

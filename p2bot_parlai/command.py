@@ -5,11 +5,12 @@ How an error ends a command: a P2botError as one line, Ctrl-C as one word, the r
 import os
 import sys
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 
 TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error comes from
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
-WORKER_ERROR = f"\n{P2botError.__module__}.{P2botError.__name__}: "
+WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
+USAGE = 2  # exit status, argparse's own
 
 _previous = sys.excepthook
 
@@ -27,7 +28,7 @@ def excepthook(kind, error, trace) -> None:
     What Python calls with an exception that nobody caught.
 
     The exit status is Python's own: 1, and after Ctrl-C death by SIGINT, which a shell
-    reports as 130.
+    reports as 130. What was called wrongly ends with 2.
     """
     message = message_for_users(error)
     if message is None or wants_traceback():
@@ -35,6 +36,8 @@ def excepthook(kind, error, trace) -> None:
         return
     sys.stdout.flush()
     print(message, file=sys.stderr)
+    if isinstance(error, UsageError):
+        raise SystemExit(USAGE)  # the one exception that Python heeds in here
 
 
 def message_for_users(error: BaseException) -> str | None:
@@ -43,9 +46,10 @@ def message_for_users(error: BaseException) -> str | None:
         return "\ninterrupted"  # below the line that Ctrl-C was typed on
     text = str(error)
     if not isinstance(error, P2botError):
-        if WORKER_ERROR not in text:
+        found = next((mark for mark in WORKER_ERRORS if mark in text), None)
+        if found is None:
             return None
-        text = text.rpartition(WORKER_ERROR)[2]
+        text = text.rpartition(found)[2]
     return "p2bot: error: " + " ".join(text.split())
 
 

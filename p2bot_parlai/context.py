@@ -8,11 +8,20 @@ The form is append-only::
 The context of a turn is a prefix of the next turn's context, so that one pass can train
 all turns of a dialogue and a cache lives from turn to turn. What the agent is about to
 say (``[SELF] response [EOS] [CLS]``) is no part of the context.
+
+``--context-style original`` is the form of the released code, whose own responses stand
+unmarked in later contexts, and whose oldest tokens go where it is too long::
+
+    <pstart> persona <pend> <t1start> utterance <t1end> response <t1start> utterance <t1end>
+
+What is about to be said is ``<start> response <end>``. A context still is a prefix of the next
+one, until it is too long.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from p2bot_parlai.context_style import APPEND, ContextStyle
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tokenizer import P2botTokenizer
 
@@ -106,10 +115,11 @@ def build_context(
     encode: Callable[[str], list[int]] | None = None,
 ) -> Context:
     """
-    The context of a dialogue, append-only.
+    The context of a dialogue, append-only, in the form of the tokenizer.
 
     Too long: whole oldest turns go, the persona never. If the newest utterance alone
-    does not fit beside the persona, its end is kept.
+    does not fit beside the persona, its end is kept. In the original form the last
+    ``limit`` tokens stay, whatever they are.
 
     :param limit: tokens at most (``--text-truncate``); None for no limit.
     :param encode: text to ids; a caller with a cache of its own passes it here.
@@ -118,10 +128,12 @@ def build_context(
     encode = encode or tokenizer.encode
     head = persona_tokens(dialogue, tokenizer, encode)
     blocks = [turn_tokens(own, text, tokenizer, encode) for own, text in dialogue.turns]
-    return fit_context(head, blocks, limit)
+    return fit_context(head, blocks, limit, tokenizer.style)
 
 
-def fit_context(head: list[int], blocks: list[list[int]], limit: int | None) -> Context:
+def fit_context(
+    head: list[int], blocks: list[list[int]], limit: int | None, style: ContextStyle = APPEND
+) -> Context:
     """
     Persona and turns, as ids, within a limit; see `build_context`.
 
@@ -130,6 +142,8 @@ def fit_context(head: list[int], blocks: list[list[int]], limit: int | None) -> 
     full_length = len(head) + sum(map(len, blocks))
     if limit is None or full_length <= limit:
         return Context(sum(blocks, head), full_length)
+    if not style.keeps_persona:
+        return Context(sum(blocks, head)[-limit:], full_length)
 
     room = limit - len(head)
     if room < MIN_UTTERANCE_TOKENS:
@@ -150,7 +164,12 @@ def fit_context(head: list[int], blocks: list[list[int]], limit: int | None) -> 
 
 
 def persona_tokens(dialogue: Dialogue, tokenizer, encode) -> list[int]:
-    """``[PS] sentences [PE]``; the partner's, where given, behind a ``[PARTNER]``."""
+    """
+    ``[PS] sentences [PE]``; the partner's, where given, behind a ``[PARTNER]``. The original
+    form has one persona, in which the partner's sentences come last.
+    """
+    if not tokenizer.style.marks_own:
+        return _bracketed([*dialogue.persona, *dialogue.partner_persona], tokenizer, encode)
     ids = _bracketed(dialogue.persona, tokenizer, encode)
     if dialogue.partner_persona:
         ids = ids + [tokenizer.partner] + _bracketed(dialogue.partner_persona, tokenizer, encode)
@@ -158,10 +177,23 @@ def persona_tokens(dialogue: Dialogue, tokenizer, encode) -> list[int]:
 
 
 def turn_tokens(own: bool, text: str, tokenizer: P2botTokenizer, encode) -> list[int]:
-    """``[SELF] response [EOS]`` or ``[PARTNER] utterance``."""
+    """``[SELF] response [EOS]`` or ``[PARTNER] utterance``; see `own_turn`."""
     if own:
-        return [tokenizer.self_, *encode(text), tokenizer.eos]
-    return [tokenizer.partner, *encode(text)]
+        return own_turn(encode(text), tokenizer)
+    return partner_turn(encode(text), tokenizer)
+
+
+def own_turn(words: Sequence[int], tokenizer: P2botTokenizer) -> list[int]:
+    """How a response stands in later contexts. :param words: its ids, without [EOS]."""
+    if not tokenizer.style.marks_own:
+        return list(words)
+    return [tokenizer.self_, *words, tokenizer.eos]
+
+
+def partner_turn(words: Sequence[int], tokenizer: P2botTokenizer) -> list[int]:
+    """How an utterance of the partner stands in contexts. :param words: its ids."""
+    end = [] if tokenizer.partner_end is None else [tokenizer.partner_end]
+    return [tokenizer.partner, *words, *end]
 
 
 def _bracketed(sentences: Sequence[str], tokenizer, encode) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from p2bot_parlai.context import fit_context
+from p2bot_parlai.context import fit_context, own_turn, partner_turn
 from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.states import ContextStates
 from p2bot_parlai.tokenizer import P2botTokenizer
@@ -48,20 +48,19 @@ class Interlocutors:
     def hear(self, utterances: Sequence[str]) -> None:
         """What the partner said, one utterance a dialogue."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
-            blocks.append([self.tokenizer.partner, *self.tokenizer.encode(text)])
+            blocks.append(partner_turn(self.tokenizer.encode(text), self.tokenizer))
 
     def say(self, responses: Sequence[list[int]]) -> None:
         """What the speaker said: ids, with or without the [EOS] at their end."""
-        tokens = self.tokenizer
         for blocks, ids in zip(self.blocks, responses, strict=True):
-            ended = ids if ids and ids[-1] == tokens.eos else [*ids, tokens.eos]
-            blocks.append([tokens.self_, *ended])
+            words = ids[:-1] if ids and ids[-1] == self.tokenizer.eos else ids
+            blocks.append(own_turn(words, self.tokenizer))
 
     def contexts(self) -> list[list[int]]:
         """The state s_n of each dialogue, as ids: what a chat would read at this turn."""
         newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
         return [
-            fit_context(head, blocks[newest], self.limit).ids
+            fit_context(head, blocks[newest], self.limit, self.tokenizer.style).ids
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 

@@ -9,6 +9,11 @@ Every a_n is predicted in place. The [CLS] of each turn stands at the end of the
 position behind its response and sees nothing later. Distractors follow as branches: each
 ``[SELF] d [CLS]`` sees the context of its turn and itself. A turn whose context lost old
 turns (it became too long) begins a row of its own.
+
+In the original form of context (`p2bot_parlai.context_style`) a response is said otherwise than
+it stands in later contexts, and the head reads its last token: then a_n is a branch too::
+
+    <pstart> .. <pend> <t1start> u_1 <t1end> a_1 <t1start> u_2 <t1end> | <start> a_1 <end> ..
 """
 
 from collections.abc import Sequence
@@ -40,8 +45,8 @@ class PackedTurns:
         which tokens each token sees.
     :param targets: int (M, R), the responses. :param target_mask: bool (M, R).
     :param target_index: int (M, R), where in the P * T tokens a target is predicted.
-    :param cls_index: int (M + distractors,), where [CLS] stands: for each turn behind its
-        response, then behind its distractors.
+    :param cls_index: int (M + distractors,), where the next-utterance head reads: for each
+        turn behind its response, then behind its distractors.
     """
 
     inputs: Tensor
@@ -56,14 +61,15 @@ class PackedTurns:
         return PackedTurns(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTurns:
+def pack(turns: Sequence[Turn], self_id: int, cls_id: int | None, pad: int) -> PackedTurns:
     """
     :param turns: in order; consecutive turns of one dialogue share a row where they can.
         Neither responses nor distractors are empty.
+    :param cls_id: None in the original form of context.
     """
     rows: list[list[int]] = []  # the turns of each row
     for i, turn in enumerate(turns):
-        if rows and _continues(turns[rows[-1][-1]], turn, self_id):
+        if rows and _continues(turns[rows[-1][-1]], turn, self_id, cls_id):
             rows[-1].append(i)
         else:
             rows.append([i])
@@ -77,7 +83,7 @@ def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTu
         seen[number, :length, :length] = line.seen
     cls_index = [number * width + place for number, line in enumerate(lines) for place in line.cls]
 
-    start = [number * width + len(turns[i].context) for number, row in enumerate(rows) for i in row]
+    start = [number * width + place for number, line in enumerate(lines) for place in line.starts]
     lengths = torch.tensor([len(turn.response) for turn in turns])
     steps = torch.arange(int(lengths.max()))
     mask = steps < lengths[:, None]
@@ -96,26 +102,35 @@ def pack(turns: Sequence[Turn], self_id: int, cls_id: int, pad: int) -> PackedTu
 
 @dataclass
 class _Row:
-    """:param seen: bool (T, T). :param cls: places of [CLS], as in `PackedTurns.cls_index`."""
+    """
+    :param seen: bool (T, T). :param starts: places of [SELF] before each turn's response.
+    :param cls: places where the head reads, as in `PackedTurns.cls_index`.
+    """
 
     tokens: Tensor
     positions: Tensor
     seen: Tensor
+    starts: list[int]
     cls: list[int]
 
 
-def _lay_out_row(turns: Sequence[Turn], self_id: int, cls_id: int) -> _Row:
+def _lay_out_row(turns: Sequence[Turn], self_id: int, cls_id: int | None) -> _Row:
     """One row: the last turn's context and response, then what branches off."""
     last = turns[-1]
-    tokens = [*last.context, self_id, *last.response]
-    positions, cls = list(range(len(tokens))), []
+    tokens = [*last.context] if cls_id is None else [*last.context, self_id, *last.response]
+    positions, starts, cls = list(range(len(tokens))), [], []
     line = len(tokens)
     branches = []  # (place, length, how much of the line they see)
+    tail = [] if cls_id is None else [cls_id]
     for turn in turns:
         start = len(turn.context)
-        end = start + 1 + len(turn.response)
-        parts = [([cls_id], end)]
-        parts += [([self_id, *wrong, cls_id], start) for wrong in turn.distractors]
+        if cls_id is None:
+            starts.append(len(tokens))
+            parts = [([self_id, *turn.response], start)]
+        else:
+            starts.append(start)
+            parts = [([cls_id], start + 1 + len(turn.response))]
+        parts += [([self_id, *wrong, *tail], start) for wrong in turn.distractors]
         for ids, known in parts:
             branches.append((len(tokens), len(ids), known))
             tokens += ids
@@ -126,10 +141,10 @@ def _lay_out_row(turns: Sequence[Turn], self_id: int, cls_id: int) -> _Row:
     for place, length, known in branches:
         seen[place : place + length, :known] = True
         seen[place : place + length, place : place + length] = True
-    return _Row(torch.tensor(tokens), torch.tensor(positions), seen.tril(), cls)
+    return _Row(torch.tensor(tokens), torch.tensor(positions), seen.tril(), starts, cls)
 
 
-def _continues(turn: Turn, later: Turn, self_id: int) -> bool:
-    """Whether the later context begins with the earlier one and its response."""
-    begin = [*turn.context, self_id, *turn.response]
+def _continues(turn: Turn, later: Turn, self_id: int, cls_id: int | None) -> bool:
+    """Whether the later context begins with the earlier one, and its response if in place."""
+    begin = turn.context if cls_id is None else [*turn.context, self_id, *turn.response]
     return later.context[: len(begin)] == begin

@@ -59,7 +59,7 @@ def register_presets() -> None:
     from parlai.core.opt import Opt
 
     from p2bot_parlai import zoo
-    from p2bot_parlai.errors import P2botError
+    from p2bot_parlai.errors import UsageError
 
     stock = Opt.load_init.__func__
     if getattr(stock, "knows_p2bot", False):
@@ -76,7 +76,7 @@ def register_presets() -> None:
             return stock(cls, optfile)
         except FileNotFoundError as error:
             known = ", ".join(f"{SHORT_NAME}/{file.stem}" for file in sorted(presets.glob("*.opt")))
-            raise P2botError(
+            raise UsageError(
                 f"-o {optfile}: there is neither such a file nor such a preset; presets: {known}"
             ) from error
 

@@ -48,15 +48,7 @@ class LanguageStyle:
         device = next(backbone.parameters()).device
         nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)
         self.vocabulary = backbone.logits(nothing).shape[-1]
-        self.special = {
-            tokenizer.pad,
-            tokenizer.persona_start,
-            tokenizer.persona_end,
-            tokenizer.partner,
-            tokenizer.self_,
-            tokenizer.eos,
-            tokenizer.cls,
-        }
+        self.special = tokenizer.special_ids
 
     def __call__(self, played: Played) -> Tensor:
         words = [

@@ -9,13 +9,8 @@ from collections.abc import Iterable, Sequence
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 
+from p2bot_parlai.context_style import APPEND, ContextStyle
 from p2bot_parlai.errors import P2botError
-
-# Figure 3 of the paper shows [PS] (start of persona) and [CLS]; the others close the
-# persona, mark who speaks, end a response, and fill a batch.
-PAD, PERSONA_START, PERSONA_END = "[PAD]", "[PS]", "[PE]"
-PARTNER, SELF, EOS, CLS = "[PARTNER]", "[SELF]", "[EOS]", "[CLS]"
-SPECIAL_TOKENS = (PAD, PERSONA_START, PERSONA_END, PARTNER, SELF, EOS, CLS)
 
 # Word-level BPE of GPT splits "don't" into "don ' t"; this puts it together again.
 _CONTRACTION = re.compile(r"(?<=\w) ' (?=(?:s|t|m|d|re|ve|ll)\b)")
@@ -30,18 +25,23 @@ class P2botTokenizer:
 
     :param backend: any tokenizer of the tokenizers library; the special tokens that it
         lacks are added to it, once.
+    :param style: the form of context, whose special tokens these are. ``cls`` and
+        ``partner_end`` are None where it has none.
     """
 
-    def __init__(self, backend: Tokenizer):
-        backend.add_special_tokens([AddedToken(t, special=True) for t in SPECIAL_TOKENS])
+    def __init__(self, backend: Tokenizer, style: ContextStyle = APPEND):
+        backend.add_special_tokens([AddedToken(t, special=True) for t in style.special_tokens])
         backend.encode_special_tokens = True
         backend.no_padding()
         backend.no_truncation()
-        self.backend = backend
-        ids = [backend.token_to_id(token) for token in SPECIAL_TOKENS]
-        self.pad, self.persona_start, self.persona_end = ids[:3]
-        self.partner, self.self_, self.eos, self.cls = ids[3:]
-        self._special_ids = frozenset(ids)
+        self.backend, self.style = backend, style
+        ids = {token: backend.token_to_id(token) for token in style.special_tokens}
+        self.pad, self.eos = ids[style.pad], ids[style.eos]
+        self.persona_start, self.persona_end = ids[style.persona_start], ids[style.persona_end]
+        self.partner, self.self_ = ids[style.partner], ids[style.self_]
+        self.partner_end = ids[style.partner_end] if style.partner_end else None
+        self.cls = ids[style.cls] if style.cls else None
+        self.special_ids = frozenset(ids.values())
 
     def __len__(self) -> int:
         """Size of the vocabulary, special tokens included."""
@@ -51,15 +51,16 @@ class P2botTokenizer:
         """Token ids of a text, without any special token."""
         # A lone surrogate (a broken emoji) cannot be passed to the tokenizer.
         text = text.encode("utf-8", "replace").decode("utf-8")
+        text = text.lower() if self.style.lower else text
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids up to the first [EOS]; special tokens are left out."""
+        """Text of the ids up to the first end of a response; special tokens are left out."""
         kept = []
         for index in map(int, ids):
             if index == self.eos:
                 break
-            if index not in self._special_ids:
+            if index not in self.special_ids:
                 kept.append(index)
         text = self.backend.decode(kept, skip_special_tokens=True)
         return _CONTRACTION.sub("'", text).strip()
@@ -73,15 +74,15 @@ class P2botTokenizer:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @classmethod
-    def from_json(cls, data: dict) -> "P2botTokenizer":
+    def from_json(cls, data: dict, style: ContextStyle = APPEND) -> "P2botTokenizer":
         """Rebuild from `to_json`; raises P2botError where the data is no tokenizer."""
         try:
-            return cls(Tokenizer.from_str(json.dumps(data)))
+            return cls(Tokenizer.from_str(json.dumps(data)), style)
         except Exception as error:  # the library raises bare Exception
             raise P2botError(f"the saved tokenizer cannot be read: {error}") from error
 
     @classmethod
-    def from_pretrained(cls, name: str) -> "P2botTokenizer":
+    def from_pretrained(cls, name: str, style: ContextStyle = APPEND) -> "P2botTokenizer":
         """
         The tokenizer of a Hugging Face model.
 
@@ -89,13 +90,15 @@ class P2botTokenizer:
             merges.txt (GPT's word-level form with ``</w>``, or GPT-2's byte-level one).
         """
         if os.path.isdir(name):
-            return cls(_backend_from_folder(name))
+            return cls(_backend_from_folder(name), style)
         from p2bot_parlai.backbones.hub import fetch
 
-        return cls(_hugging_face_backend(fetch(name, "AutoTokenizer"), name))
+        return cls(_hugging_face_backend(fetch(name, "AutoTokenizer"), name), style)
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> "P2botTokenizer":
+    def train(
+        cls, texts: Iterable[str], vocab_size: int, style: ContextStyle = APPEND
+    ) -> "P2botTokenizer":
         """
         A byte-level BPE tokenizer learnt from texts: no character is unknown to it.
 
@@ -109,12 +112,12 @@ class P2botTokenizer:
         backend.decoder = decoders.ByteLevel()
         trainer = BpeTrainer(
             vocab_size=vocab_size,
-            special_tokens=list(SPECIAL_TOKENS),
+            special_tokens=list(style.special_tokens),
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        backend.train_from_iterator(texts, trainer)
-        return cls(backend)
+        backend.train_from_iterator(map(str.lower, texts) if style.lower else texts, trainer)
+        return cls(backend, style)
 
 
 def _backend_from_folder(folder: str) -> Tokenizer:

@@ -85,14 +85,15 @@ class Branches:
     Candidate responses, laid out one behind the other in the row of their context.
 
     Each is ``[SELF] x_1 .. x_n [CLS]``; it sees its context and itself, not its neighbours,
-    and its positions go on where the context ends. N responses of B rows, row by row:
+    and its positions go on where the context ends. Without a [CLS] (`ContextStyle.cls`) the
+    head reads x_n. N responses of B rows, row by row:
 
     :param inputs: int (B, L), their tokens.
     :param offset: int (B, L), the place of a token in its response, from 0.
     :param branch: int (B, L), which response of its row a token belongs to; -1 is padding.
     :param targets: int (N, R), x_1 .. x_n. :param target_mask: bool (N, R), real ones.
     :param target_index: int (N, R), where in the B * L tokens the target is predicted.
-    :param cls_index: int (N,), where in the B * L tokens [CLS] stands.
+    :param cls_index: int (N,), where in the B * L tokens the next-utterance head reads.
     """
 
     inputs: Tensor
@@ -107,23 +108,28 @@ class Branches:
         return Branches(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def lay_out(responses: list[list[list[int]]], self_id: int, cls_id: int, pad: int) -> Branches:
+def lay_out(
+    responses: list[list[list[int]]], self_id: int, cls_id: int | None, pad: int
+) -> Branches:
     """
     :param responses: for each context, its candidate responses: ids that end in [EOS]
         unless they were cut.
+    :param cls_id: None: the next-utterance head reads the last token of a response.
     """
+    tail = [] if cls_id is None else [cls_id]
     flat = [response for row in responses for response in row]
     lengths = torch.tensor([len(response) for response in flat])
-    width = max((sum(len(r) + 2 for r in row) for row in responses), default=0)
+    more = 1 + len(tail)
+    width = max((sum(len(r) + more for r in row) for row in responses), default=0)
     inputs = torch.full((len(responses), width), pad)
     offset, branch = torch.zeros_like(inputs), torch.full_like(inputs, -1)
     starts = []
     for i, row in enumerate(responses):
         column = 0
         for number, response in enumerate(row):
-            part = slice(column, column + len(response) + 2)
-            inputs[i, part] = torch.tensor([self_id, *response, cls_id])
-            offset[i, part] = torch.arange(len(response) + 2)
+            part = slice(column, column + len(response) + more)
+            inputs[i, part] = torch.tensor([self_id, *response, *tail])
+            offset[i, part] = torch.arange(len(response) + more)
             branch[i, part] = number
             starts.append(i * width + column)
             column = part.stop
@@ -139,7 +145,7 @@ def lay_out(responses: list[list[list[int]]], self_id: int, cls_id: int, pad: in
         targets=targets,
         target_mask=mask,
         target_index=start[:, None] + steps * mask,  # [SELF] predicts x_1
-        cls_index=start + lengths + 1,
+        cls_index=start + lengths + len(tail),
     )
 
 

@@ -37,6 +37,15 @@ def tiny_model(tmp_path_factory, convai2) -> str:
 
 
 @pytest.fixture(scope="session")
+def original_style_model(tmp_path_factory, convai2) -> str:
+    """The same with ``--context-style original``."""
+    path = str(tmp_path_factory.mktemp("original_style") / "model")
+    given = {"batchsize": 8, "max_train_steps": 8, "learningrate": 5e-3, "seed": 1}
+    tiny.train(convai2, path, context_style="original", **given)
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny_receiver(tmp_path_factory) -> str:
     """The path of a Receiver that was trained for a moment. Not to be changed."""
     folder = tmp_path_factory.mktemp("tiny_receiver")

@@ -27,6 +27,11 @@ def test_an_error_for_users_is_one_line_on_stderr_and_status_1():
     assert done.stderr == "p2bot: error: a: no such file; use b\n"
 
 
+def test_a_command_that_was_called_wrongly_ends_with_status_2():
+    done = run("raise errors.UsageError('--a 3 is not below 2')")
+    assert (done.returncode, done.stderr) == (2, "p2bot: error: --a 3 is not below 2\n")
+
+
 def test_its_cause_is_not_shown():
     done = run("\ntry: 1 / 0\nexcept Exception as e: raise errors.P2botError('a') from e")
     assert done.stderr == "p2bot: error: a\n"

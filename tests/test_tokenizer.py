@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from p2bot_parlai.context_style import SPECIAL_TOKENS
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tokenizer import SPECIAL_TOKENS, P2botTokenizer
+from p2bot_parlai.tokenizer import P2botTokenizer
 
 TEXTS = ["i like tea .", "do you like tea ?", "i have two dogs !"]
 
@@ -44,7 +45,7 @@ def test_special_tokens_are_added_once(learnt):
 
 @pytest.mark.parametrize("token", SPECIAL_TOKENS)
 def test_typed_special_tokens_are_mere_text(learnt, token):
-    assert not set(learnt.encode(f"i {token} tea")) & learnt._special_ids
+    assert not set(learnt.encode(f"i {token} tea")) & learnt.special_ids
 
 
 def test_decoding_stops_at_the_end_and_skips_special_tokens(learnt):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 
 FORMAT = 1
 
@@ -62,7 +62,7 @@ def check_flags(path: str, saved: dict, given: dict) -> None:
     for name, value in saved.items():
         if name in given and str(given[name]) != str(value):
             flag = "--" + name.replace("_", "-")
-            raise P2botError(
+            raise UsageError(
                 f"{flag} {given[name]} contradicts {path}, which was built with {flag} {value}: "
                 f"drop the flag or choose another --model-file"
             )

@@ -13,8 +13,9 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.backbones import UNTRAINED, backbone_path
 from p2bot_parlai.context import parse_message
-from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tokenizer import EOS, PAD, SELF, P2botTokenizer
+from p2bot_parlai.context_style import APPEND, STYLES
+from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.tokenizer import P2botTokenizer
 
 FORMAT = "p2bot-tokenizer-1"
 # distinct utterances whose ids are remembered: candidates come up again and again
@@ -36,6 +37,8 @@ class P2botDictionary(DictionaryAgent):
         if shared:
             self._use(shared["p2bot_tokenizer"])
             return
+        # the .opt of an older version has no style
+        self.style = STYLES[opt.get("context_style", APPEND.name)]
         path, start = opt.get("dict_file"), opt.get("init_model")
         # weights mean nothing with another tokenizer than they were trained with
         start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
@@ -44,13 +47,13 @@ class P2botDictionary(DictionaryAgent):
         elif start and PathManager.exists(start):
             self.load(start)
         elif opt["backbone"] not in UNTRAINED:
-            self._use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"])))
+            self._use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"]), self.style))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
-            self._use(P2botTokenizer.from_pretrained(opt["tokenizer"]))
+            self._use(P2botTokenizer.from_pretrained(opt["tokenizer"], self.style))
         elif is_distributed():
-            raise P2botError(
+            raise UsageError(
                 "several processes cannot learn a tokenizer together: give --tokenizer FOLDER, or "
                 "make the .dict first with train_model --max-train-steps 1"
             )
@@ -62,8 +65,9 @@ class P2botDictionary(DictionaryAgent):
         self.tok2ind = tokenizer.backend.get_vocab(with_added_tokens=True)
         self.ind2tok = {index: token for token, index in self.tok2ind.items()}
         self.freq = defaultdict(lambda: 1)
-        self.null_token, self.start_token, self.end_token = PAD, SELF, EOS
-        self.unk_token = PAD
+        style = tokenizer.style
+        self.null_token, self.start_token, self.end_token = style.pad, style.self_, style.eos
+        self.unk_token = style.pad
         self._unk_token_idx = tokenizer.pad
         self._ids = lru_cache(maxsize=REMEMBERED_TEXTS)(lambda text: tuple(tokenizer.encode(text)))
 
@@ -91,21 +95,35 @@ class P2botDictionary(DictionaryAgent):
     def save(self, filename=None, append=False, sort=True):
         """Write the tokenizer, learnt from the collected text where it is not there yet."""
         if self.p2bot is None:
-            self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"]))
+            self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"], self.style))
             self.texts = []
         filename = filename or self.opt["dict_file"]
         os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
-        with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "tokenizer": self.p2bot.to_json()}, file)
-        os.replace(f"{filename}.tmp", filename)
+        write_tokenizer(self.p2bot, filename)
 
     def load(self, filename: str) -> None:
         self._use(read_tokenizer(filename))
+        wanted, found = self.opt.get("override", {}).get("context_style"), self.p2bot.style.name
+        if wanted not in (None, found):
+            raise UsageError(
+                f"--context-style {wanted} contradicts {filename}, which was made with "
+                f"--context-style {found}: drop the flag or choose another --model-file"
+            )
 
     def share(self):
         shared = {"opt": self.opt, "class": type(self)}
         shared["p2bot_tokenizer"] = self.p2bot
         return shared
+
+
+def write_tokenizer(tokenizer: P2botTokenizer, filename: str) -> None:
+    """The ``.dict`` beside a model."""
+    data = {"format": FORMAT, "tokenizer": tokenizer.to_json()}
+    if tokenizer.style is not APPEND:
+        data["context_style"] = tokenizer.style.name
+    with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
+        json.dump(data, file)
+    os.replace(f"{filename}.tmp", filename)
 
 
 def read_tokenizer(filename: str) -> P2botTokenizer:
@@ -115,9 +133,10 @@ def read_tokenizer(filename: str) -> P2botTokenizer:
             data = json.load(file)
         if data["format"] != FORMAT:
             raise KeyError(data["format"])
+        style = STYLES[data.get("context_style", APPEND.name)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(
             f"{filename} is no tokenizer of P²Bot: it is missing, damaged or belongs to another "
             "kind of model; choose another --model-file or --dict-file"
         ) from error
-    return P2botTokenizer.from_json(data["tokenizer"])
+    return P2botTokenizer.from_json(data["tokenizer"], style)

@@ -107,7 +107,7 @@ def check_language_model(opt: Opt, tokenizer: P2botTokenizer) -> None:
     if is_language_model_of_ours(name):
         other = read_tokenizer(f"{name}.dict")
     else:
-        other = P2botTokenizer.from_pretrained(backbones.backbone_path(name))
+        other = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
     if other.fingerprint() != tokenizer.fingerprint():
         raise P2botError(
             f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "

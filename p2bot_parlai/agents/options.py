@@ -6,7 +6,8 @@ from parlai.core.params import ParlaiParser
 from p2bot_parlai.backbones import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.backbones.computing import PRECISIONS
 from p2bot_parlai.backbones.packaged import LANGUAGE_MODELS
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.context_style import APPEND, STYLES
+from p2bot_parlai.errors import UsageError
 
 # Section 5.1 of the paper; gradient clipping and the linear decay are those of
 # TransferTransfo (Wolf et al., 2019b), whose recipe the paper follows.
@@ -51,6 +52,14 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         default=None,
         help=f"Folder with the vocabulary of --backbone {SCRATCH} or {SKETCH} (tokenizer.json, "
         "or vocab.json and merges.txt); without it a byte-level BPE is learnt from the task's text",
+    )
+    group.add_argument(
+        "--context-style",
+        choices=sorted(STYLES),
+        default=APPEND.name,
+        help="Form of the context: append is ours, which marks who speaks and never drops the "
+        "persona; original is that of the released code (docs/method.md), for its models and for "
+        "comparisons with them. A saved model keeps its own",
     )
     group.add_argument(
         "--vocab-size",
@@ -152,39 +161,39 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
 
 
 def check_options(opt: Opt) -> None:
-    """:raises P2botError: for values that cannot work, naming the flag."""
+    """:raises UsageError: for values that cannot work, naming the flag."""
     if not 0 <= opt["alpha"] <= 1:
-        raise P2botError(f"--alpha {opt['alpha']} is not between 0 and 1")
+        raise UsageError(f"--alpha {opt['alpha']} is not between 0 and 1")
     if opt["nup_coef"] < 0:
-        raise P2botError(f"--nup-coef {opt['nup_coef']} is negative")
+        raise UsageError(f"--nup-coef {opt['nup_coef']} is negative")
     if opt["num_distractors"] < 1:
-        raise P2botError("--num-distractors must be at least 1 (--nup-coef 0 takes none)")
+        raise UsageError("--num-distractors must be at least 1 (--nup-coef 0 takes none)")
     if opt["beam_size"] < 1:
-        raise P2botError(f"--beam-size {opt['beam_size']} is not at least 1")
+        raise UsageError(f"--beam-size {opt['beam_size']} is not at least 1")
     if opt["temperature"] <= 0:
-        raise P2botError(f"--temperature {opt['temperature']} is not above 0")
+        raise UsageError(f"--temperature {opt['temperature']} is not above 0")
     for name in ("person_tokens", "special_tok_lst", "history_reversed"):
         if opt.get(name):
-            raise P2botError(
+            raise UsageError(
                 f"--{name.replace('_', '-')} has no place in P²Bot's context, which marks "
                 "speakers by tokens of its own: drop it"
             )
     for name in ("fp16", "force_fp16_tokens"):
         if opt.get(name):
-            raise P2botError(
+            raise UsageError(
                 f"--{name.replace('_', '-')} would halve the weights themselves, and without a GPU "
                 "nothing: use --precision bf16"
             )
     if opt.get("gradient_checkpointing") and not opt["packed"]:
-        raise P2botError(
+        raise UsageError(
             "--gradient-checkpointing true is for whole dialogues: drop --packed false, whose "
             "contexts are kept in a cache"
         )
     for name in ("text_truncate", "label_truncate"):
         if (opt.get(name) or 0) < 2:
-            raise P2botError(f"--{name.replace('_', '-')} must be at least 2 tokens")
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 2 tokens")
     if opt["embedding_size"] % opt["n_heads"]:
-        raise P2botError(
+        raise UsageError(
             f"--embedding-size {opt['embedding_size']} is no multiple of --n-heads {opt['n_heads']}"
         )
 

@@ -6,7 +6,7 @@ from parlai.core.params import ParlaiParser
 from p2bot_parlai.backbones.computing import PRECISIONS
 from p2bot_parlai.backbones.encoder import SCRATCH
 from p2bot_parlai.backbones.packaged import ENCODERS
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 
 # section 5.1 of the paper; it names no schedule of the learning rate and no batch size
 PAPER = {"learningrate": 6.25e-5, "optimizer": "adam", "lr_scheduler": "none", "batchsize": 16}
@@ -122,20 +122,20 @@ def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
 
 
 def check_options(opt: Opt) -> None:
-    """:raises P2botError: for values that cannot work, naming the flag."""
+    """:raises UsageError: for values that cannot work, naming the flag."""
     for name in ("tau_start", "tau_end", "softmax_temperature"):
         if opt[name] <= 0:
-            raise P2botError(f"--{name.replace('_', '-')} {opt[name]} must be above 0")
+            raise UsageError(f"--{name.replace('_', '-')} {opt[name]} must be above 0")
     for name in ("margin", "beta"):
         if opt[name] < 0:
-            raise P2botError(f"--{name} {opt[name]} is negative")
+            raise UsageError(f"--{name} {opt[name]} is negative")
     for name in ("word_dropout", "one_sided_dropout"):
         if not 0 <= opt[name] < 1:
-            raise P2botError(f"--{name.replace('_', '-')} {opt[name]} is not in [0, 1)")
+            raise UsageError(f"--{name.replace('_', '-')} {opt[name]} is not in [0, 1)")
     if (opt.get("text_truncate") or 0) < 3:
-        raise P2botError("--text-truncate must be at least 3 tokens")
+        raise UsageError("--text-truncate must be at least 3 tokens")
     if opt.get("fp16"):
-        raise P2botError("--fp16 is not for the Receiver: use --precision bf16")
+        raise UsageError("--fp16 is not for the Receiver: use --precision bf16")
     precision_of(opt)
 
 
@@ -146,7 +146,7 @@ def precision_of(opt: Opt) -> str:
     """
     given = opt.get("override", {})
     if given.get("bfloat16") and given.get("precision") == "fp32":
-        raise P2botError("--bfloat16 true and --precision fp32 contradict each other: drop one")
+        raise UsageError("--bfloat16 true and --precision fp32 contradict each other: drop one")
     if "precision" in given:
         return given["precision"]
     if "bfloat16" in given:

@@ -6,7 +6,7 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 
 PAPER = {"learningrate": 1e-6}
 WEIGHTS = {
@@ -143,13 +143,13 @@ def check_selfplay_options(opt: Opt) -> None:
     if not any(
         opt.get(name) and PathManager.exists(opt[name]) for name in ("init_model", "model_file")
     ):
-        raise P2botError(
+        raise UsageError(
             "self-play starts from a supervised Transmitter: --init-model MODEL, trained with "
             "-m p2bot on convai2"
         )
     alone = opt["batchsize"] * opt["selfplay_turns"] * num_workers() == 1
     if learns(opt) and alone and opt["rl_baseline"] == "mean" and not opt.get("dynamic_batching"):
-        raise P2botError(
+        raise UsageError(
             "one response a mini-batch is its own mean reward, which leaves nothing to learn from: "
             "raise --batchsize or --selfplay-turns, or give --rl-baseline leave-one-out"
         )
@@ -159,17 +159,17 @@ def check_selfplay_options(opt: Opt) -> None:
 def check_rewards(opt: Opt) -> None:
     """:raises P2botError: for rewards that cannot be had."""
     if not weights_of(opt):
-        raise P2botError("all rewards have the weight 0: give --lambda-persona or another one")
+        raise UsageError("all rewards have the weight 0: give --lambda-persona or another one")
     if not 0 <= opt["gamma"] <= 1:
-        raise P2botError(f"--gamma {opt['gamma']} is not between 0 and 1")
+        raise UsageError(f"--gamma {opt['gamma']} is not between 0 and 1")
     if opt["selfplay_turns"] < 1:
-        raise P2botError(f"--selfplay-turns {opt['selfplay_turns']} is not at least 1")
+        raise UsageError(f"--selfplay-turns {opt['selfplay_turns']} is not at least 1")
     for flag in ("kl_coef", "rl_coef"):
         if opt[flag] < 0:
-            raise P2botError(f"--{flag.replace('_', '-')} {opt[flag]} is negative")
+            raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is negative")
     if opt["lambda_persona"]:
         if not opt.get("receiver"):
-            raise P2botError(
+            raise UsageError(
                 "the persona reward needs a Receiver: --receiver MODEL, trained with "
                 "-m p2bot/receiver, or --lambda-persona 0"
             )
@@ -188,27 +188,27 @@ def check_validation_metric(opt: Opt) -> None:
         return
     if metric in REPORTED:
         if not played:
-            raise P2botError(
+            raise UsageError(
                 f"--validation-metric {metric} is of self-play, and validation runs on "
                 f"{','.join(names)}: add p2bot:selfplay to -et, or choose ppl, hits@1, f1"
             )
         reward = "persona" if metric.endswith("perception") else metric
         if reward in WEIGHTS and not opt[WEIGHTS[reward]]:
             flag = WEIGHTS[reward].replace("_", "-")
-            raise P2botError(f"--validation-metric {metric} will never be reported: --{flag} is 0")
+            raise UsageError(f"--validation-metric {metric} will never be reported: --{flag} is 0")
         return
     if not spoken:
-        raise P2botError(
+        raise UsageError(
             f"--validation-metric {metric} will never be reported: validation runs on "
             f"{','.join(names)}. Add -et convai2:self_original, or choose -vmt reward -vmm max"
         )
     if metric.startswith(GENERATED) and opt.get("skip_generation"):
-        raise P2botError(
+        raise UsageError(
             f"--validation-metric {metric} is of generated responses, and --skip-generation true "
             "makes none"
         )
     if metric.startswith(RANKED) and not opt.get("rank_candidates"):
-        raise P2botError(
+        raise UsageError(
             f"--validation-metric {metric} is of ranked candidates, and --rank-candidates false "
             "ranks none"
         )

@@ -18,7 +18,8 @@ from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.backbones.computing import keep_casts, set_computing
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.context_style import APPEND
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out, spread
@@ -66,7 +67,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         super().__init__(opt, shared)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
-                raise P2botError(
+                raise UsageError(
                     f"--{name.replace('_', '-')} {self.opt[name]} is more than the vocabulary "
                     f"has entries ({len(self.dict)})"
                 )
@@ -80,7 +81,9 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         path, _ = self._get_init_model(self.opt, None)
         if path:
             self._saved = read_model_file(path)
-            check_flags(path, self._saved["p2bot"]["options"], self.opt.get("override", {}))
+            # a file of a version that did not say has our own style
+            built = {"context_style": APPEND.name, **self._saved["p2bot"]["options"]}
+            check_flags(path, built, self.opt.get("override", {}))
             if self._saved["p2bot"].get("tokenizer") not in (None, self.dict.p2bot.fingerprint()):
                 raise P2botError(
                     f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
@@ -94,7 +97,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
             backbone.resize(len(self.dict))
         needed = self.text_truncate + self.label_truncate + 2  # [SELF] and [CLS]
         if backbone.max_positions and needed > backbone.max_positions:
-            raise P2botError(
+            raise UsageError(
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
                 f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
             )
@@ -122,7 +125,10 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         states["p2bot"] = {
             "format": FORMAT,
             "backbone": self.network.backbone.to_json(),
-            "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
+            "options": {
+                **{name: self.opt[name] for name in SHAPE_OPTIONS},
+                "context_style": self.dict.p2bot.style.name,
+            },
             "tokenizer": self.dict.p2bot.fingerprint(),
             "pretrained": self.pretrained,
             "next_utterance": self.has_next_utterance,
@@ -163,6 +169,13 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         obs["context_truncated_length"] = dropped
         return obs
 
+    def _set_label_vec(self, obs, add_start, add_end, truncate):
+        super()._set_label_vec(obs, add_start, add_end, truncate)  # changes obs
+        kind = "labels" if "labels" in obs else "eval_labels"
+        if self.dict.p2bot.cls is None and f"{kind}_vec" in obs:
+            ids = self.response_ids(obs[f"{kind}_choice"], truncate)
+            obs.force_set(f"{kind}_vec", torch.tensor(ids, dtype=torch.long))
+
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         """Distractors where there are labels; all candidates where they are ranked."""
         candidates = list(obs.get("label_candidates") or ())
@@ -181,8 +194,14 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         return obs
 
     def response_ids(self, text: str, truncate: int) -> list[int]:
-        """What is scored of a response, [EOS] included where it fits."""
-        return [*self.dict.txt2vec(text), self.END_IDX][:truncate]
+        """
+        What is scored of a response, [EOS] included where it fits; where the next-utterance
+        head reads it, it always does.
+        """
+        words = self.dict.txt2vec(text)
+        if self.dict.p2bot.cls is None:
+            words = words[: truncate - 1]
+        return [*words, self.END_IDX][:truncate]
 
     def batchify(self, obs_batch, sort=False):
         whole = [i for i, obs in enumerate(obs_batch) if "turns" in obs]
@@ -206,8 +225,10 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
 
     def _words(self, response: list[int] | None, label: str | None) -> int:
         """Words that the loss is over, the end of the response counted as one."""
-        if response and response[-1] != self.END_IDX:  # cut by --label-truncate
-            return max(1, len(self.dict.vec2txt(response).split()))
+        if response and len(response) <= len(self.dict.txt2vec(label or "")):
+            # cut by --label-truncate
+            ended = response[-1] == self.END_IDX
+            return max(1, len(self.dict.vec2txt(response).split()) + ended)
         return len((label or "").split()) + 1
 
     def _distractors(self, rows, responses) -> list[list[list[int]]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.backbones.encoder import SCRATCH, load_encoder
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.receiver import Receiver
 
 
@@ -38,7 +38,7 @@ def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: flo
 def pretrained_weights(options: dict) -> dict[str, Tensor]:
     """What a Receiver with these options started from."""
     if options["encoder"] == SCRATCH:
-        raise P2botError(
+        raise UsageError(
             f"--encoder {SCRATCH} started from random weights: name the Receiver to blend with "
             "by --start"
         )
@@ -69,7 +69,7 @@ def setup_args() -> ParlaiParser:
         default=None,
         help="Temperature (Eq. 13) of the Receiver that is written; default: the first one's",
     )
-    group.add_argument("--outfile", type=str, default=None, help="Receiver to write")
+    group.add_argument("--outfile", "--out", type=str, default=None, help="Receiver to write")
     return parser
 
 
@@ -94,11 +94,11 @@ class BlendReceiver(ParlaiScript):
         opt = self.opt
         for name in ("models", "outfile"):
             if not opt.get(name):
-                raise P2botError(f"--{name} is missing; see parlai blend_receiver --help")
+                raise UsageError(f"--{name} is missing; see parlai blend_receiver --help")
         if not 0 <= opt["share"] <= 1:
-            raise P2botError(f"--share {opt['share']} is not between 0 and 1")
+            raise UsageError(f"--share {opt['share']} is not between 0 and 1")
         if opt.get("tau") is not None and opt["tau"] <= 0:
-            raise P2botError(f"--tau {opt['tau']} is not above 0")
+            raise UsageError(f"--tau {opt['tau']} is not above 0")
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"]

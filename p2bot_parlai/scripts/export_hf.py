@@ -17,7 +17,7 @@ from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.agents.dictionary import read_tokenizer
 from p2bot_parlai.agents.frozen import load_transmitter
 from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.export.card import receiver_card, transmitter_card
 from p2bot_parlai.export.folder import new_folder
 from p2bot_parlai.export.receiver import write_receiver
@@ -30,6 +30,7 @@ def setup_args() -> ParlaiParser:
     # not "required": ParlAI parses every command's options where it is not told which
     group.add_argument(
         "--out",
+        "--outfile",
         type=str,
         default=None,
         help="Folder to write: a new or empty one, or an earlier export, which is replaced",
@@ -49,9 +50,9 @@ class ExportHf(ParlaiScript):
     def run(self) -> None:
         path, out = self.opt.get("model_file"), self.opt.get("out")
         if not path:
-            raise P2botError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
+            raise UsageError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
         if not out:
-            raise P2botError("say where to write: --out DIR")
+            raise UsageError("say where to write: --out DIR")
         if not PathManager.exists(path):
             raise P2botError(f"there is no model at {path}")
         saved = read_model_file(path)["p2bot"]

@@ -17,7 +17,7 @@ from parlai.scripts.eval_model import eval_model
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
@@ -99,7 +99,7 @@ class PerceptionTable(ParlaiScript):
     def run(self):
         tasks = self.opt["perception_tasks"].split(",")
         if not all(tasks):
-            raise P2botError("--perception-tasks has an empty name between its commas")
+            raise UsageError("--perception-tasks has an empty name between its commas")
         table = measure(self.opt)
         if self.opt["report_filename"]:
             write(table, self.opt["report_filename"])

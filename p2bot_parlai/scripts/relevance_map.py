@@ -14,7 +14,7 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.figures import draw_relevance_map
 from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
 
@@ -36,7 +36,11 @@ def setup_args() -> ParlaiParser:
         help="Number of the dialogue in the file or the task, counted from 0",
     )
     group.add_argument(
-        "--outfile", type=str, default="relevance.png", help="Picture to write: .png, .svg or .pdf"
+        "--outfile",
+        "--out",
+        type=str,
+        default="relevance.png",
+        help="Picture to write: .png, .svg or .pdf",
     )
     parser.set_defaults(datatype="valid")
     return parser
@@ -82,10 +86,10 @@ def choose_dialogue(opt: Opt) -> SpokenDialogue:
     else:
         where = opt.get("override", {}).get("task")
         if not where:
-            raise P2botError("say which dialogue: --dialogue FILE, or -t convai2:self_revised")
+            raise UsageError("say which dialogue: --dialogue FILE, or -t convai2:self_revised")
         dialogues = read_dialogues(opt, where, DatatypeHelper.fold(opt["datatype"]))
     if not 0 <= opt["index"] < len(dialogues):
-        raise P2botError(
+        raise UsageError(
             f"--index {opt['index']}: {where} has {len(dialogues)} dialogues, counted from 0"
         )
     return dialogues[opt["index"]]
@@ -101,7 +105,7 @@ class RelevanceMap(ParlaiScript):
 
     def run(self):
         if not self.opt.get("model_file"):
-            raise P2botError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
+            raise UsageError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
         dialogue = choose_dialogue(self.opt)
         perceiver = load_perceiver(self.opt["model_file"])
         relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()

@@ -13,7 +13,7 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.core.worlds import create_task
 from tqdm import tqdm
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.selfplay import Opening
 from p2bot_parlai.transcript import as_text
 
@@ -23,6 +23,7 @@ def setup_args() -> ParlaiParser:
     group = parser.add_argument_group("Transcript")
     group.add_argument(
         "--outfile",
+        "--out",
         type=str,
         default="selfplay",
         help="Where to write: <outfile>.txt to read, and <outfile>.jsonl, a dialogue a line",
@@ -43,9 +44,9 @@ class SelfplayTranscript(ParlaiScript):
     def run(self) -> list[dict]:
         opt = self.opt
         if not opt.get("model_file"):
-            raise P2botError("say which model: -mf MODEL, trained with -m p2bot")
+            raise UsageError("say which model: -mf MODEL, trained with -m p2bot")
         if opt["num_dialogues"] < 1:
-            raise P2botError(f"--num-dialogues {opt['num_dialogues']} is not at least 1")
+            raise UsageError(f"--num-dialogues {opt['num_dialogues']} is not at least 1")
         agent = create_agent(opt, requireModelExists=True)
         if not hasattr(agent, "set_stage"):
             raise P2botError(f"{opt['model_file']} was not trained with -m p2bot: it cannot play")

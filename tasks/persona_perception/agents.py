@@ -10,7 +10,7 @@ from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 from parlai.utils.distributed import get_rank, is_distributed, num_workers
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.personas import SHARED_SENTENCES
 from p2bot_parlai.tasks.persona_perception.dialogues import (
     DEFAULT_TASK,
@@ -94,7 +94,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
         opt = copy.deepcopy(opt)
         self.evaluating = not DatatypeHelper.is_training(opt["datatype"])
         if opt["distractors"] < 1:
-            raise P2botError(f"--distractors {opt['distractors']}: at least 1 is needed")
+            raise UsageError(f"--distractors {opt['distractors']}: at least 1 is needed")
         if shared:
             self.fold = shared["fold"]
         else:

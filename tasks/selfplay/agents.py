@@ -13,7 +13,7 @@ from parlai.utils.data import DatatypeHelper
 from parlai.utils.distributed import get_rank, is_distributed, num_workers
 
 from p2bot_parlai.context import OWN_PERSONA
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.personas import draw_others, group_by_person
 from p2bot_parlai.selfplay import Opening
 from p2bot_parlai.tasks.persona_perception.dialogues import (
@@ -72,7 +72,7 @@ class SelfplayTeacher(FixedDialogTeacher):
     def __init__(self, opt: Opt, shared=None):
         opt = copy.deepcopy(opt)
         if opt["selfplay_dialogues"] < 1:
-            raise P2botError(f"--selfplay-dialogues {opt['selfplay_dialogues']} is not positive")
+            raise UsageError(f"--selfplay-dialogues {opt['selfplay_dialogues']} is not positive")
         if shared:
             self.openings = shared["openings"]
         else:

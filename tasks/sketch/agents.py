@@ -7,7 +7,7 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FbDeprecatedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.tasks.sketch import corpus
 from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 
@@ -34,7 +34,7 @@ def read_variant(task: str) -> tuple[str, bool]:
     names = names if candidates else names[:-1]
     variant = ":".join(names) or "self_original"
     if variant not in VARIANTS:
-        raise P2botError(
+        raise UsageError(
             f"{task}: there is no p2bot:sketch:{variant}; choose from {', '.join(VARIANTS)}, "
             f"each with :{NO_CANDS} behind it or without"
         )
@@ -77,7 +77,7 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         opt.setdefault("sketch_seed", DEFAULT_SEED)
         opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
         if opt["sketch_dialogues"] < 1:
-            raise P2botError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
+            raise UsageError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
         self.truth_path = None
         if not shared:
             # like convai2, there is no test fold: valid is what models are compared on

@@ -86,7 +86,16 @@ def first_distractors(monkeypatch):
     ids=str,
 )
 def test_the_same_as_turn_by_turn(convai2, tiny_model, tmp_path, changes):
-    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, **changes)
+    compare(convai2, tiny_model, tmp_path, changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"text_truncate": 40}, {"label_truncate": 6}], ids=str)
+def test_so_in_the_original_form(convai2, original_style_model, tmp_path, changes):
+    compare(convai2, original_style_model, tmp_path, changes)
+
+
+def compare(convai2, model, tmp_path, changes):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=model, **changes)
     found = episodes(convai2, **{k: v for k, v in changes.items() if k == "task"})[:3]
     loss, gradients, metrics = learn(agent, whole(agent, found))
     expected, expected_gradients, expected_metrics = learn(agent, turn_by_turn(agent, found))

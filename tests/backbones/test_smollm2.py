@@ -13,7 +13,8 @@ from parlai.scripts.train_model import setup_args
 from safetensors.torch import load_file
 
 from p2bot_parlai.backbones import backbone_path, conversion, load_backbone, packaged
-from p2bot_parlai.tokenizer import SPECIAL_TOKENS, P2botTokenizer
+from p2bot_parlai.context_style import SPECIAL_TOKENS
+from p2bot_parlai.tokenizer import P2botTokenizer
 
 PACKAGE = packaged.LANGUAGE_MODELS["smollm2"]
 pytestmark = [

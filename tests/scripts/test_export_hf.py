@@ -11,6 +11,7 @@ import tiny
 import torch
 from parlai.core.build_data import modelzoo_path
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -154,6 +155,11 @@ def test_sentence_vectors_agree(tmp_path):
     ours = load_perceiver(model).impressions(said)
     torch.testing.assert_close(pooled(folder, said), ours, atol=1e-5, rtol=0)
     assert "SentenceTransformer(folder)" in (folder / "README.md").read_text()
+    library = SentenceTransformer(str(folder), device="cpu")
+    theirs = library.encode(said, convert_to_tensor=True)
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+    # Eq. 11 without its 1 / sqrt(d)
+    torch.testing.assert_close(library.similarity(theirs, theirs), ours @ ours.T, atol=1e-4, rtol=0)
 
 
 def test_two_encoders_are_two_folders(tiny_receiver, tmp_path):
@@ -162,6 +168,10 @@ def test_two_encoders_are_two_folders(tiny_receiver, tmp_path):
     torch.testing.assert_close(said, ours.impressions(SENTENCES), atol=1e-5, rtol=0)
     torch.testing.assert_close(profiles, ours.profiles(SENTENCES), atol=1e-5, rtol=0)
     assert not torch.allclose(said, profiles, atol=1e-3)
+    for name, vectors in (("impression", said), ("persona", profiles)):
+        library = SentenceTransformer(str(folder / name), device="cpu")
+        theirs = library.encode(SENTENCES, convert_to_tensor=True)
+        torch.testing.assert_close(theirs, vectors, atol=1e-5, rtol=0)
     assert '/impression").encode' in (folder / "README.md").read_text()
 
 
@@ -180,6 +190,8 @@ def test_a_pretrained_encoder_keeps_its_special_tokens(tmp_path):
     with torch.no_grad():
         ours = encoder([tokenizer.encode(sentence) for sentence in SENTENCES])
     torch.testing.assert_close(pooled(tmp_path / "out", SENTENCES), ours, atol=1e-5, rtol=0)
+    theirs = SentenceTransformer(str(tmp_path / "out")).encode(SENTENCES, convert_to_tensor=True)
+    torch.testing.assert_close(theirs.cpu(), ours, atol=1e-5, rtol=0)
 
 
 # ------------------------------------------------------------------------------ the command

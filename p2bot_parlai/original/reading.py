@@ -1,0 +1,137 @@
+"""
+Reading a model file of the released code without running what it may hold.
+
+The files are pickles of torch 1.0 (its format before zip files): ``model`` is the state dict;
+``optimizer``, ``optimizer_type``, ``longest_label`` and ``opt`` stand beside it. Optimizers of
+that time keep objects among their numbers. They are read as stand-ins:
+classes of ours that hold what was in the file and do nothing. Anything else is refused.
+"""
+
+import os
+import pickle
+import re
+import zipfile
+
+import torch
+from torch import Tensor
+
+from p2bot_parlai.errors import P2botError
+
+# what the optimizers of pytorch_pretrained_bert 0.6 and ParlAI's options are made of
+_STAND_INS = {
+    "pytorch_pretrained_bert.optimization": (
+        "ConstantLR",
+        "WarmupConstantSchedule",
+        "WarmupCosineSchedule",
+        "WarmupCosineWithHardRestartsSchedule",
+        "WarmupCosineWithWarmupRestartsSchedule",
+        "WarmupLinearSchedule",
+    ),
+    "torch.optim.optimizer": ("_RequiredParameter",),
+    "argparse": ("Namespace",),
+}
+
+
+def _stand_ins() -> list[type]:
+    """Classes without behaviour under the names that a file may mention."""
+    return [
+        type(name, (), {"__module__": module})
+        for module, names in _STAND_INS.items()
+        for name in names
+    ]
+
+
+def read_weights(path: str, flag: str) -> dict[str, Tensor]:
+    """
+    The state dict of a released model, on the CPU, in float32.
+
+    :param flag: the option that named the file, for errors.
+    :raises P2botError: for a file that is missing, damaged, unsafe or of another kind.
+    """
+    if not os.path.isfile(path):
+        raise P2botError(f"{flag} {path}: there is no such file")
+    try:
+        with torch.serialization.safe_globals(_stand_ins()):
+            states = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        IndexError,
+        OSError,
+    ) as error:
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            why = f"it holds {refused[1]}, which could run code, and is refused; nothing was run"
+        else:
+            why = "it is damaged, was not downloaded to its end, or is no PyTorch file"
+        raise P2botError(f"{flag} {path} cannot be read: {why}") from error
+    weights = states.get("model") if isinstance(states, dict) else None
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise P2botError(
+            f"{flag} {path} is no model file of the released code: it has no 'model' with weights"
+        )
+    return {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+
+
+class Weights:
+    """
+    Weights that are taken one by one, so that none is forgotten.
+
+    :param weights: by their names in the file. :param where: flag and path, for errors.
+    """
+
+    def __init__(self, weights: dict[str, Tensor], where: str):
+        self.left, self.where = dict(weights), where
+
+    def take(self, name: str, dims: int) -> Tensor:
+        """
+        :param dims: how many dimensions it has.
+        :raises P2botError: where it is not there, or has others.
+        """
+        if name not in self.left:
+            raise P2botError(f"{self.where} has no {name}: it is another kind of model")
+        found = self.left.pop(name)
+        if found.dim() != dims:
+            raise P2botError(f"{self.where}: {name} has the shape {tuple(found.shape)}")
+        return found
+
+    def take_below(self, prefix: str) -> dict[str, Tensor]:
+        """All whose names begin so, without that beginning."""
+        names = [name for name in self.left if name.startswith(prefix)]
+        return {name[len(prefix) :]: self.left.pop(name) for name in names}
+
+    def drop(self, *names: str) -> None:
+        """What has no use here, where it is there."""
+        for name in names:
+            self.left.pop(name, None)
+
+    def load_into(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> None:
+        """:raises P2botError: where they are not exactly the network's."""
+        wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+        found = {name: tuple(t.shape) for name, t in weights.items()}
+        odd = sorted(wanted.items() ^ found.items())
+        if odd:
+            name = odd[0][0]
+            raise P2botError(
+                f"{self.where}: {name} has the shape {found.get(name, 'none')} in the file, "
+                f"{wanted.get(name, 'none')} was expected; is --head-size right?"
+            )
+        network.load_state_dict(weights)
+
+    def finish(self) -> None:
+        """:raises P2botError: where something was not taken."""
+        if self.left:
+            raise P2botError(
+                f"{self.where} has weights that no released model has: {sorted(self.left)[0]}"
+            )

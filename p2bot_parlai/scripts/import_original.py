@@ -1,0 +1,104 @@
+"""
+``parlai import_original``: models of the paper's released code as models of ours.
+
+The files are pickles. They are read without running anything that they hold; what is not
+plain data or weights is refused. What was assumed of them stands in docs/method.md.
+"""
+
+import os
+
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from p2bot_parlai.backbones import backbone_path
+from p2bot_parlai.context_style import ORIGINAL
+from p2bot_parlai.errors import UsageError
+from p2bot_parlai.original.reading import Weights, read_weights
+from p2bot_parlai.original.receiver import to_receiver, without_separator
+from p2bot_parlai.original.transmitter import to_transmitter
+from p2bot_parlai.original.writing import write_receiver, write_transmitter
+from p2bot_parlai.sentences import SentenceTokenizer
+from p2bot_parlai.tokenizer import P2botTokenizer
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(
+        True, False, "Read models of the paper's released code, without running what they hold"
+    )
+    group = parser.add_argument_group("Import")
+    # not "required": ParlAI parses every command's options where it is not told which
+    group.add_argument(
+        "--transmitter",
+        type=str,
+        default=None,
+        help="Released Transmitter, before or after self-play (psqaure_original.model)",
+    )
+    group.add_argument("--receiver", type=str, default=None, help="Released Receiver")
+    group.add_argument(
+        "--outfile",
+        "--out",
+        type=str,
+        default=None,
+        help="Folder for the models, which are named transmitter and receiver in it",
+    )
+    group.add_argument(
+        "--tokenizer",
+        type=str,
+        default="openai-gpt",
+        help="Vocabulary of GPT: hub name, or folder with vocab.json and merges.txt",
+    )
+    group.add_argument(
+        "--encoder-tokenizer",
+        type=str,
+        default="bert-base-uncased",
+        help="Vocabulary of BERT, for --receiver: hub name, or folder with tokenizer.json",
+    )
+    group.add_argument(
+        "--head-size",
+        type=int,
+        default=64,
+        help="Width of an attention head, which a file does not tell: 64 in GPT and BERT",
+    )
+    return parser
+
+
+@register_script("import_original")
+class ImportOriginal(ParlaiScript):
+    """Models of the paper's released code (--transmitter, --receiver) as models of ours
+    (--outfile DIR)."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self) -> None:
+        opt = self.opt
+        out, size = opt.get("outfile"), opt["head_size"]
+        if not opt.get("transmitter") and not opt.get("receiver"):
+            raise UsageError("say what to read: --transmitter FILE, --receiver FILE, or both")
+        if not out:
+            raise UsageError("say where to write: --outfile DIR")
+        models = []  # all are read before one is written
+        if opt.get("transmitter"):
+            tokens = P2botTokenizer.from_pretrained(backbone_path(opt["tokenizer"]), ORIGINAL)
+            weights = _weights(opt["transmitter"], "--transmitter")
+            network = to_transmitter(weights, tokens, size)
+            models.append(("transmitter", write_transmitter, network, tokens))
+        if opt.get("receiver"):
+            sentences = SentenceTokenizer.from_pretrained(opt["encoder_tokenizer"])
+            sentences = without_separator(sentences)
+            weights = _weights(opt["receiver"], "--receiver")
+            network = to_receiver(weights, sentences, size)
+            models.append(("receiver", write_receiver, network, sentences))
+        for name, write, network, tokenizer in models:
+            path = os.path.join(out, name)
+            write(path, network, tokenizer)
+            print(f"wrote {path}")
+
+
+def _weights(path: str, flag: str) -> Weights:
+    return Weights(read_weights(path, flag), f"{flag} {path}")
+
+
+if __name__ == "__main__":
+    ImportOriginal.main()

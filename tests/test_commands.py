@@ -1,0 +1,187 @@
+"""Every sub-command of ours, and the stock ones with our agents: help, options, exit status."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from parlai.core.params import ParlaiParser
+from parlai.core.script import SCRIPT_REGISTRY, superscript_main
+
+from p2bot_parlai import command, plugin, scripts
+from p2bot_parlai.agents.options import add_transmitter_options
+from p2bot_parlai.agents.receiver_options import add_receiver_options
+from p2bot_parlai.agents.selfplay_options import add_selfplay_options
+
+plugin.register()
+OURS = {
+    name: found.klass
+    for name, found in SCRIPT_REGISTRY.items()
+    if found.klass.__module__.startswith(scripts.__name__)
+}
+# commands that are called with nothing and have something to do
+NEED_NOTHING = {"p2bot_completion"}
+MODEL_COMMANDS = ("train_model", "eval_model", "interactive", "self_chat")
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """What ``parlai <arguments>`` would print and exit with: (status, stdout, stderr)."""
+
+    def parlai(*arguments):
+        monkeypatch.setattr(sys, "argv", ["parlai", *arguments])
+        status = 0
+        try:
+            superscript_main(list(arguments))
+        except SystemExit as end:
+            status = end.code or 0
+        except Exception as error:
+            status = 1
+            if command.message_for_users(error) is None:
+                raise
+            try:
+                command.excepthook(type(error), error, error.__traceback__)
+            except SystemExit as end:
+                status = end.code
+        return status, *capsys.readouterr()
+
+    return parlai
+
+
+def own_options(parser: ParlaiParser) -> list:
+    """The options of a command that ParlAI does not have."""
+    stock = {action.dest for action in ParlaiParser(True, True)._actions}
+    return [a for a in parser._actions if a.dest not in stock and a.option_strings]
+
+
+def test_none_is_forgotten():
+    assert {"export_hf", "import_original", "relevance_map", "p2bot_completion"} <= set(OURS)
+
+
+# ------------------------------------------------------------------------------------ help
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_help_says_what_it_does_and_every_option(run, name):
+    status, out, err = run(name, "--help")
+    assert (status, err) == (0, "")
+    parser = OURS[name].setup_args()
+    assert len(parser.description.split()) >= 4
+    shown = " ".join(out.split())
+    assert " ".join(parser.description.split())[:60] in shown
+    assert (OURS[name].__doc__ or "").strip()
+    for action in own_options(parser):
+        assert len((action.help or "").split()) >= 2, action.option_strings
+        assert f"--{action.dest.replace('_', '-')}" in out
+
+
+@pytest.mark.parametrize(
+    "add", [add_transmitter_options, add_receiver_options, add_selfplay_options]
+)
+def test_every_option_of_the_agents_has_help(add):
+    parser = ParlaiParser(False, False)
+    for name in ("inference", "num_epochs"):
+        parser.add_argument(f"--{name}", choices=["greedy"] if name == "inference" else None)
+    add(parser, None)
+    for action in parser._actions:
+        if action.dest not in ("inference", "num_epochs", "help"):
+            assert len((action.help or "").split()) >= 2, action.option_strings
+            assert (action.help or " ")[0].isupper() or action.help[0] in "0123456789", action.dest
+
+
+@pytest.mark.parametrize("name", MODEL_COMMANDS)
+@pytest.mark.parametrize(
+    "model, option", [("p2bot", "--kl-coef"), ("p2bot/receiver", "--tau-start")]
+)
+def test_help_of_stock_commands_has_the_options_of_our_agents(run, name, model, option):
+    status, out, err = run(name, "-m", model, "--help")
+    assert (status, err) == (0, "")
+    assert option in out
+
+
+# ----------------------------------------------------------------------------- consistency
+def test_one_name_means_one_thing():
+    """Where something is written: --outfile or --out, in every command."""
+    kinds: dict = {}
+    for name, script in OURS.items():
+        for action in own_options(script.setup_args()):
+            flags = set(action.option_strings)
+            assert not any("_" in flag for flag in flags), (name, flags)
+            if flags & {"--out", "--outfile"}:
+                assert {"--out", "--outfile"} <= flags, name
+            kinds.setdefault(action.dest, set()).add(action.type)
+    assert {dest: found for dest, found in kinds.items() if len(found) > 1} == {}
+
+
+# ----------------------------------------------------------------------------- exit status
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_an_option_that_there_is_not(run, name):
+    status, _, err = run(name, "--no-such-option", "1")
+    assert status == 2
+    assert "--no-such-option" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", sorted(set(OURS) - NEED_NOTHING))
+def test_called_with_nothing_it_says_what_it_needs(run, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(name)
+    assert status == 2
+    (line,) = err.strip().split("\n")
+    assert line.startswith("p2bot: error: ") and "-" in line
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(n for n, s in OURS.items() if "--model-file" in s.setup_args()._option_string_actions),
+)
+def test_a_model_that_is_not_there(run, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk").write_text("your persona: i ski .\ni like snow .\n")
+    more = ["--dialogue", "talk"] if name == "relevance_map" else []
+    out = ["--out", str(tmp_path / "out")]
+    status, _, err = run(
+        name, "-mf", str(tmp_path / "nothing"), *more, *(out if needs_out(name) else [])
+    )
+    assert status == 1
+    last = err.strip().split("\n")[-1]
+    assert last.startswith("p2bot: error: ") and str(tmp_path / "nothing") in last
+    assert "Traceback" not in err
+
+
+def needs_out(name) -> bool:
+    return "--out" in OURS[name].setup_args()._option_string_actions
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["-m", "p2bot", "--alpha", "2"], "--alpha 2.0"),
+        (["-m", "p2bot", "--backbone", "sketch", "--beam-size", "0"], "--beam-size 0"),
+        (["-m", "p2bot/receiver", "--tau-start", "0"], "--tau-start 0.0"),
+        (["-m", "p2bot/receiver", "--margin", "-1"], "--margin -1.0"),
+        (["-m", "p2bot", "--context-style", "other"], "--context-style"),
+        (["-m", "p2bot", "--nup-coeff", "1"], "--nup-coeff"),
+        (["-o", "p2bot/none"], "-o p2bot/none"),
+        (["-m", "p2bot", "-t", "p2bot:selfplay"], "--init-model"),
+    ],
+)
+def test_training_with_values_that_cannot_work(run, convai2, tmp_path, arguments, named):
+    task = [] if "-t" in arguments else ["-t", "convai2"]
+    path = str(tmp_path / "model")
+    status, _, err = run("train_model", *task, "-dp", convai2, "-mf", path, *arguments)
+    assert status == 2
+    assert named in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("module", ["parlai", "p2bot_parlai"])
+def test_in_a_process_of_its_own(module, tmp_path):
+    """``parlai`` and ``python -m p2bot_parlai`` end alike: 2 for usage, 1 for failure."""
+    for arguments, status in ((["export_hf"], 2), (["export_hf", "-mf", "none", "--out", "x"], 1)):
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        assert done.returncode == status, done.stderr
+        assert done.stderr.startswith("p2bot: error: ") and done.stderr.count("\n") == 1
