@@ -3,6 +3,7 @@
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 from parlai.core.build_data import modelzoo_path
@@ -88,16 +89,35 @@ class P2botDictionary(DictionaryAgent):
             self.texts += turn.get("labels") or []
         return {"id": "Dictionary"}
 
+    def learn(self) -> None:
+        """Learn the tokenizer from the collected text."""
+        self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"]))
+
     def save(self, filename=None, append=False, sort=True):
         """Write the tokenizer, learnt from the collected text where it is not there yet."""
         if self.p2bot is None:
-            self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"]))
+            self.learn()
             self.texts = []
         filename = filename or self.opt["dict_file"]
         os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
         with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "tokenizer": self.p2bot.to_json()}, file)
+            json.dump(self.to_json(), file)
         os.replace(f"{filename}.tmp", filename)
+
+    def to_json(self) -> dict:
+        """What the file holds."""
+        return {"format": FORMAT, "tokenizer": self.p2bot.to_json()}
+
+    def words(self, response: Sequence[int] | None, label: str | None) -> int:
+        """
+        Words that the loss of a response is over, its end counted as one: what perplexity a
+        word divides by.
+
+        :param response: ids; without [EOS] where --label-truncate cut it.
+        """
+        if response and response[-1] != self.p2bot.eos:
+            return max(1, len(self.vec2txt(response).split()))
+        return len((label or "").split()) + 1
 
     def load(self, filename: str) -> None:
         self._use(read_tokenizer(filename))

@@ -205,10 +205,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         return batch
 
     def _words(self, response: list[int] | None, label: str | None) -> int:
-        """Words that the loss is over, the end of the response counted as one."""
-        if response and response[-1] != self.END_IDX:  # cut by --label-truncate
-            return max(1, len(self.dict.vec2txt(response).split()))
-        return len((label or "").split()) + 1
+        return self.dict.words(response, label)
 
     def _distractors(self, rows, responses) -> list[list[list[int]]]:
         """Each row's own, else the next other responses of the batch, as many as there are."""
