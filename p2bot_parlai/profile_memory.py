@@ -44,6 +44,15 @@ def read_memory(scores: Tensor, mask: Tensor, values: Tensor) -> Tensor:
     return (attention[:, None] @ values).squeeze(1)
 
 
+def embeddings(size: int, width: int, pad: int) -> nn.Embedding:
+    """A table of vectors of length about 1, so that steps of Adam move them; padding is 0."""
+    table = nn.Embedding(size, width, padding_idx=pad)
+    with torch.no_grad():
+        nn.init.normal_(table.weight, std=width**-0.5)
+        table.weight[pad].zero_()
+    return table
+
+
 # ------------------------------------------------------ generative profile memory
 class HistoryEncoder(nn.Module):
     """
@@ -119,10 +128,7 @@ class GenerativeProfileMemory(TorchGeneratorModel):
 
     def __init__(self, weights: Tensor, embedding, hidden, dropout, pad, start, end):
         super().__init__(padding_idx=pad, start_idx=start, end_idx=end)
-        embed = nn.Embedding(len(weights), embedding, padding_idx=pad)
-        nn.init.normal_(embed.weight, std=embedding**-0.5)
-        with torch.no_grad():
-            embed.weight[pad].zero_()
+        embed = embeddings(len(weights), embedding, pad)
         self.encoder = HistoryEncoder(embed, hidden, dropout, weights)
         self.decoder = MemoryDecoder(embed, hidden, dropout)
         self.project = nn.Linear(hidden, embedding)
@@ -158,8 +164,8 @@ class KeyValueProfileMemory(nn.Module):
     def __init__(self, weights: Tensor, embedding: int, pad: int, dropout: float):
         super().__init__()
         self.pad = pad
-        self.said = nn.Embedding(len(weights), embedding, padding_idx=pad)
-        self.responses = nn.Embedding(len(weights), embedding, padding_idx=pad)
+        self.said = embeddings(len(weights), embedding, pad)
+        self.responses = embeddings(len(weights), embedding, pad)
         self.dropout = nn.Dropout(dropout)
         self.log_sharpness = nn.Parameter(torch.tensor(10.0).log())
         self.register_buffer("weights", weights)
