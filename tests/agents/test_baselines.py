@@ -85,8 +85,9 @@ def test_a_saved_file_is_plain_data_and_loads_the_same(model, trained, convai2):
         states["p2bot"]["baseline"]
         == create_agent_from_model_file(path, tiny.QUIET).__class__.__name__
     )
-    first, again = (tiny.evaluate(convai2, path, batchsize=size, num_examples=8) for size in (4, 1))
-    for name in set(first) & {"hits@1", "ppl", "ppl_word", "f1", "bleu-4"}:
+    only_loss = {"skip_generation": True} if model in GENERATORS else {}
+    first, again = (tiny.evaluate(convai2, path, batchsize=size, **only_loss) for size in (4, 1))
+    for name in set(first) & {"hits@1", "ppl", "ppl_word"}:
         assert first[name] == pytest.approx(again[name], rel=1e-4)
 
 
