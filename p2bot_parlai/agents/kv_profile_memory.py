@@ -83,6 +83,19 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
             cand_encs = self.model.encode(self.model.responses, cand_vecs)
         return self.model.score(query, cand_encs)
 
+    def eval_step(self, batch):
+        """
+        Ranks the candidates. What it says is the best of the responses that it remembers:
+        among 20 candidates, of which one is the truth, its F1 would say nothing.
+        """
+        output, pairs = super().eval_step(batch), self._encoded_pairs()
+        if output is not None and pairs is not None:
+            with torch.no_grad():
+                query = self.model.query(batch.text_vec, batch.profile, pairs)
+                best = self.model.score(query, pairs[1]).argmax(dim=1).tolist()
+            output.text = [self.dict.vec2txt(self.memory["pairs"][i][1]) for i in best]
+        return output
+
     # ------------------------------------------------------------------------ memory
     def train_step(self, batch):
         if batch.text_vec is not None and self.opt["kv_memories"]:

@@ -189,6 +189,15 @@ def test_the_pairs_are_a_uniform_draw_that_is_saved_and_can_be_left_out(trained,
     assert without._encoded_pairs() is None
 
 
+def test_it_ranks_the_candidates_and_says_what_it_remembers(trained):
+    bot = create_agent_from_model_file(trained("p2bot/kv_profile_memory"), tiny.QUIET)
+    offered = ["i drive to the moon .", "hi , my home is in Bern ."]
+    reply = ask(bot, PERSONA + "where do you live ?", label_candidates=offered)
+    assert sorted(reply["text_candidates"]) == sorted(offered)
+    remembered = [bot.dict.vec2txt(response) for _, response in bot.memory["pairs"]]
+    assert reply["text"] in remembered and reply["text"] not in offered
+
+
 def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model):
     path = trained("p2bot/profile_memory")
     with pytest.raises(P2botError, match="--hidden-size 8 contradicts"):
