@@ -23,6 +23,9 @@ ERRORS = ("P2botError", "UsageError")
 MODELS = {
     "-m p2bot": {"model": "p2bot"},
     "-m p2bot/receiver": {"model": "p2bot/receiver"},
+    "-m p2bot/seq2seq": {"model": "p2bot/seq2seq"},
+    "-m p2bot/profile_memory": {"model": "p2bot/profile_memory"},
+    "-m p2bot/kv_profile_memory": {"model": "p2bot/kv_profile_memory"},
 }
 TASKS = {
     "-t p2bot:persona_perception": {"task": "p2bot:persona_perception"},
@@ -33,6 +36,8 @@ TASKS = {
 # ParlAI's own options whose defaults are another with our agents
 CHANGED = {
     "-m p2bot/receiver": {"model": "p2bot/receiver"},
+    "-m p2bot/seq2seq": {"model": "p2bot/seq2seq"},
+    "-m p2bot/profile_memory": {"model": "p2bot/profile_memory"},
     "-m p2bot": {"model": "p2bot"},
     "-m p2bot -t p2bot:selfplay": {"model": "p2bot", "task": "p2bot:selfplay"},
 }
@@ -137,6 +142,7 @@ OURS = {
     "Persona NLI",
     "Persona perception",
     "P²Bot Receiver",
+    "P²Bot baselines",
     "P²Bot Transmitter",
     "P²Bot self-play (-t p2bot:selfplay)",
     "Relevance map",

@@ -25,9 +25,15 @@ SMALL = {
     "receiver": "--encoder scratch --n-layers 1 --n-heads 2 --embedding-size 16 "
     "--distractors 5 --hard-candidates 8",
     "selfplay": "--user-inference greedy",
+    "seq2seq": "--hiddensize 16 --embeddingsize 16",
+    "profile_memory": "--hidden-size 16 --embedding-size 16",
+    "kv_profile_memory": "--embedding-size 16",
+    "biencoder": "--n-layers 1 --n-heads 2 --embedding-size 16 --ffn-size 16",
+    "ir_baseline": "",
 }
+SMALL["transfertransfo"] = SMALL["language_model"] = SMALL["transmitter"]
 # those that begin with weights of somebody else's
-PRETRAINED = [n for n in PRESETS if "selfplay" not in n and not n.startswith("sketch")]
+PRETRAINED = [n for n in PRESETS if "selfplay" not in n and not n.startswith(("sketch", "small"))]
 SHORT = "-bs 4 --max-train-steps 2 -vme 2 --short-final-eval true --loglevel error"
 
 
@@ -36,7 +42,8 @@ def parsed(name: str, folder, *more: str) -> Opt:
 
 
 def kind(name: str) -> str:
-    return name.split("_")[1]
+    """What a preset is for: its name without the size, or the paper's variant."""
+    return name.partition("_")[2].removesuffix("_revised") or name
 
 
 def test_the_presets_are_these():
@@ -47,12 +54,26 @@ def test_the_presets_are_these():
         "paper_selfplay_revised",
         "paper_transmitter",
         "paper_transmitter_revised",
+        "sketch_biencoder",
+        "sketch_ir_baseline",
+        "sketch_kv_profile_memory",
+        "sketch_language_model",
+        "sketch_profile_memory",
         "sketch_receiver",
         "sketch_selfplay",
+        "sketch_seq2seq",
+        "sketch_transfertransfo",
         "sketch_transmitter",
+        "small_biencoder",
+        "small_ir_baseline",
+        "small_kv_profile_memory",
+        "small_language_model",
+        "small_profile_memory",
+        "small_seq2seq",
         "smollm2_receiver",
         "smollm2_selfplay",
         "smollm2_transmitter",
+        "transfertransfo",
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import lru_cache
 
 from parlai.core.build_data import modelzoo_path
@@ -92,14 +93,35 @@ class P2botDictionary(DictionaryAgent):
             self.texts += turn.get("labels") or []
         return {"id": "Dictionary"}
 
+    def learn(self) -> None:
+        """Learn the tokenizer from the collected text."""
+        self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"], self.style))
+
     def save(self, filename=None, append=False, sort=True):
         """Write the tokenizer, learnt from the collected text where it is not there yet."""
         if self.p2bot is None:
-            self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"], self.style))
+            self.learn()
             self.texts = []
         filename = filename or self.opt["dict_file"]
         os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
-        write_tokenizer(self.p2bot, filename)
+        write_tokenizer(self.p2bot, filename, **self.beside())
+
+    def beside(self) -> dict:
+        """What the file holds beside the tokenizer."""
+        return {}
+
+    def words(self, response: Sequence[int] | None, label: str | None) -> int:
+        """
+        Words that the loss of a response is over, its end counted as one: what perplexity a
+        word divides by.
+
+        :param response: ids, as many as the loss is over.
+        """
+        if response and len(response) <= len(self.txt2vec(label or "")):
+            # cut by --label-truncate
+            ended = response[-1] == self.p2bot.eos
+            return max(1, len(self.vec2txt(response).split()) + ended)
+        return len((label or "").split()) + 1
 
     def load(self, filename: str) -> None:
         self._use(read_tokenizer(filename))
@@ -116,9 +138,9 @@ class P2botDictionary(DictionaryAgent):
         return shared
 
 
-def write_tokenizer(tokenizer: P2botTokenizer, filename: str) -> None:
-    """The ``.dict`` beside a model."""
-    data = {"format": FORMAT, "tokenizer": tokenizer.to_json()}
+def write_tokenizer(tokenizer: P2botTokenizer, filename: str, **more) -> None:
+    """The ``.dict`` beside a model. :param more: what it holds besides."""
+    data = {"format": FORMAT, "tokenizer": tokenizer.to_json(), **more}
     if tokenizer.style is not APPEND:
         data["context_style"] = tokenizer.style.name
     with open(f"{filename}.tmp", "w", encoding="utf-8") as file:

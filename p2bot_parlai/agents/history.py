@@ -1,5 +1,7 @@
 """ParlAI's History, kept as a `Dialogue`: who said what, and the personas."""
 
+import random
+
 from parlai.core.message import Message
 from parlai.core.torch_agent import History
 
@@ -16,6 +18,7 @@ class DialogueHistory(History):
     def __init__(self, opt, **kwargs):
         super().__init__(opt, **kwargs)
         self.dialogue = Dialogue()
+        self.shuffle_persona = opt.get("shuffle_persona", False)
 
     def reset(self):
         super().reset()
@@ -27,6 +30,9 @@ class DialogueHistory(History):
         if text is not None:
             self._update_raw_strings(text)
             self.dialogue.hear(text)
+            # what is learnt from has "labels"; what is evaluated has "eval_labels"
+            if self.shuffle_persona and "labels" in obs and len(self.dialogue.turns) < 2:
+                random.shuffle(self.dialogue.persona)
 
     def add_reply(self, text: str):
         self._update_raw_strings(text)

@@ -101,6 +101,13 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         "paper's 1 cost a few tokens each and help models that are trained from scratch",
     )
     group.add_argument(
+        "--shuffle-persona",
+        type="bool",
+        default=False,
+        help="Put the profile sentences of each training dialogue in random order, as "
+        "TransferTransfo does (Wolf et al., 2019): they have none",
+    )
+    group.add_argument(
         "--packed",
         type="bool",
         default=True,

@@ -224,12 +224,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         return batch
 
     def _words(self, response: list[int] | None, label: str | None) -> int:
-        """Words that the loss is over, the end of the response counted as one."""
-        if response and len(response) <= len(self.dict.txt2vec(label or "")):
-            # cut by --label-truncate
-            ended = response[-1] == self.END_IDX
-            return max(1, len(self.dict.vec2txt(response).split()) + ended)
-        return len((label or "").split()) + 1
+        return self.dict.words(response, label)
 
     def _distractors(self, rows, responses) -> list[list[list[int]]]:
         """Each row's own, else the next other responses of the batch, as many as there are."""

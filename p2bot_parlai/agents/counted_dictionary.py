@@ -1,0 +1,49 @@
+"""The dictionary of the baselines: a tokenizer, and how often the corpus has each token."""
+
+import json
+from collections import Counter
+
+from parlai.core.opt import Opt
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.agents.dictionary import P2botDictionary
+from p2bot_parlai.backbones import SCRATCH
+from p2bot_parlai.errors import P2botError
+
+
+class CountedDictionary(P2botDictionary):
+    """
+    Learns the same byte-level BPE as ``--backbone scratch`` and counts its tokens.
+
+    No word is unknown to it, so that perplexity a word compares with the Transmitter's:
+    a model that may say "unknown" has an easier task. ``counts[i]`` is how often token i
+    stands in the texts that it was learnt from.
+    """
+
+    counts: list[int] = []
+
+    def __init__(self, opt: Opt, shared=None):
+        super().__init__(Opt({**opt, "backbone": SCRATCH, "tokenizer": None}), shared)
+        if shared:
+            self.counts = shared["counts"]
+
+    def learn(self) -> None:
+        super().learn()
+        found = Counter(token for text in self.texts for token in self.p2bot.encode(text))
+        self.counts = [found[token] for token in range(len(self))]
+
+    def beside(self) -> dict:
+        return {**super().beside(), "counts": self.counts}
+
+    def load(self, filename: str) -> None:
+        super().load(filename)
+        with PathManager.open(filename, encoding="utf-8") as file:
+            self.counts = json.load(file).get("counts", [])
+        if len(self.counts) != len(self):
+            raise P2botError(
+                f"{filename} does not count its tokens, it belongs to a Transmitter: give another "
+                "--dict-file or --model-file"
+            )
+
+    def share(self):
+        return {**super().share(), "counts": self.counts}

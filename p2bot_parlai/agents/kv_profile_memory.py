@@ -1,0 +1,141 @@
+"""``-m p2bot/kv_profile_memory``: key-value profile memory (Zhang et al., 2018), a ranker."""
+
+import random
+
+import torch
+from parlai.core.opt import Opt
+from parlai.core.torch_ranker_agent import TorchRankerAgent
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from p2bot_parlai.agents.baseline import GROUP, Baseline, ProfileReader
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.profile_memory import KeyValueProfileMemory, word_weights
+
+
+class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
+    """
+    Learns to tell a response from those of the other dialogues of the batch, with the hop
+    over the profile alone. In evaluation it also reads (history, response) pairs that it
+    has met in training, as Zhang et al. did: training through that memory is too slow.
+    """
+
+    SHAPE_OPTIONS = ("embedding_size",)
+    DEFAULTS = {
+        "candidates": "batch",
+        "eval_candidates": "inline",
+        "encode_candidate_vecs": False,
+        "validation_metric": "hits@1",
+        "validation_metric_mode": "max",
+    }
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        group = parser.add_argument_group(GROUP)
+        group.add_argument("--embedding-size", type=int, default=300, help="Width of embeddings")
+        group.add_argument(
+            "--dropout", type=float, default=0.1, help="Dropout probability of embeddings"
+        )
+        group.add_argument(
+            "--kv-memories",
+            type=int,
+            default=10000,
+            help="Pairs of history and response that are kept of the training set, drawn "
+            "uniformly, and read in evaluation; 0 leaves the second hop out",
+        )
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        if opt["kv_memories"] < 0:
+            raise P2botError(f"--kv-memories {opt['kv_memories']} is negative")
+        # pairs of ids; how many examples they were drawn from; the encoded pairs
+        self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
+        super().__init__(opt, shared)
+
+    def share(self):
+        return {**super().share(), "memory": self.memory}
+
+    def build_network(self) -> KeyValueProfileMemory:
+        return KeyValueProfileMemory(
+            word_weights(self.dict.counts),
+            self.opt["embedding_size"],
+            self.NULL_IDX,
+            self.opt["dropout"],
+        )
+
+    def state_dict(self) -> dict:
+        states = super().state_dict()
+        states["p2bot"]["memories"] = {k: self.memory[k] for k in ("pairs", "seen")}
+        return states
+
+    def load(self, path: str) -> dict:
+        states = super().load(path)
+        self.memory.update(states["p2bot"]["memories"], encoded=None)
+        return states
+
+    # ------------------------------------------------------------------------ scores
+    def score_candidates(self, batch, cand_vecs, cand_encs=None) -> Tensor:
+        """(B, C), of candidates int (C, L) or (B, C, L)."""
+        pairs = None if self.is_training else self._encoded_pairs()
+        query = self.model.query(batch.text_vec, batch.profile, pairs)
+        if cand_encs is None:
+            cand_encs = self.model.encode(self.model.responses, cand_vecs)
+        return self.model.score(query, cand_encs)
+
+    def eval_step(self, batch):
+        """
+        Ranks the candidates. What it says is the best of the responses that it remembers:
+        among 20 candidates, of which one is the truth, its F1 would say nothing.
+        """
+        output, pairs = super().eval_step(batch), self._encoded_pairs()
+        if output is not None and pairs is not None:
+            with torch.no_grad():
+                query = self.model.query(batch.text_vec, batch.profile, pairs)
+                best = self.model.score(query, pairs[1]).argmax(dim=1).tolist()
+            output.text = [self.dict.vec2txt(self.memory["pairs"][i][1]) for i in best]
+        return output
+
+    # ------------------------------------------------------------------------ memory
+    def train_step(self, batch):
+        if batch.text_vec is not None and self.opt["kv_memories"]:
+            for history, response in zip(batch.text_vec, batch.label_vec, strict=True):
+                self._remember(history, response)
+        return super().train_step(batch)
+
+    def _remember(self, history: Tensor, response: Tensor) -> None:
+        """Reservoir sampling: whatever was seen has the same chance to be remembered."""
+        self.memory["seen"] += 1
+        pairs, place = self.memory["pairs"], len(self.memory["pairs"])
+        if place >= self.opt["kv_memories"]:
+            place = random.randrange(self.memory["seen"])
+            if place >= len(pairs):
+                return
+        real = [vec[vec != self.NULL_IDX].tolist() for vec in (history, response)]
+        pairs[place : place + 1] = [real]
+
+    def update_params(self):
+        super().update_params()
+        self.memory["encoded"] = None
+
+    @torch.no_grad()
+    def _encoded_pairs(self) -> tuple[Tensor, Tensor] | None:
+        """Keys and values, (K, E) each, under the present weights."""
+        pairs = self.memory["pairs"]
+        if not pairs or not self.opt["kv_memories"]:
+            return None
+        if self.memory["encoded"] is None:
+            device = self.model.weights.device
+            encoded = []
+            for side, table in enumerate((self.model.said, self.model.responses)):
+                texts = [torch.tensor(pair[side]) for pair in pairs]
+                parts = [
+                    self.model.encode(
+                        table,
+                        pad_sequence(texts[i : i + 512], True, self.NULL_IDX).to(device),
+                    )
+                    for i in range(0, len(texts), 512)
+                ]
+                encoded.append(torch.cat(parts))
+            self.memory["encoded"] = tuple(encoded)
+        return self.memory["encoded"]

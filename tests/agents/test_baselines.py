@@ -1,0 +1,225 @@
+"""The baselines of Table 1: each trains, is saved, loads and is evaluated by the same script."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from asking import PERSONA, ask, ask_together
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
+
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.errors import P2botError
+
+# model -> options of a network that trains in a moment; validation writes nothing
+SMALL = {
+    "p2bot/seq2seq": {
+        "hiddensize": 16,
+        "embeddingsize": 16,
+        "numlayers": 1,
+        "skip_generation": True,
+    },
+    "p2bot/profile_memory": {"hidden_size": 16, "embedding_size": 16, "skip_generation": True},
+    "p2bot/kv_profile_memory": {"embedding_size": 16, "kv_memories": 10},
+    "transformer/biencoder": {
+        "embedding_size": 16,
+        "ffn_size": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "candidates": "batch",
+        "eval_candidates": "inline",
+        "encode_candidate_vecs": False,
+        "dict_tokenizer": "re",
+        "vocab_size": None,
+    },
+    "ir_baseline": {"history_size": 1000, "dict_tokenizer": "re", "vocab_size": None},
+}
+NOT_THEIRS = dict.fromkeys(
+    ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "text_truncate")
+)
+GENERATORS = ["p2bot/seq2seq", "p2bot/profile_memory"]
+OURS = [*GENERATORS, "p2bot/kv_profile_memory"]
+
+
+def train(model, data, path, **changes):
+    given = {**NOT_THEIRS, "vocab_size": 300, "model": model, **SMALL[model], **changes}
+    if model == "ir_baseline":
+        given.update(label_truncate=None, learningrate=None)
+    return tiny.train(data, path, **given)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, convai2):
+    """Model name -> path of one that was trained for some updates; made when asked for."""
+    folder, made = tmp_path_factory.mktemp("baselines"), {}
+
+    def path(model: str) -> str:
+        if model not in made:
+            made[model] = str(folder / model.replace("/", "_"))
+            train(model, convai2, made[model], max_train_steps=12, learningrate=0.02, seed=3)
+        return made[model]
+
+    return path
+
+
+@pytest.mark.parametrize("model", SMALL)
+@pytest.mark.parametrize("task", ["convai2:self_original", "convai2:self_revised"])
+def test_each_reports_the_metrics_of_table_1(model, task, trained, convai2):
+    report = tiny.evaluate(convai2, trained(model), task=task, num_examples=8)
+    for name in ("hits@1", "f1", "bleu-4"):
+        assert 0 <= report[name] <= 1
+    assert ("ppl" in report) == ("ppl_word" in report) == (model in GENERATORS)
+    if model in GENERATORS:  # a few updates make it better than guessing among all tokens
+        assert 1 < report["ppl"] < 300 and report["ppl_word"] > 1
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_a_saved_file_is_plain_data_and_loads_the_same(model, trained, convai2):
+    path = trained(model)
+    states = read_model_file(path)  # weights_only: refuses whatever would run code
+    assert (
+        states["p2bot"]["baseline"]
+        == create_agent_from_model_file(path, tiny.QUIET).__class__.__name__
+    )
+    only_loss = {"skip_generation": True} if model in GENERATORS else {}
+    first, again = (tiny.evaluate(convai2, path, batchsize=size, **only_loss) for size in (4, 1))
+    for name in set(first) & {"hits@1", "ppl", "ppl_word"}:
+        assert first[name] == pytest.approx(again[name], rel=1e-4)
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_training_changes_every_weight(model, trained, convai2, tmp_path):
+    train(model, convai2, tmp_path / "model", max_train_steps=1, learningrate=1e-9, seed=3)
+    before = read_model_file(str(tmp_path / "model"))["model"]
+    after = read_model_file(trained(model))["model"]
+    assert before.keys() == after.keys()
+    learnt = {name: weight for name, weight in before.items() if weight.is_floating_point()}
+    for name, weight in learnt.items():  # the word weights are counted, not learnt
+        assert torch.equal(weight, after[name]) == name.endswith("weights"), name
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_a_stopped_run_goes_on(model, convai2, tmp_path):
+    path = tmp_path / "model"
+    often = {"save_every_n_secs": 0.001, "learningrate": 0.02}
+    updates = []
+    for steps in (3, 6):
+        train(model, convai2, path, max_train_steps=steps, **often)
+        found = read_model_file(f"{path}.checkpoint")
+        assert found["p2bot"]["run"]["workers"]  # random states and the place in the data
+        updates.append(found["number_training_updates"])
+    assert updates[0] >= 2 and updates[1] >= 5
+
+
+@pytest.mark.parametrize("model", GENERATORS)
+def test_a_batch_answers_as_one_by_one(model, trained):
+    bot = create_agent_from_model_file(trained(model), tiny.QUIET)
+    texts = [PERSONA + text for text in ("hi", "what do you eat ?", "do you own a pet ?")]
+    together = ask_together(bot, texts)
+    assert [reply["text"] for reply in together] == [ask(bot, text)["text"] for text in texts]
+
+
+@pytest.mark.parametrize("model", GENERATORS)
+def test_nothing_to_rank_is_no_crash(model, trained):
+    """ParlAI's own generators end in a TypeError here."""
+    bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "rank_candidates": True})
+    assert "text" in ask(bot, PERSONA + "hello")
+
+
+@pytest.mark.parametrize("model", GENERATORS)
+def test_an_agent_that_opens_the_dialogue_without_a_persona_says_something(model, trained):
+    bot = create_agent_from_model_file(trained(model), tiny.QUIET)
+    assert isinstance(ask(bot, "__SILENCE__")["text"], str)
+
+
+def test_perplexity_a_word_is_of_the_loss_over_words(trained, convai2):
+    """Sum of losses = log(ppl) * tokens = log(ppl_word) * words."""
+    path = trained("p2bot/profile_memory")
+    report = tiny.evaluate(convai2, path, skip_generation=True)
+    tokenizer = create_agent_from_model_file(path, tiny.QUIET).dict
+    labels = [
+        line.split("\t")[1]
+        for line in (Path(convai2) / "ConvAI2/valid_self_original.txt").read_text().splitlines()
+        if "\t" in line
+    ]
+    tokens = sum(len(tokenizer.txt2vec(label)) + 1 for label in labels)
+    words = sum(len(label.split()) + 1 for label in labels)
+    assert math.log(report["ppl"]) * tokens == pytest.approx(
+        math.log(report["ppl_word"]) * words, rel=1e-3
+    )
+
+
+def test_the_counts_are_those_of_the_training_text(trained):
+    path = trained("p2bot/profile_memory")
+    data = json.loads(Path(f"{path}.dict").read_text())
+    assert len(data["counts"]) == len(create_agent_from_model_file(path, tiny.QUIET).dict)
+    assert sum(data["counts"]) > 100 and data["counts"][0] == 0
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_a_long_history_loses_old_turns_and_never_the_persona(model, trained):
+    bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "text_truncate": 60})
+    for turn in range(12):
+        text = f"what did you do on day {turn} ?"
+        seen = bot.observe(
+            Message({"text": PERSONA + text if turn == 0 else text, "episode_done": False})
+        )
+        bot.self_observe({"text": "i had soup ."})
+    ends = bot.dict.p2bot.eos
+    shown = bot.dict.vec2txt([i for i in seen["text_vec"].tolist() if i != ends])
+    profile = [bot.dict.vec2txt(ids) for ids in seen.get("profile_vecs", [])]
+    assert "Bern" in " ".join([shown, *profile]) and "day 0" not in shown and "day 11" in shown
+    assert len(seen["text_vec"]) <= 60
+
+
+def test_the_pairs_are_a_uniform_draw_that_is_saved_and_can_be_left_out(trained, convai2):
+    path = trained("p2bot/kv_profile_memory")
+    saved = read_model_file(path)["p2bot"]["memories"]
+    assert len(saved["pairs"]) == 10 and saved["seen"] == 12 * 4
+    bot = create_agent_from_model_file(path, tiny.QUIET)
+    assert bot.memory["pairs"] == saved["pairs"]
+    keys, values = bot._encoded_pairs()
+    assert keys.shape == values.shape == (10, 16)
+    torch.testing.assert_close(keys.norm(dim=1), torch.ones(10))
+    without = create_agent_from_model_file(path, {**tiny.QUIET, "kv_memories": 0})
+    assert without._encoded_pairs() is None
+
+
+def test_it_ranks_the_candidates_and_says_what_it_remembers(trained):
+    bot = create_agent_from_model_file(trained("p2bot/kv_profile_memory"), tiny.QUIET)
+    offered = ["i drive to the moon .", "hi , my home is in Bern ."]
+    reply = ask(bot, PERSONA + "where do you live ?", label_candidates=offered)
+    assert sorted(reply["text_candidates"]) == sorted(offered)
+    remembered = [bot.dict.vec2txt(response) for _, response in bot.memory["pairs"]]
+    assert reply["text"] in remembered and reply["text"] not in offered
+
+
+def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model):
+    path = trained("p2bot/profile_memory")
+    with pytest.raises(P2botError, match="--hidden-size 8 contradicts"):
+        create_agent_from_model_file(path, {**tiny.QUIET, "hidden_size": 8})
+    with pytest.raises(P2botError, match="--kv-memories -1 is negative"):
+        create_agent_from_model_file(trained("p2bot/kv_profile_memory"), {"kv_memories": -1})
+    other = trained("p2bot/kv_profile_memory")
+    with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):
+        train("p2bot/profile_memory", convai2, tmp_path / "a", init_model=other)
+    with pytest.raises(P2botError, match="does not count its tokens"):
+        train("p2bot/profile_memory", convai2, tmp_path / "b", dict_file=f"{tiny_model}.dict")
+
+
+def test_the_profile_sentences_are_shuffled_in_training_alone(trained):
+    text = "\n".join(f"your persona: sentence {i}." for i in range(30)) + "\nhello"
+    dictionary = create_agent_from_model_file(trained("p2bot/kv_profile_memory"), tiny.QUIET).dict
+    in_order = [f"sentence {i}." for i in range(30)]
+    for field, shuffled in (("labels", True), ("eval_labels", False)):
+        history = DialogueHistory({"shuffle_persona": True}, dict_agent=dictionary)
+        history.update_history(Message({"text": text, field: ["hi"]}))
+        first = list(history.dialogue.persona)
+        assert (first != in_order) == shuffled and sorted(first) == sorted(in_order)
+        history.add_reply("hi")
+        history.update_history(Message({"text": "how are you ?", field: ["well"]}))
+        assert history.dialogue.persona == first  # one order a dialogue
