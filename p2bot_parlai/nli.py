@@ -48,11 +48,12 @@ class PersonaNli(nn.Module):
         self.encoder, self.pairing = encoder, pairing
         width = encoder.hidden_size * (1 if pairing == "cross" else 4)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, len(LABELS))
+        # the name by which ParlAI's --update-classifier-head-only knows it
+        self.additional_linear_layer = nn.Linear(width, len(LABELS))
 
     def forward(self, pairs: Sequence[Pair], tokenizer: SentenceTokenizer) -> Tensor:
         """:return: (B, 3)"""
-        return self.classifier(self.dropout(self._features(pairs, tokenizer)))
+        return self.additional_linear_layer(self.dropout(self._features(pairs, tokenizer)))
 
     def _features(self, pairs: Sequence[Pair], tokenizer: SentenceTokenizer) -> Tensor:
         if self.pairing == "cross":

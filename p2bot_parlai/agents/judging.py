@@ -141,10 +141,13 @@ class JudgedResponses:
 
     def judged(self, batch, output):
         """
-        The output with ``label_tokens`` and ``label_words``, by which the report weighs an
-        example's loss and ppl, and with ``persona`` and ``nli`` where there are judges:
-        ``--world-logs`` writes what is in an output.
+        The output with what ``--world-logs``, which writes all that is in it, would lack:
+        ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
+        ``label_words``, by which the report weighs an example's loss and ppl; and with
+        ``persona`` and ``nli`` where there are judges.
         """
+        if output.text is not None:
+            output.score = batch.response_scores
         if batch.label_vec is not None:
             output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
             output.label_words = batch.label_words
