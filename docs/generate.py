@@ -21,6 +21,7 @@ SOURCES = ("p2bot_parlai", "tasks", "zoo")
 MODELS = {
     "-m p2bot": {"model": "p2bot"},
     "-m p2bot/receiver": {"model": "p2bot/receiver"},
+    "-m p2bot/persona_nli": {"model": "p2bot/persona_nli"},
 }
 TASKS = {
     "-t p2bot:persona_perception": {"task": "p2bot:persona_perception"},
@@ -31,6 +32,7 @@ TASKS = {
 # ParlAI's own options whose defaults are another with our agents
 CHANGED = {
     "-m p2bot/receiver": {"model": "p2bot/receiver"},
+    "-m p2bot/persona_nli": {"model": "p2bot/persona_nli"},
     "-m p2bot": {"model": "p2bot"},
     "-m p2bot -t p2bot:selfplay": {"model": "p2bot", "task": "p2bot:selfplay"},
 }
@@ -127,9 +129,12 @@ def _dashed(name: str) -> str:
 OURS = {
     "Blend",
     "Chat with personas",
+    "Compare",
     "Export",
     "Perception table",
     "Persona NLI",
+    "Persona NLI classifier",
+    "Persona metrics",
     "Persona perception",
     "P²Bot Receiver",
     "P²Bot Transmitter",

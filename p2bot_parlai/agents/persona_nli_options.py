@@ -31,15 +31,14 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         help="Encoder to start from: "
         + ", ".join(sorted(ENCODERS))
         + " (a pip package, no network), any encoder by Hugging Face hub name or folder, or "
-        f"'{SCRATCH}' for a small one with random weights, which p2bot:persona_nli:sketch needs "
-        "no more than",
+        f"'{SCRATCH}' for a small one with random weights, enough for p2bot:persona_nli:sketch",
     )
     group.add_argument(
         "--pairing",
         choices=PAIRINGS,
         default="cross",
         help="cross: utterance and profile sentence in one sequence; bi: each encoded alone, "
-        "their vectors u, v compared by [u, v, |u-v|, u*v]. cross is the more accurate",
+        "their vectors u, v compared by [u, v, |u-v|, u*v]",
     )
     group.add_argument(
         "--precision",

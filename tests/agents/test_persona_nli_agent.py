@@ -1,5 +1,7 @@
 """The entailment classifier: both pairings, learning, reports, saving, resuming, bad input."""
 
+import contextlib
+
 import pairs
 import pytest
 import torch
@@ -96,16 +98,27 @@ def test_every_parameter_changes_in_training(folder, tmp_path):
     assert not [name for name in first if torch.equal(first[name], second[name])]
 
 
-def run(folder, path, stop, **changes) -> tuple[dict, int]:
-    """Train; end in the save after ``stop`` updates. Weights, and updates made."""
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def run(folder, path, kill_at=None, **changes) -> tuple[dict, int]:
+    """Train; die in the save after ``kill_at`` updates. Weights, and updates made."""
     given = {**pairs.NLI, "datapath": folder, "model_file": str(path), "seed": 3, **changes}
     given |= {"validation_every_n_steps": 3, "save_after_valid": True, "max_train_steps": 8}
     loop = P2botTrainLoop(setup_args().parse_kwargs(**given))
     set_seed(3)
-    first = loop._train_steps
-    for _ in loop.train_steps():
-        if loop._last_valid_steps == stop:
-            break
+    first, save = loop._train_steps, loop.save_model
+
+    def watched_save(suffix=None):
+        save(suffix)
+        if suffix == ".checkpoint" and loop._train_steps == kill_at:
+            raise Killed
+
+    loop.save_model = watched_save
+    with contextlib.suppress(Killed):
+        for _ in loop.train_steps():
+            pass
     weights = {name: value.clone() for name, value in loop.agent.model.state_dict().items()}
     return weights, loop._train_steps - first
 

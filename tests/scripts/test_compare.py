@@ -32,7 +32,10 @@ def dumps(tmp_path_factory, convai2, tiny_model, other_model):
 
 
 def compared(*both, **options):
-    return Compare.main(compared=list(both), loglevel="error", resamples=199, **options)
+    """``parlai compare``, as on the command line."""
+    given = {"loglevel": "error", "resamples": 199, **options}
+    flags = [str(part) for k, v in given.items() for part in (f"--{k.replace('_', '-')}", v)]
+    return Compare.main(*map(str, both), *flags)
 
 
 def test_both_columns_are_the_reports(dumps, capsys):
@@ -125,7 +128,7 @@ def test_bad_files_are_named(dumps, tmp_path):
 def test_impossible_options_are_named(dumps, convai2, tiny_model, tmp_path):
     (a, _), (b, _) = dumps
     with pytest.raises(P2botError, match="--resamples 5"):
-        Compare.main(compared=[a, b], resamples=5)
+        compared(a, b, resamples=5)
     with pytest.raises(P2botError, match="-t TASK"):
         compared(a, tiny_model, datapath=convai2)
     with pytest.raises(P2botError, match="--compare-metrics f2: both have .*f1"):
