@@ -9,7 +9,7 @@ from p2bot_parlai.backbones.packaged import ENCODERS
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.nli import LABELS, PAIRINGS
 
-# measured on Dialogue NLI with minilm (docs/log.md)
+# usual for fine-tuning small encoders; docs/log.md says what was tried
 RECIPE = {
     "learningrate": 1e-4,
     "optimizer": "adam",
@@ -31,7 +31,7 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         help="Encoder to start from: "
         + ", ".join(sorted(ENCODERS))
         + " (a pip package, no network), any encoder by Hugging Face hub name or folder, or "
-        f"'{SCRATCH}' for a small one with random weights, enough for p2bot:persona_nli:sketch",
+        f"'{SCRATCH}' for a small one with random weights",
     )
     group.add_argument(
         "--pairing",

@@ -37,7 +37,7 @@ OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder"
 
 
 def setup_args() -> ParlaiParser:
-    parser = eval_args()
+    parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
     group = parser.add_argument_group("Compare")
     group.add_argument(
         "compared",
