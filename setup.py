@@ -55,6 +55,7 @@ setup(
         "PyYAML",
         "Pillow",
         "scikit-learn",
+        "scipy",
         "nltk",
         "regex",
         "setuptools<80.9",  # pkg_resources: warns at every command from 80.9, gone from 82

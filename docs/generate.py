@@ -26,6 +26,7 @@ MODELS = {
     "-m p2bot/seq2seq": {"model": "p2bot/seq2seq"},
     "-m p2bot/profile_memory": {"model": "p2bot/profile_memory"},
     "-m p2bot/kv_profile_memory": {"model": "p2bot/kv_profile_memory"},
+    "-m p2bot/persona_nli": {"model": "p2bot/persona_nli"},
 }
 TASKS = {
     "-t p2bot:persona_perception": {"task": "p2bot:persona_perception"},
@@ -38,6 +39,7 @@ CHANGED = {
     "-m p2bot/receiver": {"model": "p2bot/receiver"},
     "-m p2bot/seq2seq": {"model": "p2bot/seq2seq"},
     "-m p2bot/profile_memory": {"model": "p2bot/profile_memory"},
+    "-m p2bot/persona_nli": {"model": "p2bot/persona_nli"},
     "-m p2bot": {"model": "p2bot"},
     "-m p2bot -t p2bot:selfplay": {"model": "p2bot", "task": "p2bot:selfplay"},
 }
@@ -135,11 +137,14 @@ OURS = {
     "Blend",
     "Chat with personas",
     "Completion",
+    "Compare",
     "Export",
     "Human evaluation",
     "Import",
     "Perception table",
     "Persona NLI",
+    "Persona NLI classifier",
+    "Persona metrics",
     "Persona perception",
     "P²Bot Receiver",
     "P²Bot baselines",

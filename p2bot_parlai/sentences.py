@@ -48,6 +48,16 @@ class SentenceTokenizer:
         sentence = sentence.encode("utf-8", "replace").decode("utf-8")
         return tuple(self.backend.encode(sentence).ids)
 
+    def encode_pair(self, first: str, second: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """
+        Two texts as one sequence, in the form that the encoder knows pairs in.
+
+        :return: token ids, and for each the segment, 0 or 1, that it is of.
+        """
+        pair = [text.encode("utf-8", "replace").decode("utf-8") for text in (first, second)]
+        found = self.backend.encode(*pair)
+        return tuple(found.ids), tuple(found.type_ids)
+
     def to_json(self) -> dict:
         """Everything that `from_json` needs, as plain data."""
         return json.loads(self.backend.to_str())

@@ -49,7 +49,9 @@ class Decoding:
             self._log_p,
             prefix_tokens,
         )
-        return self._finished(batch, searches), searches
+        found = self._finished(batch, searches)
+        batch["response_scores"] = [float(score) for _, score, _ in found]
+        return found, searches
 
     @torch.no_grad()
     def grow(self, batch) -> Iterator[str]:

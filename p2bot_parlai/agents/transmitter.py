@@ -14,6 +14,7 @@ from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, re
 from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges, add_persona_metrics_options
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
@@ -30,7 +31,7 @@ RANKED_AT_ONCE = 32
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
+class TransmitterAgent(WholeDialogues, Decoding, JudgedResponses, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -40,6 +41,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
         add_transmitter_options(parser, partial_opt)
+        add_persona_metrics_options(parser)
         set_model_type(parser)
         return parser
 
@@ -64,7 +66,11 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         # the language model that training began with, and whether [CLS] was ever trained
         self.pretrained, self.has_next_utterance = opt["backbone"], self.nup_coef > 0
         self.memory = ContextMemory()
+        # loaded first: what is missing shall be said before anything else takes time
+        self.judges = shared["judges"] if shared else PersonaJudges.asked_for(opt)
         super().__init__(opt, shared)
+        if self.judges is not None and not shared:
+            self.judges.to(self.device)
         for name in ("beam_size", "topk"):
             if self.opt[name] > len(self.dict):
                 raise UsageError(
@@ -116,7 +122,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         return next(self.model.parameters()).device
 
     def share(self):
-        return {**super().share(), "run_state": self.run_state}
+        return {**super().share(), "run_state": self.run_state, "judges": self.judges}
 
     # ---------------------------------------------------------------- save and load
     def state_dict(self) -> dict:
@@ -164,6 +170,9 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         if self.beam_context_block_ngram > 0:
             obs["full_text_vec"] = history.context(None).ids
         dropped = context.full_length - len(context.ids)
+        dialogue = history.dialogue
+        obs["own_persona"] = list(dialogue.persona)
+        obs["own_turns"] = [text for own, text in dialogue.turns if own]
         obs["context_original_length"] = context.full_length
         obs["context_truncate_rate"] = dropped > 0
         obs["context_truncated_length"] = dropped
@@ -211,6 +220,7 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
+        batch["observations_read"] = rows  # ParlAI keeps them in --debug alone
         batch["contexts"] = [row["text_vec"].tolist() for row in rows]
         batch["ends"] = [row.get("episode_done", False) for row in rows]
         if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
@@ -348,7 +358,8 @@ class TransmitterAgent(WholeDialogues, Decoding, Learner, TorchGeneratorAgent):
         self.model.eval()
         with keep_casts(self.device):
             batch["context_states"] = self._read_contexts(batch)
-            return super().eval_step(batch)
+            output = super().eval_step(batch)
+        return self.judged(batch, output)
 
     def _read_contexts(self, batch):
         """The encoded contexts; of conversations that go on, only what is new is read."""

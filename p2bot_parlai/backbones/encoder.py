@@ -95,18 +95,30 @@ class SentenceEncoder(Computing):
         positions = getattr(self.model.config, "max_position_embeddings", None)
         return positions - 2 if positions and positions > 0 else 512
 
-    def forward(self, sentences: Sequence[Sequence[int]]) -> Tensor:
+    @property
+    def knows_segments(self) -> bool:
+        """Whether the model tells the two texts of a pair apart by an embedding."""
+        return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
+    def forward(
+        self, sentences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+    ) -> Tensor:
         """
         Vectors of sentences, in the order given.
 
         Encoded by length, so that little is padded; the order of the rows is restored.
 
-        :param sentences: token ids, one list each. :return: (S, d)
+        :param sentences: token ids, one list each. :param segments: of pairs, 0 or 1 for each
+            token; ignored by models that do not know them. :return: (S, d)
         """
         device = self.model.get_input_embeddings().weight.device
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
         parts = [
-            self._encode([sentences[i] for i in chunk], device)
+            self._encode(
+                [sentences[i] for i in chunk],
+                device,
+                [segments[i] for i in chunk] if segments and self.knows_segments else None,
+            )
             for chunk in _chunks(order, [len(sentences[i]) for i in order])
         ]
         if not parts:
@@ -115,7 +127,7 @@ class SentenceEncoder(Computing):
         place[torch.tensor(order, device=device)] = torch.arange(len(order), device=device)
         return torch.cat(parts)[place]
 
-    def _encode(self, sentences: list, device) -> Tensor:
+    def _encode(self, sentences: list, device, segments: list | None = None) -> Tensor:
         longest = max(1, max(map(len, sentences)))
         ids = torch.zeros(len(sentences), longest, dtype=torch.long)
         mask = torch.zeros(len(sentences), longest, dtype=torch.bool)
@@ -123,8 +135,15 @@ class SentenceEncoder(Computing):
             ids[row, : len(sentence)] = torch.tensor(sentence, dtype=torch.long)
             mask[row, : len(sentence)] = True
         ids, mask = ids.to(device), mask.to(device)
+        more = {}
+        if segments:
+            types = torch.zeros_like(ids)
+            for row, segment in enumerate(segments):
+                types[row, : len(segment)] = torch.tensor(segment, dtype=torch.long)
+            more["token_type_ids"] = types
         with self.autocast(device):
-            states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+            states = self.model(input_ids=ids, attention_mask=mask.long(), **more)
+        states = states.last_hidden_state
         return mean_pool(states.float(), mask)
 
     def to_json(self) -> dict:

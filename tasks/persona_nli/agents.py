@@ -1,63 +1,136 @@
-"""``-t p2bot:persona_nli``: pairs of Dialogue NLI as a warm-up for the Receiver."""
+"""
+Dialogue NLI (Welleck et al., 2019): does an utterance entail a profile sentence?
+
+``-t p2bot:persona_nli`` asks just that, for `p2bot/persona_nli`; ``-t p2bot:entailed_pairs``
+takes the entailed pairs as dialogues, a warm-up for the Receiver. Both read the same files.
+
+Mind that the valid file of Dialogue NLI is made from the dev set of PersonaChat: who trains
+on it has seen the personas that models are evaluated with.
+"""
 
 import os
 
+from parlai.core.message import Message
 from parlai.core.opt import Opt
+from parlai.core.teachers import FixedDialogTeacher
+from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.nli import LABELS
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue
+from p2bot_parlai.tasks.sketch.corpus import DIALOGUES
+from p2bot_parlai.tasks.sketch.nli import sketch_pairs
 
 SEPARATOR = "</s>"
-LABELS = ("positive", "neutral", "negative")
+SKETCH = "sketch"
+
+LabelledPair = tuple[str, str, str]
 
 
-class PersonaNliTeacher(PersonaPerceptionTeacher):
+def add_nli_path(parser) -> None:
+    parser.add_argument_group("Persona NLI").add_argument(
+        "--nli-path",
+        type=str,
+        default=None,
+        help="Folder with nli-train.txt and nli-valid.txt; default: <datapath>/dnli",
+    )
+
+
+class PersonaNliTeacher(FixedDialogTeacher):
     """
-    Entailed pairs of Dialogue NLI (Welleck et al., 2019) as dialogues of one utterance.
+    A message a pair: ``text`` holds the utterance and, on the next line, the profile
+    sentence; the label is positive, neutral or negative.
 
-    A file holds one ``utterance</s>profile sentence</s>label`` a line; the positive pairs
-    are used, each as a dialogue of one utterance by a person with one profile sentence.
-    Distractors are other sentences, as in `PersonaPerceptionTeacher`.
-
-    Mind that the valid file of Dialogue NLI is made from the dev set of PersonaChat: who
-    trains on it has seen the personas that the Receiver is evaluated with.
+    ``p2bot:persona_nli`` reads ``nli-<fold>.txt``, one
+    ``utterance</s>profile sentence</s>label`` a line; ``p2bot:persona_nli:sketch`` makes pairs
+    of `p2bot:sketch`, which knows what its people say of themselves.
     """
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
-        parser.add_argument_group("Persona NLI").add_argument(
-            "--nli-path",
-            type=str,
-            default=None,
-            help="Folder with nli-train.txt and nli-valid.txt; default: <datapath>/dnli",
-        )
+        add_nli_path(parser)
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        super().__init__(opt, shared)
+        self.id = opt["task"].removeprefix("p2bot:")
+        self.pairs = shared["pairs"] if shared else self._read()
+        self.reset()
+
+    def _read(self) -> list[LabelledPair]:
+        # like convai2, there is no test fold: valid is what models are compared on
+        fold = "train" if DatatypeHelper.fold(self.opt["datatype"]) == "train" else "valid"
+        variant = self.opt["task"].split(":")[2:]
+        if not variant:
+            return read_pairs(self.opt, fold)[1]
+        if variant != [SKETCH]:
+            raise P2botError(
+                f"{self.opt['task']}: there is p2bot:persona_nli, of files, and "
+                f"p2bot:persona_nli:{SKETCH}, which makes itself"
+            )
+        return sketch_pairs(fold, self.opt.get("sketch_seed", 1), DIALOGUES)
+
+    def share(self):
+        return {**super().share(), "pairs": self.pairs}
+
+    def num_episodes(self) -> int:
+        return len(self.pairs)
+
+    def num_examples(self) -> int:
+        return len(self.pairs)
+
+    def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
+        utterance, sentence, label = self.pairs[episode_idx]
+        return Message(text=f"{utterance}\n{sentence}", labels=[label], episode_done=True)
+
+
+class EntailedPairsTeacher(PersonaPerceptionTeacher):
+    """
+    The positive pairs, each as a dialogue of one utterance by a person with one profile
+    sentence. Distractors are other sentences, as in `PersonaPerceptionTeacher`.
+    """
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        add_nli_path(parser)
         return parser
 
     @staticmethod
     def read(opt: Opt, fold: str) -> tuple[str, list[SpokenDialogue]]:
-        folder = opt.get("nli_path") or os.path.join(opt["datapath"], "dnli")
-        path = os.path.join(folder, f"nli-{fold}.txt")
-        if not PathManager.exists(path):
-            raise P2botError(f"there is no {path}: say where the pairs are with --nli-path")
-        with PathManager.open(path, encoding="utf-8") as file:
-            return path, parse_pairs(file.read(), path)
+        path, pairs = read_pairs(opt, fold)
+        return path, [SpokenDialogue([a], [b]) for a, b, label in pairs if label == LABELS[0]]
 
 
-def parse_pairs(text: str, name: str) -> list[SpokenDialogue]:
+def read_pairs(opt: Opt, fold: str) -> tuple[str, list[LabelledPair]]:
+    """:return: path and pairs. :raises P2botError: where there is no file."""
+    folder = opt.get("nli_path") or os.path.join(opt["datapath"], "dnli")
+    path = os.path.join(folder, f"nli-{fold}.txt")
+    if not PathManager.exists(path):
+        raise P2botError(
+            f"there is no {path}: say where the pairs are with --nli-path, or take "
+            f"-t p2bot:persona_nli:{SKETCH}, which makes its own"
+        )
+    with PathManager.open(path, encoding="utf-8") as file:
+        return path, parse_pairs(file.read(), path)
+
+
+def parse_pairs(text: str, name: str) -> list[LabelledPair]:
     """:raises P2botError: for a line of another form, by its number."""
-    dialogues = []
+    pairs = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        fields = [part.strip() for part in line.split(SEPARATOR)]
+        fields = tuple(part.strip() for part in line.split(SEPARATOR))
         if len(fields) != 3 or fields[2] not in LABELS or not all(fields):
             raise P2botError(
                 f"{name}, line {number}: not of the form utterance{SEPARATOR}profile sentence"
                 f"{SEPARATOR}label, with {', '.join(LABELS)} as labels"
             )
-        if fields[2] == LABELS[0]:
-            dialogues.append(SpokenDialogue([fields[0]], [fields[1]]))
-    return dialogues
+        pairs.append(fields)
+    if not pairs:
+        raise P2botError(f"{name} holds no pairs")
+    return pairs

@@ -1,0 +1,164 @@
+"""``--persona-metrics``: responses judged beside the reference (docs/metrics.md)."""
+
+from collections.abc import Sequence
+
+from parlai.core.build_data import modelzoo_path
+from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.utils.io import PathManager
+
+from p2bot_parlai import persona_metrics as measures
+from p2bot_parlai.agents.persona_nli import load_judge
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.nli import NliJudge
+from p2bot_parlai.perceiver import Perceiver
+
+# one entry an example: ParlAI asks for exactly that of the metrics of a batch
+Judgements = dict[str, list[Metric | None]]
+
+
+def add_persona_metrics_options(parser: ParlaiParser) -> None:
+    group = parser.add_argument_group("Persona metrics")
+    group.add_argument(
+        "--persona-metrics",
+        type="bool",
+        default=False,
+        help="Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
+        "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
+    )
+    group.add_argument(
+        "--receiver",
+        type=str,
+        default=None,
+        help="Model file of a trained Receiver (-m p2bot/receiver), for --persona-metrics",
+    )
+    group.add_argument(
+        "--nli-model",
+        type=str,
+        default=None,
+        help="Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
+    )
+
+
+class PersonaJudges:
+    """
+    The metrics of a batch of responses.
+
+    :param perceiver: for ``perception``. :param nli: for ``c_score``, ``entails`` and
+        ``contradicts``. Where one is None its metrics are left out.
+    """
+
+    def __init__(self, perceiver: Perceiver | None = None, nli: NliJudge | None = None):
+        self.perceiver, self.nli = perceiver, nli
+
+    @classmethod
+    def asked_for(cls, opt: Opt) -> "PersonaJudges | None":
+        """
+        What was asked for now: a saved model may still name the judges of another run.
+
+        :raises P2botError: for files that are not there or of another kind, and for options
+            that mean nothing together.
+        """
+        given = opt.get("override", opt)
+        if not given.get("persona_metrics"):
+            if given.get("nli_model"):
+                raise P2botError("--nli-model is for --persona-metrics true: add it")
+            return None
+        if given.get("skip_generation"):
+            raise P2botError(
+                "--persona-metrics true judges responses, --skip-generation true makes none: "
+                "drop one"
+            )
+        paths = {}
+        for name in ("receiver", "nli_model"):
+            path = modelzoo_path(opt.get("datapath"), given.get(name))
+            if path and not PathManager.exists(path):
+                raise P2botError(f"--{name.replace('_', '-')} {path}: there is no such file")
+            paths[name] = path
+        perceiver = load_perceiver(paths["receiver"]) if paths["receiver"] else None
+        nli = load_judge(paths["nli_model"]) if paths["nli_model"] else None
+        return cls(perceiver, nli)
+
+    def to(self, device) -> None:
+        """Move the models there."""
+        for judge in (self.perceiver, self.nli):
+            if judge is not None:
+                judge.network.to(device)
+
+    def __call__(
+        self,
+        responses: Sequence[str],
+        personas: Sequence[Sequence[str]],
+        earlier: Sequence[Sequence[str]],
+    ) -> tuple[Judgements, list[list[str]] | None]:
+        """
+        :param personas: of the speaker of each response; what is about it is left out where
+            there is none. :param earlier: the speaker's turns before each response.
+        :return: metrics by name, and what each response is to each of its profile sentences
+            (`nli.LABELS`) where there is a classifier.
+        """
+        metrics: Judgements = {
+            "response_len": _means([len(measures.words(r)) for r in responses]),
+            "repetition": _means(map(measures.repetition_within, responses)),
+            "self_repetition": _means(map(measures.repetition_across, responses, earlier)),
+            "persona_f1": _means(
+                measures.persona_f1(r, p) if p else None
+                for r, p in zip(responses, personas, strict=True)
+            ),
+        }
+        for order in (1, 2):
+            metrics[f"distinct-{order}"] = [
+                InterDistinctMetric.compute(response, order) for response in responses
+            ]
+        if self.perceiver:
+            scores = self.perceiver.score(responses, personas).tolist()
+            metrics["perception"] = _means(
+                score if persona else None for score, persona in zip(scores, personas, strict=True)
+            )
+        labels = self._labels(responses, personas) if self.nli else None
+        if labels is not None:
+            metrics["c_score"] = _means(measures.c_score(row) if row else None for row in labels)
+            for name, label in (("entails", "positive"), ("contradicts", "negative")):
+                metrics[name] = _means((label in row) if row else None for row in labels)
+        return metrics, labels
+
+    def _labels(self, responses, personas) -> list[list[str]]:
+        pairs = [(r, s) for r, p in zip(responses, personas, strict=True) for s in p]
+        found = iter(self.nli.labels(pairs))
+        return [[next(found) for _ in persona] for persona in personas]
+
+
+class JudgedResponses:
+    """
+    What `TransmitterAgent` reports and writes about its responses.
+
+    To be named before ParlAI's TorchAgent among the bases.
+    """
+
+    judges: PersonaJudges | None = None
+
+    def judged(self, batch, output):
+        """
+        The output with what ``--world-logs``, which writes all that is in it, would lack:
+        ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
+        ``label_words``, by which the report weighs an example's loss and ppl; and with
+        ``persona`` and ``nli`` where there are judges.
+        """
+        if output.text is not None:
+            output.score = batch.response_scores
+        if batch.label_vec is not None:
+            output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
+            output.label_words = batch.label_words
+        if self.judges is not None and output.text is not None:
+            output.persona = [row["own_persona"] for row in batch.observations_read]
+            earlier = [row["own_turns"] for row in batch.observations_read]
+            metrics, output.nli = self.judges(output.text, output.persona, earlier)
+            for name, values in metrics.items():
+                self.record_local_metric(name, values)
+        return output
+
+
+def _means(values) -> list[Metric | None]:
+    return [None if value is None else AverageMetric(value) for value in values]

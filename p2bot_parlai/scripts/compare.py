@@ -1,0 +1,209 @@
+"""
+``parlai compare A B``: is the difference between two models more than chance?
+
+A and B are model files, which are then evaluated on ``--task``, or what ``parlai eval_model
+--world-logs FILE`` wrote of them.
+"""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict
+
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+from parlai.scripts.eval_model import EvalModel, get_task_world_logs
+from parlai.scripts.eval_model import setup_args as eval_args
+from parlai.utils import logging
+
+from p2bot_parlai.agents.judging import add_persona_metrics_options
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.significance import UNITS, Comparison, compare, pair_up
+from p2bot_parlai.world_logs import DISTINCT, Example, read_world_logs
+
+# what the table shows where it is there
+METRICS = (
+    *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "distinct-1", "distinct-2", "response_len"),
+    *("repetition", "self_repetition", "persona_f1", "perception", "c_score", "entails"),
+    "contradicts",
+)
+ALL = "all"
+# how our own options are called in an opt; the others are eval_model's
+OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder")
+
+
+def setup_args() -> ParlaiParser:
+    parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
+    group = parser.add_argument_group("Compare")
+    group.add_argument(
+        "compared",
+        nargs=2,
+        metavar="MODEL_OR_DUMP",
+        help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
+    )
+    group.add_argument(
+        "--compare-metrics",
+        type=str,
+        default=None,
+        help="Metrics to compare, separated by commas, or all; default: those of docs/metrics.md "
+        "that both have",
+    )
+    group.add_argument(
+        "--resamples",
+        type=int,
+        default=9999,
+        help="Resamples of the bootstrap and permutations of the test",
+    )
+    group.add_argument(
+        "--unit",
+        choices=UNITS,
+        default="dialogue",
+        help="What is resampled: whole dialogues, whose turns are not independent, or turns",
+    )
+    group.add_argument("--seed", type=int, default=42, help="Decides the resamples")
+    group.add_argument(
+        "--dump-folder",
+        type=str,
+        default=None,
+        help="Keep what the evaluated models said, as A.jsonl and B.jsonl, in this folder",
+    )
+    add_persona_metrics_options(parser)
+    return parser
+
+
+def check_options(opt: Opt) -> None:
+    """:raises P2botError: before anything is evaluated."""
+    if opt["resamples"] < 99:
+        raise P2botError(f"--resamples {opt['resamples']}: at least 99 are needed")
+    if opt["seed"] < 0:
+        raise P2botError(f"--seed {opt['seed']} is negative")
+    if opt.get("persona_metrics") is False and (opt.get("receiver") or opt.get("nli_model")):
+        raise P2botError("--receiver and --nli-model are for --persona-metrics true: add it")
+    for path in opt["compared"]:
+        if not os.path.exists(modelzoo_path(opt["datapath"], path)):
+            raise P2botError(f"there is no model and no dump {path}")
+        if is_model(opt, path) and not opt.get("task"):
+            raise P2botError(f"{path} is a model: say what to evaluate it on by -t TASK")
+
+
+def is_model(opt: Opt, path: str) -> bool:
+    """Whether a path is of a model file; else it is a dump."""
+    return os.path.exists(f"{modelzoo_path(opt['datapath'], path)}.opt")
+
+
+def examples_of(opt: Opt, path: str, dump: str) -> list[Example]:
+    """:param dump: where to write what a model says."""
+    if not is_model(opt, path):
+        return read_world_logs(path)
+    logging.info(f"Evaluating {path} on {opt['task']}")
+    given = {k: v for k, v in opt.get("override", {}).items() if k not in OWN}
+    given |= {"task": opt["task"], "model_file": path, "world_logs": dump, "report_filename": ""}
+    _quietly(given)
+    tasks = opt["task"].split(",")
+    files = [get_task_world_logs(task, dump, is_multitask=len(tasks) > 1) for task in tasks]
+    return [example for file in files for example in read_world_logs(file)]
+
+
+def _quietly(given: dict) -> None:
+    logging.disable()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            EvalModel.main(**given)
+    finally:
+        logging.enable()
+
+
+def chosen_metrics(wanted: str | None, pairs) -> list[str]:
+    """:raises P2botError: for a metric that is not in both."""
+    common = set.intersection(
+        *({name for pair in pairs for name in pair[system].metrics} for system in (0, 1))
+    )
+    if all(pair[0].ngrams and pair[1].ngrams for pair in pairs):
+        common |= set(DISTINCT)
+    if wanted == ALL:
+        return sorted(common)
+    if wanted is None:
+        return [name for name in METRICS if name in common] or sorted(common)
+    names = wanted.split(",")
+    for name in names:
+        if name not in common:
+            raise P2botError(
+                f"--compare-metrics {name}: both have {', '.join(sorted(common)) or 'none'}"
+            )
+    return names
+
+
+def compare_all(
+    first: list[Example], second: list[Example], opt: Opt
+) -> dict[str, list[Comparison]]:
+    """Comparisons by task. :raises P2botError: where nothing is common."""
+    pairs = pair_up(first, second)
+    if not pairs:
+        raise P2botError(
+            f"{' and '.join(opt['compared'])} have no example in common: they are of other "
+            "tasks, personas or folds"
+        )
+    left = (len(first) - len(pairs), len(second) - len(pairs))
+    if any(left):
+        logging.warning(
+            f"{len(pairs)} examples are in both; {left[0]} are in A alone, {left[1]} in B alone"
+        )
+    found = {}
+    for task in dict.fromkeys(pair[0].task for pair in pairs):
+        own = [pair for pair in pairs if pair[0].task == task]
+        metrics = chosen_metrics(opt["compare_metrics"], own)
+        found[task] = compare(own, metrics, opt["seed"], opt["resamples"], opt["unit"])
+    return found
+
+
+def format_table(task: str, rows: list[Comparison], unit: str) -> str:
+    """A line a metric; * where p is below 0.05."""
+    lines = [
+        f"{task}: {max(row.units for row in rows)} {unit}s",
+        f"{'metric':<16}{'A':>10}{'B':>10}{'B - A':>11}{'95% interval':>24}{'p':>9}",
+    ]
+    for row in rows:
+        interval = f"[{row.low:+.4g}, {row.high:+.4g}]"
+        star = " *" if row.p < 0.05 else ""
+        lines.append(
+            f"{row.metric:<16}{row.first:>10.4g}{row.second:>10.4g}{row.difference:>+11.4g}"
+            f"{interval:>24}{row.p:>9.4f}{star}"
+        )
+    return "\n".join(lines)
+
+
+@register_script("compare")
+class Compare(ParlaiScript):
+    """Two models on the same examples: differences, 95% intervals, p (docs/metrics.md)."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self):
+        opt = self.opt
+        check_options(opt)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = opt["dump_folder"] or temporary
+            os.makedirs(folder, exist_ok=True)
+            both = [
+                examples_of(opt, path, os.path.join(folder, f"{letter}.jsonl"))
+                for letter, path in zip("AB", opt["compared"], strict=True)
+            ]
+        found = compare_all(*both, opt)
+        print("\n".join(f"{letter}: {path}" for letter, path in zip("AB", opt["compared"])))  # noqa: B905
+        for task, rows in found.items():
+            print("\n" + format_table(task, rows, opt["unit"]))
+        if opt["report_filename"]:
+            plain = {task: [asdict(row) for row in rows] for task, rows in found.items()}
+            with open(opt["report_filename"], "w", encoding="utf-8") as file:
+                json.dump({"compared": opt["compared"], "tasks": plain}, file, indent=1)
+        return found
+
+
+if __name__ == "__main__":
+    Compare.main()

@@ -1,0 +1,102 @@
+"""
+What ``parlai eval_model --world-logs FILE`` wrote, as examples with their metrics.
+
+ParlAI's file (``--save-format conversations``, the default) holds a dialogue a line, a pair
+of messages a turn: the teacher's with text, labels and candidates, and the agent's with text,
+ranked candidates, their scores, finished hypotheses and metrics.
+"""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+from parlai.core.metrics import InterDistinctMetric
+
+from p2bot_parlai.errors import P2botError
+
+# the report weighs these by the tokens or words of the label, all others by the example
+BY_TOKENS = ("loss", "ppl", "token_acc")
+BY_WORDS = ("ppl_word",)
+PERPLEXITIES = ("ppl", "ppl_word")
+DISTINCT = {"distinct-1": 1, "distinct-2": 2}
+
+
+@dataclass
+class Example:
+    """
+    One response.
+
+    :param name: tells the example apart by what was said before it, its label and its task:
+        the same in every dump of the same data. :param dialogue: the same of its dialogue.
+    :param metrics: name -> (sum, weight), which add up to the report's: the quotient of the
+        sums, of `PERPLEXITIES` its exponential.
+    :param ngrams: order -> n-grams of the response.
+    """
+
+    name: str
+    dialogue: str
+    task: str
+    metrics: dict[str, tuple[float, float]]
+    ngrams: dict[int, Counter] = field(repr=False)
+
+
+def read_world_logs(path: str) -> list[Example]:
+    """:raises P2botError: for a file that is not there, or of another form, by its line."""
+    examples: list[Example] = []
+    seen: Counter = Counter()
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    try:
+                        examples += _dialogue(json.loads(line)["dialog"], seen)
+                    except (ValueError, KeyError, TypeError, AttributeError) as error:
+                        raise P2botError(
+                            f"{path}, line {number}: not of the form that parlai eval_model "
+                            f"--world-logs writes ({type(error).__name__}: {error})"
+                        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise P2botError(f"cannot read {path}: {error}") from error
+    if not examples:
+        raise P2botError(f"{path} holds no examples")
+    return examples
+
+
+def _dialogue(pairs: list, seen: Counter) -> list[Example]:
+    """:param seen: how often each name came up: the same dialogue may be there twice."""
+    found, said, dialogue = [], [], ""
+    for asked, reply in pairs:
+        labels = asked.get("eval_labels") or asked.get("labels") or []
+        task = str(asked.get("id"))
+        said += [asked.get("text"), labels]
+        name = hashlib.sha256(json.dumps([task, said]).encode()).hexdigest()
+        seen[name] += 1
+        name = f"{name} {seen[name]}"
+        dialogue = dialogue or name
+        metrics = {
+            metric: (value * weight, weight)
+            for metric, value, weight in _weighted(reply)
+            if weight > 0
+        }
+        text = reply.get("text")
+        ngrams = {}
+        if text is not None:
+            ngrams = {n: InterDistinctMetric.compute(text, n)._counts for n in DISTINCT.values()}
+        found.append(Example(name, dialogue, task, metrics, ngrams))
+    return found
+
+
+def _weighted(reply: dict):
+    """(metric, value, weight) of an agent's message; what cannot be weighed is left out."""
+    metrics = reply.get("metrics") or {}
+    tokens = reply.get("label_tokens")
+    if tokens is None and "llen" in metrics:  # an agent of ParlAI's own
+        tokens = metrics["llen"] - metrics.get("ltrunclen", 0)
+    weights = dict.fromkeys(BY_TOKENS, tokens) | dict.fromkeys(BY_WORDS, reply.get("label_words"))
+    for name, value in metrics.items():
+        weight = weights.get(name, 1)
+        if weight is None or name in DISTINCT or not isinstance(value, int | float):
+            continue
+        yield name, math.log(value) if name in PERPLEXITIES else value, weight
