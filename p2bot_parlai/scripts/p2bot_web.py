@@ -6,6 +6,7 @@ Needs the extra ``web``; docs/web.md says what the page promises.
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
@@ -83,7 +84,7 @@ class P2botWeb(ParlaiScript):
             limits = server.Limits()
             limits = replace(limits, visitors=opt["max_visitors"], exchanges=opt["max_turns"])
             cast = choose_cast(opt, server.Cast)
-            name = opt.get("override", {}).get("model_file") or opt["model_file"]
+            name = "/".join(Path(opt["model_file"]).parts[-2:])  # no business of visitors
             site = server.Site(bot, cast, limits, opt["host"], port, name, opt["seed"])
             for absent, why in site.page.studio.judge.absent.items():
                 print(f"without the {absent} reward: {why}")

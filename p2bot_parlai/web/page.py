@@ -8,7 +8,7 @@ from pathlib import Path
 from p2bot_parlai.web import render
 from p2bot_parlai.web.guard import visitor_key
 from p2bot_parlai.web.limits import Refused
-from p2bot_parlai.web.talk import FIRST, SECOND, Studio, Talk
+from p2bot_parlai.web.talk import FIRST, SECOND, Shown, Studio, Talk
 from p2bot_parlai.web.visitors import CHAT, DUET, Visitors
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
@@ -118,7 +118,7 @@ class Page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 talk = gr.HTML(elem_id="chat-log")
-                status = gr.HTML(elem_id="chat-status", min_height=24)
+                status = gr.HTML(elem_id="chat-status", elem_classes="p2-status", min_height=24)
                 with gr.Row(elem_classes="p2-send"):
                     message = gr.Textbox(
                         placeholder="Write a message",
@@ -130,7 +130,6 @@ class Page:
                         scale=6,
                         min_width=180,
                         elem_id="chat-message",
-                        html_attributes=gr.InputHTMLAttributes(dir="auto", autocomplete="off"),
                     )
                     send = gr.Button("Send", variant="primary", scale=1, min_width=80)
                 with gr.Row():
@@ -160,7 +159,7 @@ class Page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 talk = gr.HTML(elem_id="duet-log")
-                status = gr.HTML(elem_id="duet-status", min_height=24)
+                status = gr.HTML(elem_id="duet-status", elem_classes="p2-status", min_height=24)
                 links = gr.HTML()
             panels = self._panels(DUET)
         tab = _Tab((a, b), [talk, status, links, *panels])
@@ -181,14 +180,15 @@ class Page:
                 max_lines=6,
                 max_length=limits.sentences * (limits.sentence + 1),
                 elem_id=name,
-                html_attributes=gr.InputHTMLAttributes(dir="auto"),
             )
-            with gr.Row():
+            with gr.Row(elem_classes="p2-pick"):
                 choices = [(" ".join(p)[:70], "\n".join(p)) for p in self.personas]
                 pick = gr.Dropdown(
-                    choices, value=None, label="Pick", show_label=False, scale=3, min_width=150
+                    choices, value=None, label="or pick somebody", scale=3, min_width=150
                 )
-                draw = gr.Button("Draw", scale=1, min_width=70, size="sm", elem_id=f"{name}-draw")
+                draw = gr.Button(
+                    "Draw one", scale=1, min_width=70, size="sm", elem_id=f"{name}-draw"
+                )
                 clear = gr.Button("Clear", scale=1, min_width=70, size="sm")
         pick.input(lambda chosen: chosen or "", pick, field, **self._quick())
         draw.click(lambda: "\n".join(self.draw()), None, field, **self._quick())
@@ -200,12 +200,7 @@ class Page:
         wording, panels = WORDING[name], []
         with gr.Column(scale=6, min_width=320):
             panels.append(gr.HTML())
-            for title in wording.maps:
-                gr.HTML(f'<h3 class="p2-title">{title}</h3>')
-                panels.append(gr.HTML())
-            for title in wording.impressions.values():
-                gr.HTML(f'<h3 class="p2-title">{title}</h3>')
-                panels.append(gr.HTML())
+            panels += [gr.HTML() for _ in (*wording.maps, *wording.impressions)]
             gr.HTML(render.about_rewards(self.studio.judge))
         return panels
 
@@ -227,14 +222,15 @@ class Page:
         """What `_Tab.views` show."""
         wording, judge = WORDING[name], self.studio.judge
         no_receiver = judge.absent.get("persona")
-        shown = talk.shown if talk else ()
+        shown = talk.shown if talk else (Shown(), Shown())
         maps, impressions = [], []
         for who, title in enumerate(wording.maps):
             empty = no_receiver or f"The map grows with every utterance of {_whom(name, who)}."
-            maps.append(render.relevance_map(shown[who], title, empty) if shown else _note(empty))
-        for who in wording.impressions:
+            found = render.relevance_map(shown[who], title, empty)
+            maps.append(render.titled(title, found))
+        for who, title in wording.impressions.items():
             empty = no_receiver or f"Nothing yet: {_whom(name, who)} said nothing."
-            impressions.append(render.impression(shown[who], empty) if shown else _note(empty))
+            impressions.append(render.titled(title, render.impression(shown[who], empty)))
         whose = ("You play", "The bot's persona") if name == CHAT else ("A is", "B is")
         personas = "".join(map(render.persona, talk.personas, whose)) if talk else ""
         labels = dict(zip(("first", "second"), wording.downloads, strict=True))
@@ -375,10 +371,6 @@ class _told:
     def __exit__(self, kind, error, trace) -> None:
         if isinstance(error, Refused):
             raise gr.Error(str(error), title="Not now", print_exception=False) from error
-
-
-def _note(empty: str) -> str:
-    return f'<p class="p2-empty">{render.escape(empty)}</p>'
 
 
 def _whom(name: str, who: int) -> str:

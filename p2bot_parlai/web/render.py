@@ -38,7 +38,7 @@ def chat(talk: Talk | None, names: Sequence[str], empty: str, judge: Judge) -> s
     elif busy:
         rows.append('<div class="p2-typing" aria-label="thinking"><i></i><i></i><i></i></div>')
     if not rows:
-        rows.append(f'<p class="p2-empty">{escape(empty)}</p>')
+        rows.append(note(empty))
     # the inner column stands at the bottom of the outer, which is reversed: it stays in sight
     state = "busy" if busy else "idle"
     return (
@@ -71,10 +71,19 @@ def _rewards(line: Line, judge: Judge) -> str:
     return f'<div class="p2-rewards">{"".join(cells)}</div>'
 
 
+def titled(title: str, content: str) -> str:
+    return f'<section><h3 class="p2-title">{escape(title)}</h3>{content}</section>'
+
+
+def note(empty: str) -> str:
+    """What stands where there is nothing yet."""
+    return f'<p class="p2-empty">{escape(empty)}</p>'
+
+
 def relevance_map(shown: Shown, whose: str, empty: str) -> str:
     """Figure 6 as a table: utterances down, profile sentences across, the deeper the higher."""
     if not shown.relevance:
-        return f'<p class="p2-empty">{escape(empty)}</p>'
+        return note(empty)
     values = [value for row in shown.relevance for value in row]
     low, high = min(values), max(values)
     head = "".join(f'<th scope="col">{text(sentence)}</th>' for sentence in shown.sentences)
@@ -90,14 +99,14 @@ def relevance_map(shown: Shown, whose: str, empty: str) -> str:
 
 def _cell(value: float, low: float, high: float, highest: bool) -> str:
     depth = (value - low) / (high - low) if high > low else 0.0
-    kind = ("deep " if depth > 0.6 else "") + ("highest" if highest else "")
+    kind = ("deep " if depth > 0.72 else "") + ("highest" if highest else "")
     return f'<td class="{kind.strip()}" style="--depth:{depth:.3f}">{value:.2f}</td>'
 
 
 def impression(shown: Shown, empty: str) -> str:
     """The profile sentences of the bank that fit best, each with what gave it away."""
     if not shown.impression:
-        return f'<p class="p2-empty">{escape(empty)}</p>'
+        return note(empty)
     rows = [
         f"<li><b>{found.score:.2f}</b><div>{text(found.sentence)}"
         f"<small>because of “{text(found.utterance)}”</small></div></li>"
