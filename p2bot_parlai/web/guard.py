@@ -5,8 +5,10 @@ who sends them, and that a browser fetches nothing from elsewhere.
 
 import asyncio
 import json
+import math
 import re
 import secrets
+from collections.abc import Container
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -19,10 +21,10 @@ _SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 _READ = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(chat|duet)\.json"
     r"|(chat|duet)-(first|second)\.png|(assets|static|svelte)/.*"
-    r"|gradio_api/(info|startup-events|app_id|queue/data|heartbeat/[\w-]+|call/\w+/\w+))/?"
+    r"|gradio_api/(info|startup-events|app_id|queue/data|heartbeat/[\w-]+|call/reply/\w+))/?"
 )
-_WRITE = re.compile(r"/gradio_api/(queue/join|reset|cancel|call/\w+)/?")
-_JOIN = re.compile(r"/gradio_api/(queue/join|call/\w+)/?")
+_WRITE = re.compile(r"/gradio_api/(queue/join|reset|cancel|call/reply)/?")
+_QUEUE, _CALL = "/gradio_api/queue/join", "/gradio_api/call/reply"
 # pictures and addresses elsewhere that gradio's page names for link previews
 _ELSEWHERE = re.compile(rb'<meta\s[^>]*(?:property="og:|name="twitter:)[^>]*>\s*')
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -61,11 +63,20 @@ class Guard:
     :param cookie: the name of the visitor's cookie.
     :param loopback: whether only this machine is served: then requests for another host name
         are refused, which a page elsewhere could send by pointing its name here.
+    :param events: the numbers of what the page can do.
     """
 
-    def __init__(self, app, visitors: Visitors, limits: Limits, cookie: str, loopback: bool):
+    def __init__(
+        self,
+        app,
+        visitors: Visitors,
+        limits: Limits,
+        cookie: str,
+        loopback: bool,
+        events: Container[int],
+    ):
         self.app, self.visitors, self.limits = app, visitors, limits
-        self.cookie, self.loopback = cookie, loopback
+        self.cookie, self.loopback, self.events = cookie, loopback, events
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "websocket":
@@ -79,8 +90,10 @@ class Guard:
             self._check(scope, headers)
             if scope["method"] == "POST":
                 body = await self._body(receive, headers)
-                if _JOIN.fullmatch(scope["path"]):
-                    await self._pace(headers, body)
+                path = scope["path"].rstrip("/")
+                if path in (_QUEUE, _CALL):
+                    wish = self._wish(body, path == _QUEUE)
+                    await self._pace(visitor_key(self._token(headers), wish.get("session_hash")))
                 receive = _again(body, receive)
         except _Refuse as refused:
             await _answer(send, refused.status, str(refused), refused.headers)
@@ -122,16 +135,26 @@ class Guard:
             if not message.get("more_body"):
                 return body
 
-    async def _pace(self, headers: dict[str, str], body: bytes) -> None:
-        """Whoever sends too fast is held back, and far too fast, refused; nobody else is."""
+    def _wish(self, body: bytes, queued: bool) -> dict:
+        """What is to be done, checked: gradio answers one that it cannot read with a traceback."""
         try:
-            session = json.loads(body or b"null")
-            session = session.get("session_hash") if isinstance(session, dict) else None
+            wish = json.loads(body)
         except (ValueError, RecursionError):
             raise _Refuse(400, "this is no JSON") from None
-        wait = self.visitors.pace(visitor_key(self._token(headers), session))
+        known = isinstance(wish, dict) and isinstance(wish.get("data"), list)
+        if known and queued:
+            session, event = wish.get("session_hash"), wish.get("fn_index")
+            known = type(event) is int and event in self.events
+            known = known and isinstance(session, str) and bool(_SESSION.fullmatch(session))
+        if not known:
+            raise _Refuse(422, "this is nothing that the page can do")
+        return wish
+
+    async def _pace(self, key: str) -> None:
+        """Whoever sends too fast is held back, and far too fast, refused; nobody else is."""
+        wait = self.visitors.pace(key)
         if wait is None:
-            seconds = str(int(self.limits.patience))
+            seconds = str(math.ceil(self.limits.patience))
             raise _Refuse(429, "too many requests: please wait", **{"retry-after": seconds})
         await asyncio.sleep(wait)
 

@@ -114,11 +114,11 @@ class Page:
         limits = self.studio.limits
         with gr.Accordion("Who is who", open=True, elem_id="chat-personas"), gr.Row():
             bot = self._persona_fields("The bot", self.first[0], "chat-bot")
-            you = self._persona_fields("You (if you like)", self.first[1], "chat-you")
+            you = self._persona_fields("You, if you like", self.first[1], "chat-you")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 talk = gr.HTML(elem_id="chat-log")
-                status = gr.HTML(elem_id="chat-status", elem_classes="p2-status", min_height=24)
+                status = gr.HTML(elem_id="chat-status", elem_classes="p2-status", min_height=16)
                 with gr.Row(elem_classes="p2-send"):
                     message = gr.Textbox(
                         placeholder="Write a message",
@@ -159,7 +159,7 @@ class Page:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 talk = gr.HTML(elem_id="duet-log")
-                status = gr.HTML(elem_id="duet-status", elem_classes="p2-status", min_height=24)
+                status = gr.HTML(elem_id="duet-status", elem_classes="p2-status", min_height=16)
                 links = gr.HTML()
             panels = self._panels(DUET)
         tab = _Tab((a, b), [talk, status, links, *panels])
@@ -175,7 +175,7 @@ class Page:
         with gr.Column(min_width=280):
             field = gr.Textbox(
                 "\n".join(sentences),
-                label=f"{title}: one profile sentence a line",
+                label=f"{title}, one sentence a line",
                 lines=4,
                 max_lines=6,
                 max_length=limits.sentences * (limits.sentence + 1),
@@ -184,12 +184,12 @@ class Page:
             with gr.Row(elem_classes="p2-pick"):
                 choices = [(" ".join(p)[:70], "\n".join(p)) for p in self.personas]
                 pick = gr.Dropdown(
-                    choices, value=None, label="or pick somebody", scale=3, min_width=150
+                    choices, value=None, label="or pick somebody", scale=3, min_width=130
                 )
                 draw = gr.Button(
                     "Draw one", scale=1, min_width=70, size="sm", elem_id=f"{name}-draw"
                 )
-                clear = gr.Button("Clear", scale=1, min_width=70, size="sm")
+                clear = gr.Button("Clear", scale=1, min_width=50, size="sm")
         pick.input(lambda chosen: chosen or "", pick, field, **self._quick())
         draw.click(lambda: "\n".join(self.draw()), None, field, **self._quick())
         clear.click(lambda: "", None, field, **self._quick())

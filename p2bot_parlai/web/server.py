@@ -70,10 +70,11 @@ class Site:
         inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         for name in (CHAT, DUET):
             self._serve_downloads(inner, name)
-        inner = gr.mount_gradio_app(
-            inner, self.page.build(), "/", host, port, **self.page.mounted()
+        blocks = self.page.build()
+        inner = gr.mount_gradio_app(inner, blocks, "/", host, port, **self.page.mounted())
+        self.app = Guard(
+            inner, self.visitors, limits, self.cookie, host in LOOPBACK, blocks.fns.keys()
         )
-        self.app = Guard(inner, self.visitors, limits, self.cookie, host in LOOPBACK)
 
     def _serve_downloads(self, app: FastAPI, name: str) -> None:
         def talk_of(request: Request) -> Talk | None:

@@ -24,7 +24,7 @@ QUEUE = "/gradio_api/queue/join"
 @pytest.fixture(scope="module")
 def page(tiny_model, tiny_receiver):
     bot = P2Bot.load(tiny_model, receiver=tiny_receiver, inference="multinomial")
-    with serving(bot, burst=8, rate=20, patience=0.5, visitors=8, idle=0) as (address, site):
+    with serving(bot, burst=12, rate=1, patience=0.5, visitors=8, idle=0) as (address, site):
         yield address, site
 
 
@@ -88,7 +88,19 @@ def test_another_host_name_is_refused(address, http):
 
 
 @pytest.mark.parametrize(
-    "body, status", [(b"x" * 70_000, 413), (b"{", 400), (b"[" * 60_000, 400), (b"\xff", 400)]
+    "body, status",
+    [
+        (b"x" * 70_000, 413),
+        (b"", 400),
+        (b"{", 400),
+        (b"[" * 60_000, 400),
+        (b"\xff", 400),
+        (b"7", 422),
+        (b'{"data": [], "fn_index": 9999, "session_hash": "x"}', 422),
+        (b'{"data": [], "fn_index": true, "session_hash": "x"}', 422),
+        (b'{"data": {}, "fn_index": 0, "session_hash": "x"}', 422),
+        (b'{"data": [], "fn_index": 0, "session_hash": "/../"}', 422),
+    ],
 )
 def test_bodies_are_bounded(address, http, body, status):
     assert http.post(address + QUEUE, data=body).status_code == status
@@ -122,7 +134,7 @@ def test_a_refusal_is_told(address):
 
 def test_who_floods_is_held_back_and_then_refused(page, http):
     address, _ = page
-    body = {"data": ["x"], "fn_index": 10_000, "session_hash": "flood"}
+    body = {"data": ["x"], "fn_index": 0, "session_hash": "flood"}
     with ThreadPoolExecutor(30) as pool:
         codes = list(
             pool.map(lambda _: http.post(address + QUEUE, json=body).status_code, range(60))
