@@ -138,6 +138,7 @@ OURS = {
     "Self-play dialogues",
     "Sketch corpus",
     "Transcript",
+    "Web page",
 }
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Container
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -63,7 +63,7 @@ class Guard:
     :param cookie: the name of the visitor's cookie.
     :param loopback: whether only this machine is served: then requests for another host name
         are refused, which a page elsewhere could send by pointing its name here.
-    :param events: the numbers of what the page can do.
+    :param events: the numbers of what the page can do, and how many inputs each has.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Guard:
         limits: Limits,
         cookie: str,
         loopback: bool,
-        events: Container[int],
+        events: Mapping[int, int],
     ):
         self.app, self.visitors, self.limits = app, visitors, limits
         self.cookie, self.loopback, self.events = cookie, loopback, events
@@ -144,7 +144,7 @@ class Guard:
         known = isinstance(wish, dict) and isinstance(wish.get("data"), list)
         if known and queued:
             session, event = wish.get("session_hash"), wish.get("fn_index")
-            known = type(event) is int and event in self.events
+            known = type(event) is int and self.events.get(event) == len(wish["data"])
             known = known and isinstance(session, str) and bool(_SESSION.fullmatch(session))
         if not known:
             raise _Refuse(422, "this is nothing that the page can do")

@@ -72,9 +72,8 @@ class Site:
             self._serve_downloads(inner, name)
         blocks = self.page.build()
         inner = gr.mount_gradio_app(inner, blocks, "/", host, port, **self.page.mounted())
-        self.app = Guard(
-            inner, self.visitors, limits, self.cookie, host in LOOPBACK, blocks.fns.keys()
-        )
+        events = {number: len(event.inputs) for number, event in blocks.fns.items()}
+        self.app = Guard(inner, self.visitors, limits, self.cookie, host in LOOPBACK, events)
 
     def _serve_downloads(self, app: FastAPI, name: str) -> None:
         def talk_of(request: Request) -> Talk | None:
