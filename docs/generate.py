@@ -155,6 +155,7 @@ OURS = {
     "Self-play dialogues",
     "Sketch corpus",
     "Transcript",
+    "Web page",
 }
 
 

@@ -143,9 +143,17 @@ class P2Bot(Conversation):
         :return: as many as the persona has sentences, in their order.
         :raises P2botError: where there is no Receiver.
         """
-        with self._receiver_lock:
-            (row,) = self._perceives().relevance([utterance], persona).tolist()
+        (row,) = self.relevance([utterance], persona)
         return list(map(Scored, persona, row))
+
+    def relevance(self, utterances: Sequence[str], persona: Persona) -> list[list[float]]:
+        """
+        Figure 6: U of Eq. 11, a row an utterance, a column a profile sentence.
+
+        :raises P2botError: where there is no Receiver.
+        """
+        with self.perceiver() as perceiver:
+            return perceiver.relevance(utterances, persona).tolist()
 
     def impression(
         self, utterances: Sequence[str], bank: Sequence[str], top: int = 5
@@ -166,12 +174,26 @@ class P2Bot(Conversation):
         if top < 1:
             raise P2botError(f"top={top} is not at least 1")
         sentences = list(dict.fromkeys(bank))
-        with self._receiver_lock:
-            perceiver = self._perceives()
+        with self.perceiver() as perceiver:
             scores = perceiver.sentence_relevance([spoken], sentences)[0]  # (K,)
             shown_by = perceiver.relevance(spoken, sentences).argmax(dim=0)  # (N, K) -> (K,)
         order = scores.sort(descending=True, stable=True).indices[:top].tolist()
         return [Impression(sentences[i], scores[i].item(), spoken[shown_by[i]]) for i in order]
+
+    @contextmanager
+    def perceiver(self) -> Iterator[Perceiver]:
+        """
+        The Receiver, for one thread at a time.
+
+        :raises P2botError: where there is none.
+        """
+        with self._receiver_lock:
+            yield self._perceives()
+
+    @property
+    def speaker(self) -> Speaker:
+        """The loaded Transmitter, with the lock to hold while using its network."""
+        return self._speaker
 
     def _perceives(self) -> Perceiver:
         if self._perceiver is None:

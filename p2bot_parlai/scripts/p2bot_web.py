@@ -1,0 +1,143 @@
+"""
+``parlai p2bot_web``: a page to talk with a bot in a browser, and to see what it perceives.
+
+Needs the extra ``web``; docs/web.md says what the page promises.
+"""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from p2bot_parlai.api import P2Bot
+from p2bot_parlai.chat import add_chat_options
+from p2bot_parlai.chat_personas import load_personas, split_persona
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tasks.sketch.draw import Draw
+from p2bot_parlai.tasks.sketch.people import people
+
+DRAWN = 40  # sketch people on the page, where no task brings its own
+# options that say something about the page; all others are the model's
+OF_THE_PAGE = {
+    *("receiver", "host", "port", "max_visitors", "max_turns", "persona", "partner_persona"),
+    *("seed", "task", "model_file", "datatype", "verbose", "loglevel", "display_partner_persona"),
+}
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, True, "Talk with a bot in a browser")
+    group = parser.add_argument_group("Web page")
+    group.add_argument(
+        "--host",
+        type=str,
+        default="127.0.0.1",
+        help="Address to serve on; the default is this machine alone, 0.0.0.0 is everybody",
+    )
+    group.add_argument("--port", type=int, default=7860, help="Port to serve on; 0: any free one")
+    group.add_argument(
+        "--max-visitors",
+        type=int,
+        default=100,
+        help="Visitors at once; each has conversations of their own",
+    )
+    group.add_argument(
+        "--max-turns", type=int, default=50, help="Replies of the bot in one conversation at most"
+    )
+    if "--receiver" not in parser._option_string_actions:
+        group.add_argument(
+            "--receiver",
+            type=str,
+            default=None,
+            help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
+            "receiver beside the model, where there is one",
+        )
+    add_chat_options(parser)
+    parser.set_defaults(datatype="valid")
+    return parser
+
+
+@register_script("p2bot_web")
+class P2botWeb(ParlaiScript):
+    """A web page to talk with a bot (-mf), with what it perceives beside the chat; personas are
+    drawn from -t, or made up."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self) -> None:
+        opt = self.opt
+        if not opt.get("model_file"):
+            raise P2botError("say which model: -mf MODEL, trained with -m p2bot")
+        for flag, least in (("max_visitors", 1), ("max_turns", 1), ("port", 0)):
+            if opt[flag] < least:
+                raise P2botError(f"--{flag.replace('_', '-')} {opt[flag]} is less than {least}")
+        server = _server()
+        listening = server.bind(opt["host"], opt["port"])
+        with listening:
+            port = listening.getsockname()[1]
+            bot = load_bot(opt)
+            limits = server.Limits()
+            limits = replace(limits, visitors=opt["max_visitors"], exchanges=opt["max_turns"])
+            cast = choose_cast(opt, server.Cast)
+            name = "/".join(Path(opt["model_file"]).parts[-2:])  # no business of visitors
+            site = server.Site(bot, cast, limits, opt["host"], port, name, opt["seed"])
+            for absent, why in site.page.studio.judge.absent.items():
+                print(f"without the {absent} reward: {why}")
+            shown = f"[{opt['host']}]" if ":" in opt["host"] else opt["host"]
+            print(f"P²Bot is at http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+            server.serve(site, listening)
+
+
+def _server():
+    """gradio takes seconds to import, and every ``parlai`` command imports this file."""
+    try:
+        import gradio  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise P2botError(
+            f'p2bot_web needs {error.name}: pip install -c constraints.txt ".[web]"'
+        ) from error
+    from p2bot_parlai.web import server
+
+    return server
+
+
+def load_bot(opt: Opt) -> P2Bot:
+    """The model as the command line wants it; a ``--receiver`` that was not given is a guess."""
+    given = {k: v for k, v in opt.get("override", {}).items() if k not in OF_THE_PAGE}
+    given["datapath"] = opt["datapath"]
+    receiver = opt.get("override", {}).get("receiver")
+    if receiver:
+        receiver = modelzoo_path(opt["datapath"], receiver)
+    return P2Bot.load(opt["model_file"], receiver=receiver, **given)
+
+
+def choose_cast(opt: Opt, cast):
+    """
+    Personas of the task (``-t``), or of `p2bot:sketch`; the first one is the bot's.
+
+    :raises P2botError: for a task without personas.
+    """
+    task = opt.get("override", {}).get("task")
+    seed = opt.get("seed")
+    rng = random.Random(seed)
+    if task:
+        personas = [list(persona) for persona in load_personas(opt)]
+        if not personas:
+            raise P2botError(f"-t {task} has no personas: leave it out, or name another task")
+        rng.shuffle(personas)
+    else:
+        drawn = people(Draw(f"web {rng.random()}"))
+        personas = [next(drawn).original for _ in range(DRAWN)]
+    bot = personas[0] if opt["persona"] is None else list(split_persona(opt["persona"]))
+    visitor = list(split_persona(opt["partner_persona"] or ""))
+    return cast(personas, lambda: rng.choice(personas), bot, visitor)
+
+
+if __name__ == "__main__":
+    P2botWeb.main()
