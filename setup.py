@@ -39,7 +39,7 @@ setup(
     package_dir={"p2bot_parlai.tasks": "tasks", "p2bot_parlai.zoo": "zoo"},
     package_data={"": ["*.json", "*.opt", "*.dict", "*.safetensors"]},
     install_requires=[
-        "torch>=2.2",
+        "torch>=2.10",  # before, weights_only did not keep what it promises (CVE-2026-24747)
         "transformers>=5.0",
         "tokenizers",
         "safetensors",
