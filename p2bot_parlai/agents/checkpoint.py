@@ -1,5 +1,7 @@
 """Reading and checking model files, without running what they may hold."""
 
+import warnings
+
 import numpy as np
 import torch
 from parlai.utils.io import PathManager
@@ -18,7 +20,8 @@ def read_model_file(path: str) -> dict:
     :raises P2botError: for a file that cannot be read, is cut short, of another kind, or unsafe.
     """
     try:
-        with PathManager.open(path, "rb") as file:
+        with PathManager.open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd formats: our error says enough
             states = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise P2botError(f"cannot read {path}: {error.strerror or error}") from error

@@ -88,7 +88,8 @@ def without_code(config):
     one (``_attn_implementation``) may name a kernel to be fetched from the hub.
     """
     if isinstance(config, dict):
-        kept = {k: v for k, v in config.items() if k != "auto_map" and not k.startswith("_")}
+        # labels have numbers for keys
+        kept = {k: v for k, v in config.items() if k != "auto_map" and str(k)[:1] != "_"}
         return {key: without_code(value) for key, value in kept.items()}
     if isinstance(config, list):
         return [without_code(value) for value in config]
