@@ -38,10 +38,8 @@ def hashes(wanted: dict[str, str]) -> dict[str, str]:
         more = ["--no-deps", "--quiet", "--report", report, "-r", asked]
         subprocess.run([*pip, *more], check=True)
         found = json.loads(report.read_text())["install"]
-    return {
-        normalised(one["metadata"]["name"]): one["download_info"]["archive_info"]["hashes"]["sha256"]
-        for one in found
-    }
+    files = {normalised(one["metadata"]["name"]): one["download_info"] for one in found}
+    return {name: file["archive_info"]["hashes"]["sha256"] for name, file in files.items()}
 
 
 def normalised(name: str) -> str:
