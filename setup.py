@@ -42,7 +42,7 @@ setup(
         "p2bot_parlai.human_eval": ["page/*"],
     },
     install_requires=[
-        "torch>=2.2",
+        "torch>=2.10",  # before, weights_only did not keep what it promises (CVE-2026-24747)
         "transformers>=5.0",
         "tokenizers",
         "safetensors",

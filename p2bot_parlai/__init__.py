@@ -5,6 +5,7 @@ ParlAI. It stays cheap: torch is imported by the agents, not from here. `P2Bot`,
 object (api.py), is imported when it is first asked for.
 """
 
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["P2Bot"]
 __version__ = "0.1.0"
+
+# Hugging Face's libraries tell the hub nothing about this machine, and ask no service of theirs to
+# convert a model that is loaded. They read this at import; what the user has set stays.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 # ParlAI's own requirements cannot be resolved on today's Python, so pip must be told to leave them
 # out; that cannot be written in install_requires, and a user meets it here.

@@ -17,7 +17,7 @@ from parlai.core.params import ParlaiParser
 from parlai.utils import logging
 from parlai.utils.io import PathManager
 
-from p2bot_parlai import compat
+from p2bot_parlai import compat, untrusted
 from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat_personas import Persona
@@ -41,6 +41,7 @@ class Impression(NamedTuple):
 
 def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
     compat.apply()
+    untrusted.install()
     with _quiet():
         try:
             # not "train", ParlAI's default: that would build an optimizer
@@ -51,9 +52,12 @@ def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
         path = opt["model_file"]
         if not PathManager.exists(path):
             raise P2botError(f"there is no model at {path}: train one with -m p2bot")
+        if not options.get("model"):
+            # before it is built: ParlAI's own agents unpickle what they load
+            kind = untrusted.agent_class(path) or object
+            if not issubclass(kind, TransmitterAgent):
+                raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
         agent = create_agent(opt)
-    if not isinstance(agent, TransmitterAgent):
-        raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
     agent.model.eval().requires_grad_(False)
     return agent
 

@@ -37,13 +37,15 @@ def register() -> None:
     ParlAI has already listed parlai.scripts when it lets plug-ins in (core/script.py:31), so a
     longer `__path__` would come too late: our sub-commands are imported here instead.
     """
-    from p2bot_parlai import command, compat, data_guard, scripts, train_loop, worlds_hook
+    from p2bot_parlai import command, compat, data_guard, scripts, train_loop, untrusted
+    from p2bot_parlai.worlds_hook import install_worlds
 
     command.install()
     compat.apply()
+    untrusted.install()
     train_loop.install()
     data_guard.install()
-    worlds_hook.install_worlds()
+    install_worlds()
     register_names()
     register_presets()
     for module in pkgutil.iter_modules(scripts.__path__, scripts.__name__ + "."):

@@ -6,6 +6,7 @@ examples than an unbroken one. `capture` and `restore` add the rest, as plain da
 checkpoint can hold.
 """
 
+import json
 import random
 
 import numpy as np
@@ -13,8 +14,10 @@ import torch
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.core.worlds import BatchWorld, MultiWorld, World
 from parlai.utils import logging
+from parlai.utils.io import PathManager
 
 from p2bot_parlai.context import Dialogue
+from p2bot_parlai.errors import P2botError
 
 
 def capture(world: World) -> dict:
@@ -33,6 +36,28 @@ def restore(world: World, state: dict) -> None:
         _restore_position(world, state["position"])
     # last: building an episode may draw random numbers
     set_random_state(state["random"])
+
+
+def check_counts(opt: dict) -> None:
+    """
+    Read what ParlAI's training loop will read of an earlier run: the steps and reports.
+
+    :raises P2botError: where that is damaged.
+    """
+    for ending in (".checkpoint.trainstats", ".trainstats"):
+        path = f"{opt.get('model_file')}{ending}"
+        if not opt.get("model_file") or not PathManager.exists(path):
+            continue
+        try:
+            with PathManager.open(path, encoding="utf-8") as file:
+                found = json.load(file)
+        except (OSError, ValueError, RecursionError) as error:
+            found = error
+        if not isinstance(found, dict):
+            raise P2botError(
+                f"{path}, how far the run was, is damaged: put another copy in its place, or "
+                "delete it, and the run counts from nothing"
+            )
 
 
 def random_state() -> dict:

@@ -125,23 +125,30 @@ def _backend_from_folder(folder: str) -> Tokenizer:
         return os.path.join(folder, name)
 
     if os.path.exists(path("tokenizer.json")):
-        return Tokenizer.from_file(path("tokenizer.json"))
+        try:
+            return Tokenizer.from_file(path("tokenizer.json"))
+        except Exception as error:  # the library raises bare Exception
+            raise P2botError(f"{path('tokenizer.json')} is no tokenizer: {error}") from error
     if os.path.exists(path("vocab.json")) and os.path.exists(path("merges.txt")):
-        with open(path("vocab.json"), encoding="utf-8") as file:
-            word_level = any(token.endswith("</w>") for token in json.load(file))
+        try:
+            with open(path("vocab.json"), encoding="utf-8") as file:
+                word_level = any(token.endswith("</w>") for token in json.load(file))
+        except (OSError, ValueError) as error:
+            raise P2botError(f"{path('vocab.json')} is no vocabulary: {error}") from error
         # named here, because a folder's config.json often does not say which it is
         from transformers import GPT2Tokenizer, OpenAIGPTTokenizer
 
         kind = OpenAIGPTTokenizer if word_level else GPT2Tokenizer
         return kind.from_pretrained(folder).backend_tokenizer
-    from transformers import AutoTokenizer
+    from p2bot_parlai.backbones.hub import fetch
 
     try:
-        return _hugging_face_backend(AutoTokenizer.from_pretrained(folder), folder)
-    except (OSError, ValueError, ImportError) as error:
+        tokenizer = fetch(folder, "AutoTokenizer")
+    except P2botError as error:
         raise P2botError(
             f"no tokenizer in {folder}: it needs tokenizer.json, or vocab.json and merges.txt"
         ) from error
+    return _hugging_face_backend(tokenizer, folder)
 
 
 def _hugging_face_backend(tokenizer, name: str) -> Tokenizer:

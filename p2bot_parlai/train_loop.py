@@ -40,6 +40,7 @@ class P2botTrainLoop(train_model.TrainLoop):
 
     def __init__(self, opt):
         given = opt.get("init_model")
+        resume.check_counts(opt)
         if opt.get("seed") is not None:  # ParlAI seeds when the weights are drawn already
             train_model.set_seed(opt["seed"])
         model_class = load_agent_module(opt["model"]) if opt.get("model") else None

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import tarfile
 
 import parlai.core.build_data as build_data
 import parlai.tasks.convai2.agents as convai2_agents
@@ -181,6 +182,23 @@ def test_a_damaged_download_is_named(tmp_path, monkeypatch):
     archive = tmp_path / "ConvAI2" / convai2_build.RESOURCES[0].file_name
     with pytest.raises(P2botError, match=f"damaged: delete {archive}"):
         load(tmp_path / "ConvAI2")
+
+
+def test_an_archive_with_a_path_out_of_the_folder_is_not_unpacked(tmp_path, monkeypatch):
+    """ParlAI's untar follows such paths; the checksum comes before it."""
+
+    def download(url, folder, name):
+        with tarfile.open(os.path.join(folder, name), "w:gz") as archive:
+            for path in ("../outside", str(tmp_path / "absolute")):
+                archive.addfile(tarfile.TarInfo(path))
+
+    monkeypatch.setattr(build_data, "download", download)
+    with pytest.raises(P2botError, match="damaged"):
+        load(tmp_path / "ConvAI2")
+    assert not (tmp_path / "outside").exists() and not (tmp_path / "absolute").exists()
+    name = convai2_build.RESOURCES[0].file_name
+    build_data.untar(str(tmp_path / "ConvAI2"), name)
+    assert (tmp_path / "outside").exists()  # or the test would show nothing
 
 
 def test_a_good_download_is_unpacked_and_marked(tmp_path, monkeypatch):

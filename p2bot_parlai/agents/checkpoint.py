@@ -1,7 +1,6 @@
 """Reading and checking model files, without running what they may hold."""
 
-import pickle
-import zipfile
+import warnings
 
 import numpy as np
 import torch
@@ -18,26 +17,34 @@ def read_model_file(path: str) -> dict:
 
     Read with ``weights_only``: tensors and plain data; code in the file is not run.
 
-    :raises P2botError: for a file that is cut short, of another kind, or unsafe.
+    :raises P2botError: for a file that cannot be read, is cut short, of another kind, or unsafe.
     """
     try:
-        with PathManager.open(path, "rb") as file:
+        with PathManager.open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd formats: our error says enough
             states = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as bad:
-        if "weights_only" in str(bad).lower() and "unsupported" in str(bad).lower():
-            why = "it holds Python objects that would run code, and is refused"
-        else:
-            why = "it is damaged or was not written to its end"
+    except OSError as error:
+        raise P2botError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as bad:  # damaged pickles end in every kind of exception
         raise P2botError(
-            f"cannot load {path}: {why}. Use another copy, or its .checkpoint, or train again"
+            f"cannot load {path}: {_reason(str(bad))}. Use another copy, or its .checkpoint, or "
+            "train again"
         ) from bad
-    if not isinstance(states, dict) or "p2bot" not in states:
+    about = states.get("p2bot") if isinstance(states, dict) else None
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise P2botError(
             f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
         )
-    if states["p2bot"]["format"] > FORMAT:
+    if about["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
     return states
+
+
+def _reason(torch_says: str) -> str:
+    said = torch_says.lower()
+    if "weights_only" in said and any(word in said for word in ("unsupported", "torchscript")):
+        return "it holds Python objects that would run code, and is refused"
+    return "it is damaged or was not written to its end"
 
 
 def plain(value):

@@ -45,7 +45,9 @@ def load_backbone(name: str):
     path = backbone_path(name)
     config = hub.fetch(path, "AutoConfig")
     if config.model_type == "openai-gpt":
-        return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", config=config))
+        # eager: its configuration cannot ask for another implementation, from the hub
+        given = {"config": config, "attn_implementation": "eager"}
+        return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", **given))
     return hub.CausalLM.from_pretrained(path)
 
 

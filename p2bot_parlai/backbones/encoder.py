@@ -54,15 +54,7 @@ def random_encoder(vocab_size: int, width: int, layers: int, heads: int, dropout
 
 def from_json(config: dict) -> "SentenceEncoder":
     """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: no network."""
-    from transformers import AutoConfig, AutoModel
-
-    config = dict(config)
-    try:
-        built = AutoConfig.for_model(config.pop("model_type"), **config)
-        model = AutoModel.from_config(built, attn_implementation="sdpa")
-    except (KeyError, ValueError) as error:
-        raise P2botError(f"this transformers cannot build the saved encoder: {error}") from error
-    return SentenceEncoder(model.float())
+    return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
 class SentenceEncoder(Computing):

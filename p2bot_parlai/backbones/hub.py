@@ -2,9 +2,11 @@
 
 import logging
 import os
+import pickle
 from difflib import get_close_matches
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from p2bot_parlai.backbones.computing import Computing
@@ -17,10 +19,19 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 
+# what transformers, torch, safetensors and tokenizers raise for files that they cannot read
+LOADING_ERRORS = (
+    *(OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(EOFError, pickle.UnpicklingError, SafetensorError),
+)
+
 
 def fetch(name: str, auto_class: str, **kwargs):
     """
     ``transformers.<auto_class>.from_pretrained(name)`` with errors that say what to do.
+
+    Python code that comes with a model (``auto_map``) is not run, and .bin files are read with
+    ``weights_only``, as transformers does.
 
     :param name: hub name or folder.
     :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
@@ -35,14 +46,54 @@ def fetch(name: str, auto_class: str, **kwargs):
             f"vocabulary use --backbone scratch --tokenizer {name}"
         )
     try:
-        return getattr(transformers, auto_class).from_pretrained(name, **kwargs)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+        kind = getattr(transformers, auto_class)
+        return kind.from_pretrained(name, trust_remote_code=False, **kwargs)
+    except LOADING_ERRORS as error:
         reason = str(error).strip().split("\n")[0]
+        if "trust_remote_code" in str(error):
+            raise P2botError(
+                f"{name} brings Python code of its own (auto_map), which is never run: choose a "
+                "model of a family that transformers has"
+            ) from error
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "its weights are damaged, or hold Python objects that would run code"
         if is_folder:
             raise P2botError(f"cannot load {name}: {reason}") from error
         raise P2botError(
             f"cannot get {name!r} from the Hugging Face hub ({reason}). {_advice(name)}"
         ) from error
+
+
+def build(config: dict, auto_class: str) -> nn.Module:
+    """
+    A model of transformers with fresh weights, in float32, from a saved configuration.
+
+    :raises P2botError: for a family that this transformers does not have.
+    """
+    import transformers
+
+    config = without_code(config)
+    try:
+        built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+        kind = getattr(transformers, auto_class)
+        model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
+    except (KeyError, ValueError) as error:
+        raise P2botError(f"this transformers cannot build the saved model: {error}") from error
+    return model.float()
+
+
+def without_code(config):
+    """
+    The same configuration without what names code: ``auto_map``, and private entries, of which
+    one (``_attn_implementation``) may name a kernel to be fetched from the hub.
+    """
+    if isinstance(config, dict):
+        # labels have numbers for keys
+        kept = {k: v for k, v in config.items() if k != "auto_map" and str(k)[:1] != "_"}
+        return {key: without_code(value) for key, value in kept.items()}
+    if isinstance(config, list):
+        return [without_code(value) for value in config]
+    return config
 
 
 def _advice(name: str) -> str:
@@ -80,15 +131,7 @@ class CausalLM(Computing):
 
     @classmethod
     def from_json(cls, data: dict) -> "CausalLM":
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        data = dict(data)
-        try:
-            config = AutoConfig.for_model(data.pop("model_type"), **data)
-            lm = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-        except (KeyError, ValueError) as error:
-            raise P2botError(f"this transformers cannot build the saved model: {error}") from error
-        return cls(lm.float())
+        return cls(build(data, "AutoModelForCausalLM"))
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
         """See `p2bot_parlai.backbones`; mask is bool (B, T, S)."""

@@ -1,0 +1,179 @@
+"""Nothing that comes with a model runs: see SECURITY.md."""
+
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import attacks
+import pytest
+import tiny
+import torch
+from parlai.core.agents import create_agent_from_model_file
+from parlai.core.opt import Opt
+from parlai.core.script import superscript_main
+
+from p2bot_parlai import P2Bot, backbones, command
+from p2bot_parlai.agents.checkpoint import read_model_file
+from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.backbones import hub
+from p2bot_parlai.errors import P2botError
+
+
+@pytest.fixture
+def target(tmp_path, tiny_model, tiny_receiver, convai2) -> attacks.Target:
+    for name, source in (("model", tiny_model), ("receiver", tiny_receiver)):
+        for ending in ("", ".opt", ".dict", ".trainstats"):
+            shutil.copy(f"{source}{ending}", tmp_path / f"{name}{ending}")
+    return attacks.Target(tmp_path, tmp_path / "model", tmp_path / "receiver", convai2)
+
+
+def test_the_payload_runs_where_it_is_unpickled(target):
+    """Or the canary would prove nothing."""
+    pickle.loads(pickle.dumps(target.payload())).close()
+    assert target.canary.exists()
+
+
+def test_the_corpus_is_large():
+    assert len(attacks.CORPUS) >= 12
+
+
+@pytest.mark.parametrize("attack", attacks.CORPUS, ids=lambda attack: attack.__name__)
+def test_it_is_refused_and_nothing_runs(attack, target, monkeypatch):
+    arguments, path = attack(target)
+    monkeypatch.syspath_prepend(str(target.folder))  # whatever is there could be imported
+    with pytest.raises(P2botError) as refusal:
+        superscript_main(args=arguments)
+    message = command.message_for_users(refusal.value)  # status 1 and one line: test_command
+    assert str(path) in message and "\n" not in message
+    assert not target.canary.exists()
+
+
+@pytest.mark.parametrize("attack", [attacks.model_file, attacks.opt_that_names_a_shell])
+def test_the_command_ends_with_one_line_and_status_1(attack, target):
+    arguments, path = attack(target)
+    done = subprocess.run(
+        [sys.executable, "-m", "p2bot_parlai", *arguments], capture_output=True, text=True
+    )
+    (line,) = done.stderr.strip().splitlines()
+    assert done.returncode == 1 and line.startswith("p2bot: error: ") and str(path) in line
+    assert not target.canary.exists()
+
+
+# ------------------------------------------------------------------ the Python interface
+def test_python_loads_no_agent_but_ours(target):
+    """ParlAI's own agents unpickle: a program that asks for a bot never reaches them."""
+    attacks.write_opt(target, {"model": "transformer/generator"})
+    torch.save({"model": target.payload()}, target.model)
+    with pytest.raises(P2botError, match="holds another agent"):
+        P2Bot.load(target.model)
+    assert not target.canary.exists()
+
+
+# -------------------------------------------------------------------------- what still loads
+def test_an_agent_of_somebody_else_loads_when_it_is_named(target, monkeypatch):
+    module = target.folder / "foreign_agents.py"
+    module.write_text(
+        "from p2bot_parlai.agents.p2bot import P2botAgent\nclass MyAgent(P2botAgent): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(target.folder))
+    options = json.loads(Path(f"{target.model}.opt").read_text())
+    attacks.write_opt(target, {**options, "model": "foreign_agents:MyAgent"})
+    with pytest.raises(P2botError, match="If you trust it add -m foreign_agents:MyAgent"):
+        create_agent_from_model_file(str(target.model))
+    named = {"model": "foreign_agents:MyAgent", "loglevel": "error"}
+    assert type(create_agent_from_model_file(str(target.model), named)).__name__ == "MyAgent"
+    # imported by now, by the user's will
+    assert create_agent_from_model_file(str(target.model), {"loglevel": "error"})
+
+
+def test_plain_pickled_options_of_old_parlai_are_read(tmp_path):
+    options = {"model": "seq2seq", "batchsize": 2, "datapath": "gone", "names": ["a", None, 1.5]}
+    attacks.pickled(tmp_path / "old.opt", options, protocol=2)
+    del options["datapath"]  # as from JSON: ParlAI saves it no more
+    assert Opt.load(str(tmp_path / "old.opt")) == options
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "1", "[" * 100_000, '{"model": 3}'])
+def test_damaged_options_are_named(target, content):
+    Path(f"{target.model}.opt").write_text(content)
+    with pytest.raises(P2botError, match="model.opt"):
+        create_agent_from_model_file(str(target.model))
+
+
+def test_a_model_file_of_the_first_version_loads(target):
+    """It said less about itself: no tokenizer, no language model it began with, no head."""
+    states = torch.load(target.model, weights_only=True)
+    kept = ("format", "backbone", "options", "run")
+    states["p2bot"] = {name: states["p2bot"][name] for name in kept}
+    torch.save(states, target.model)
+    agent = create_agent_from_model_file(str(target.model), {"loglevel": "error"})
+    assert agent.pretrained == "scratch" and agent.has_next_utterance
+
+
+def test_a_model_file_in_the_form_of_old_torch_loads(target):
+    states = torch.load(target.model, weights_only=True)
+    torch.save(states, target.model, _use_new_zipfile_serialization=False)
+    assert read_model_file(str(target.model))["p2bot"]["format"] == 1
+    receiver = torch.load(target.receiver, weights_only=True)
+    torch.save(receiver, target.receiver, _use_new_zipfile_serialization=False)
+    assert load_perceiver(str(target.receiver)).tau > 0
+
+
+def test_vacuum_shrinks_a_model_of_ours(target):
+    before = read_model_file(str(target.model))
+    superscript_main(args=["vacuum", "-mf", str(target.model)])
+    after = read_model_file(str(target.model))
+    assert "optimizer" in before and "optimizer" not in after
+    assert after["p2bot"].keys() == before["p2bot"].keys()
+
+
+# ----------------------------------------------------------------- descriptions of networks
+def test_a_saved_configuration_names_no_code(target):
+    asked = {"_attn_implementation": "somebody/kernel", "auto_map": {"AutoModel": "code.Code"}}
+    config = {"model_type": "gpt2", "n_embd": 8, "text_config": {"a": [asked]}, **asked}
+    assert hub.without_code(config) == {
+        "model_type": "gpt2",
+        "n_embd": 8,
+        "text_config": {"a": [{}]},
+    }
+    sizes = {"vocab_size": 40, "n_layer": 1, "n_head": 1}
+    built = backbones.from_json({"kind": "hub", "config": {**config, **sizes, "text_config": None}})
+    assert built.lm.config._attn_implementation == "sdpa"
+    assert not hasattr(built.lm.config, "auto_map")
+
+
+def test_an_unknown_family_in_a_model_file_is_refused(target, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\ny\n"))  # nobody is asked whether to run it
+    code = {"AutoConfig": "somebody/x--code.Code", "AutoModelForCausalLM": "somebody/x--code.Code"}
+    states = torch.load(target.model, weights_only=True)
+    config = {"model_type": "foreign", "auto_map": code}
+    states["p2bot"]["backbone"] = {"kind": "hub", "config": config}
+    torch.save(states, target.model)
+    with pytest.raises(P2botError, match="cannot build the saved model"):
+        create_agent_from_model_file(str(target.model), {"loglevel": "error"})
+
+
+# ------------------------------------------------------------------------------- no calls
+def test_nothing_calls_out(tmp_path, monkeypatch):
+    """Loading what ships, and a chat with it, without a socket."""
+    called = []
+
+    def refuse(name):
+        def call(*args, **kwargs):
+            called.append((name, args))
+            raise OSError("no network in this test")
+
+        return call
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(f"socket.socket.{name}", refuse(name))
+    monkeypatch.setattr("socket.getaddrinfo", refuse("getaddrinfo"))
+    bot = P2Bot.load("zoo:p2bot/sketch/model", datapath=tmp_path, persona=["i like tea ."])
+    assert bot.reply("hello , what do you drink ?")
+    assert bot.perceive("tea is the best .", ["i like tea .", "i have a dog ."])
+    tiny.evaluate(tmp_path, "zoo:p2bot/sketch/model", task="p2bot:sketch", num_examples=2)
+    assert called == []
