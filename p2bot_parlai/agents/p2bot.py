@@ -46,7 +46,7 @@ class P2botAgent(TransmitterAgent):
     # ----------------------------------------------------------------- construction
     @staticmethod
     def check_training(opt: Opt) -> None:
-        """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
+        TransmitterAgent.check_training(opt)
         if selfplay_options.plays(opt):
             selfplay_options.find_in_zoo(opt)
             selfplay_options.check_selfplay_options(opt)

@@ -74,6 +74,11 @@ class ReceiverAgent(Learner, TorchAgent):
         return NoHistory
 
     # ----------------------------------------------------------------- construction
+    @staticmethod
+    def check_training(opt: Opt) -> None:
+        """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
+        check_options(opt)
+
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
         init_model, is_finetune = self._get_init_model(opt, shared)

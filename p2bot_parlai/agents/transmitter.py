@@ -54,6 +54,11 @@ class TransmitterAgent(WholeDialogues, Decoding, JudgedResponses, Learner, Torch
         return DialogueHistory
 
     # ----------------------------------------------------------------- construction
+    @staticmethod
+    def check_training(opt: Opt) -> None:
+        """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
+        check_options(opt)
+
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
         if "skip_generation" not in opt.get("override", opt):

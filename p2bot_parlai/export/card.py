@@ -4,6 +4,7 @@ import glob
 import json
 from pathlib import Path
 
+from p2bot_parlai.context_style import APPEND, ORIGINAL
 from p2bot_parlai.errors import P2botError
 
 PAPER = "https://aclanthology.org/2020.acl-main.131/"
@@ -44,11 +45,11 @@ print(tokenizer.decode(answer, skip_special_tokens=True))
 ```
 
 The persona is the system message, a sentence a line. A conversation becomes
-`[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ...`; special tokens that somebody
-types are rendered as text.
+`{form}`;
+special tokens that somebody types are rendered as text.
 
-`next_utterance.safetensors` holds the head on [CLS] that tells the next utterance from a
-distractor: weight (1, D) and bias (1,), for the last hidden state behind `[EOS]`. p2bot_parlai
+`next_utterance.safetensors` holds the head that tells the next utterance from a distractor:
+weight (1, D) and bias (1,), for the last hidden state {place}. p2bot_parlai
 re-ranks the hypotheses of beam search with it (Eq. 3); plain `generate` does not.
 
 To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which takes the
@@ -77,7 +78,14 @@ profile = SentenceTransformer(f"{folder}/persona").encode(["i have two dogs."])"
 def transmitter_card(opt: dict, model_file: str) -> str:
     head = ["library_name: transformers", "pipeline_tag: text-generation"]
     about = "A Transmitter of P²Bot: it talks as somebody with the persona that it is given."
-    return _card(head, about, TRANSMITTER_USE, opt, TRANSMITTER_SETTINGS, model_file)
+    if opt.get("context_style", APPEND.name) == ORIGINAL.name:
+        form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
+        place = "of a response, at `<end>`"
+    else:
+        form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
+        place = "at [CLS], behind `[EOS]`"
+    use = TRANSMITTER_USE.replace("{form}", form).replace("{place}", place)
+    return _card(head, about, use, opt, TRANSMITTER_SETTINGS, model_file)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:

@@ -16,8 +16,9 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.scripts.eval_model import eval_model
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
+from parlai.utils.io import PathManager
 
-from p2bot_parlai.errors import UsageError
+from p2bot_parlai.errors import P2botError, UsageError
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
@@ -29,6 +30,7 @@ TRUTH = {"True cell": "true_cell"}
 
 def setup_args() -> ParlaiParser:
     parser = eval_args()
+    parser.description = "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists"
     group = parser.add_argument_group("Perception table")
     group.add_argument(
         "--perception-tasks",
@@ -100,6 +102,9 @@ class PerceptionTable(ParlaiScript):
         tasks = self.opt["perception_tasks"].split(",")
         if not all(tasks):
             raise UsageError("--perception-tasks has an empty name between its commas")
+        model = self.opt.get("model_file")
+        if model and not PathManager.exists(model):
+            raise P2botError(f"there is no Receiver at {model}")
         table = measure(self.opt)
         if self.opt["report_filename"]:
             write(table, self.opt["report_filename"])
