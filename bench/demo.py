@@ -20,9 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import demo_report
 
+from p2bot_parlai.reproduce.commands import PARLAI, QUICK, SHORT, arguments
 from p2bot_parlai.reproduce.lanes import Job, run
-from p2bot_parlai.reproduce.running import PARLAI
-from p2bot_parlai.reproduce.steps import QUICK, arguments
 
 # chance of hits@1: one of twenty candidates, and one of 32 personas
 CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32
@@ -80,7 +79,7 @@ class Demo:
         )
         receiver = {"o": "p2bot/sketch_receiver", "task": perception, **self.real}
         receiver |= {"num_epochs": self.args.receiver_epochs}
-        receiver |= {"validation_max_exs": 64, "short_final_eval": True}
+        receiver |= SHORT
         return [
             [self.transmitter("P2Bot-S", self.learnt_from)],
             [self.train("Receiver", receiver)],

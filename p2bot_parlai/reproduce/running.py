@@ -24,13 +24,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reproduce.commands import PARLAI
 from p2bot_parlai.reproduce.lanes import Job, Shown, failure, start
 
-# the stock command, where P²Bot is known whatever else is installed
-PARLAI = (sys.executable, "-m", "p2bot_parlai")
 # seconds between two looks at a log, and those that a process has to end in
 LOOK, END = 0.5, 10
-FOLDER = "{folder}"  # stands for the folder in a checksum: it may be moved
+FOLDER = "{folder}/"  # stands for the folder in a checksum: it may be moved
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,11 @@ class Runner:
             below = [self.checksums[name] for name in step.needs]
         except KeyError as error:
             raise ValueError(f"{step.name} needs {error}, which does not come before") from error
-        command = [part.replace(str(self.folder), FOLDER) for part in step.command]
+        here = f"{self.folder}{os.sep}"
+        command = [
+            FOLDER + part.removeprefix(here) if part.startswith(here) else part
+            for part in step.command
+        ]
         text = json.dumps([command, step.settings, below])
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2bot_parlai import zoo
+from p2bot_parlai.reproduce.commands import QUICK, SHORT, arguments
 from p2bot_parlai.reproduce.presets import BASELINES, VARIANTS, Preset
 from p2bot_parlai.reproduce.running import Step
 from p2bot_parlai.tasks.selfplay.agents import DEFAULT_DIALOGUES
@@ -19,9 +20,6 @@ from p2bot_parlai.tasks.sketch import corpus
 
 TABLES = ("1", "3", "5")
 OURS, SUPERVISED = "P²Bot", "P²Bot-S"
-# what is not for the report: the tables are made by evaluations, later
-SHORT = {"validation_max_exs": 64, "short_final_eval": True}
-QUICK = {**SHORT, "skip_generation": True}
 # row of Table 3 -> (name of its steps, what its supervised training is given)
 ABLATED = {
     "- Persona": ("no-persona", {}),
@@ -35,12 +33,6 @@ REWARDED = {
 }
 # of the longest evaluation batches, and what ParlAI's IR agent can do
 BATCH, IR_BATCH = 16, 1
-
-
-def arguments(script: str, options: Mapping) -> list[str]:
-    """A command's arguments: options as ``--name value``, and -o as it is written."""
-    flags = (("-o" if k == "o" else f"--{k.replace('_', '-')}", str(v)) for k, v in options.items())
-    return [script, *(part for pair in flags for part in pair)]
 
 
 def as_command(step: Step) -> str:
@@ -93,9 +85,9 @@ class Plan:
         training = self.preset.training_for["revised"]
         self._measure("3", SUPERVISED, self.transmitter(training, seed), "revised")
         for row in ABLATED:
-            variant = "none" if row == "- Persona" else "revised"
             model = self.ablated(row, training, seed)
-            self._measure("3", row, model, "revised", read="none" if variant == "none" else None)
+            read = "none" if row == "- Persona" else None
+            self._measure("3", row, model, "revised", read=read)
         for row in REWARDED:
             self._measure("3", row, self.selfplay(row, training, seed), "revised")
         self._sample(seed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -20,9 +21,9 @@ PYTHON = (sys.executable, "-c")
 def step(folder: Path, name: str, code: str = "", needs=(), made: str = "out", **more) -> Step:
     """It notes that it ran in ``<folder>/ran`` and writes its file; ``code`` comes before."""
     out = folder / "steps" / name / made
-    text = f"open({str(folder / 'ran')!r}, 'a').write({name!r} + ' ')\n{code}\n"
-    text += f"open({str(out)!r}, 'w').write('x')"
-    return Step(name, (text,), tuple(needs), (out,), **more)
+    text = f"import sys\nopen(sys.argv[1], 'a').write({name!r} + ' ')\n{code}\n"
+    text += "open(sys.argv[2], 'w').write('x')"
+    return Step(name, (text, str(folder / "ran"), str(out)), tuple(needs), (out,), **more)
 
 
 def ran(folder: Path) -> list[str]:
@@ -128,26 +129,29 @@ STOPPED = """
     from pathlib import Path
     from p2bot_parlai.reproduce.running import Runner, Step
 
-    code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    Runner(Path(sys.argv[1]), [Step("long", (code,))], (sys.executable, "-c")).run()
+    code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    Runner(Path(sys.argv[1]), [Step("long", (code, sys.argv[2]))], (sys.executable, "-c")).run()
 """
 
 
 def test_ctrl_c_ends_the_step_and_leaves_no_mark(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDWR)  # does not wait for a writer
     parent = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(STOPPED), str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(STOPPED), str(tmp_path), str(pipe)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    log = tmp_path / "logs/long.log"
     try:
-        while not (log.exists() and log.read_text().endswith("\n")):
-            assert parent.poll() is None
-        child = int(log.read_text())
+        ready, _, _ = select.select([reading], [], [], 300)
+        assert ready
+        child = int(os.read(reading, 20))
         parent.send_signal(signal.SIGINT)
-        parent.communicate(timeout=60)
+        parent.communicate(timeout=300)
     finally:
         parent.kill()
+        os.close(reading)
     assert parent.returncode == -signal.SIGINT
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
