@@ -19,15 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import demo_report
-from lanes import Job, run
+
+from p2bot_parlai.reproduce.commands import PARLAI, QUICK, SHORT, arguments
+from p2bot_parlai.reproduce.lanes import Job, run
 
 # chance of hits@1: one of twenty candidates, and one of 32 personas
 CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32
 
 # on ConvAI2 there are more words to learn
 REAL = {"vocab_size": 4000}
-# what is not for the report: the table is made by eval_model, later
-QUICK = {"validation_max_exs": 64, "short_final_eval": True, "skip_generation": True}
 
 
 def main() -> int:
@@ -79,7 +79,7 @@ class Demo:
         )
         receiver = {"o": "p2bot/sketch_receiver", "task": perception, **self.real}
         receiver |= {"num_epochs": self.args.receiver_epochs}
-        receiver |= {"validation_max_exs": 64, "short_final_eval": True}
+        receiver |= SHORT
         return [
             [self.transmitter("P2Bot-S", self.learnt_from)],
             [self.train("Receiver", receiver)],
@@ -168,13 +168,9 @@ class Demo:
         return self.job(name, "eval_model", options)
 
     def job(self, name: str, script: str, options: dict) -> Job:
-        flags = [part for k, v in options.items() for part in (flag(k), str(v))]
-        self.commands.append(" ".join(["parlai", script, *flags]))
-        return Job(name, [sys.executable, "-m", "p2bot_parlai", script, *flags])
-
-
-def flag(name: str) -> str:
-    return "-o" if name == "o" else f"--{name.replace('_', '-')}"
+        flags = arguments(script, options)
+        self.commands.append(" ".join(["parlai", *flags]))
+        return Job(name, [*PARLAI, *flags])
 
 
 def verdict(figures: dict) -> int:

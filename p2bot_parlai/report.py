@@ -8,7 +8,7 @@ import html
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
@@ -23,7 +23,7 @@ th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; overflow-x: auto; background: white; }
 svg { max-width: 100%; height: auto; }
 pre { overflow-x: auto; background: #8882; padding: .8rem; border-radius: .4rem; }
-.note { opacity: .75; }
+.note { opacity: .75; } .theirs { opacity: .5; }
 .chat { margin: 1rem 0; padding: .8rem 1rem; border-left: 3px solid #58a; }
 .chat p { margin: .2rem 0; } .chat b { display: inline-block; min-width: 4rem; }
 """
@@ -48,9 +48,12 @@ class Report:
         """A paragraph."""
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The first column names the rows."""
-        lines = ["<table>", _row(header, "th"), *(_row(row, "td") for row in rows), "</table>"]
+    def table(
+        self, header: Sequence[str], rows: Sequence[Sequence[str]], grey: Collection[int] = ()
+    ) -> None:
+        """The first column names the rows. :param grey: columns that are somebody else's."""
+        lines = ["<table>", _row(header, "th", grey)]
+        lines += [*(_row(row, "td", grey) for row in rows), "</table>"]
         self._parts.append("\n".join(lines))
 
     def drawing(self, svg: str, caption: str = "") -> None:
@@ -79,8 +82,10 @@ class Report:
         os.replace(f"{path}.tmp", path)
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+def _row(cells: Sequence[str], tag: str, grey: Collection[int]) -> str:
+    opened = (f'{tag} class="theirs"' if i in grey else tag for i in range(len(cells)))
+    pairs = zip(opened, cells, strict=True)
+    return "<tr>" + "".join(f"<{o}>{html.escape(str(c))}</{tag}>" for o, c in pairs) + "</tr>"
 
 
 def train_reports(model_file: str | Path) -> list[dict]:

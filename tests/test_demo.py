@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from p2bot_parlai.reproduce.lanes import Job, run
+
 BENCH = Path(__file__).parents[1] / "bench"
 REPORTS = [{"train_steps": 10 * i, "loss": 5.0 - i, "nup_acc": 0.5, "true_first": 0.6, "reward": -i}
            for i in range(3)]  # fmt: skip
@@ -16,7 +18,7 @@ REPORTS = [{"train_steps": 10 * i, "loss": 5.0 - i, "nup_acc": 0.5, "true_first"
 @pytest.fixture(scope="module")
 def bench():
     sys.path.insert(0, str(BENCH))
-    yield {name: importlib.import_module(name) for name in ("demo", "demo_report", "lanes")}
+    yield {name: importlib.import_module(name) for name in ("demo", "demo_report")}
     sys.path.remove(str(BENCH))
 
 
@@ -83,8 +85,7 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_lanes_run_their_jobs_in_order(bench, tmp_path):
-    Job, run = bench["lanes"].Job, bench["lanes"].run
+def test_lanes_run_their_jobs_in_order(tmp_path):
     say = "print('training 50% done, 3 left')"
     mark = f"open({str(tmp_path / 'mark')!r}, 'a').write"
     lanes = [
@@ -96,8 +97,7 @@ def test_lanes_run_their_jobs_in_order(bench, tmp_path):
     assert "50%" in (tmp_path / "c.log").read_text()
 
 
-def test_a_job_that_fails_ends_the_others_and_is_named(bench, tmp_path):
-    Job, run = bench["lanes"].Job, bench["lanes"].run
+def test_a_job_that_fails_ends_the_others_and_is_named(tmp_path):
     lanes = [[Job("bad", python("raise SystemExit('no such thing')"))],
              [Job("long", python("import time; time.sleep(600)"))]]  # fmt: skip
     with pytest.raises(SystemExit, match="failed: bad(.|\n)*no such thing"):

@@ -10,10 +10,8 @@ FOLDER already is not trained again.
 import sys
 from pathlib import Path
 
+from p2bot_parlai.reproduce.lanes import Job, run
 from p2bot_parlai.zoo.sketch import HERE, pack
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-from lanes import Job, run
 
 UPDATES, RECEIVER_EPOCHS = 2000, 4
 

@@ -35,7 +35,8 @@ def run(out: Path, lanes: Sequence[Sequence[Job]]) -> None:
         while any(waiting) or any(running):
             for lane, jobs in enumerate(waiting):
                 if running[lane] is None and jobs:
-                    running[lane] = start(jobs.pop(0), out, threads)
+                    job = jobs.pop(0)
+                    running[lane] = job, start(job, out, threads)
                 if running[lane] is None:
                     continue
                 job, process = running[lane]
@@ -53,15 +54,16 @@ def run(out: Path, lanes: Sequence[Sequence[Job]]) -> None:
                 found[1].terminate()
 
 
-def start(job: Job, out: Path, threads: str) -> tuple[Job, subprocess.Popen]:
-    with open(out / f"{job.name}.log", "w") as file:
-        process = subprocess.Popen(
+def start(job: Job, out: Path, threads: str, mode: str = "w") -> subprocess.Popen:
+    """:param mode: of opening the log; "a" keeps what an earlier attempt wrote."""
+    with open(out / f"{job.name}.log", mode) as file:
+        return subprocess.Popen(
             job.command,
+            stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": threads},
         )
-    return job, process
 
 
 def failure(job: Job, out: Path) -> str:

@@ -1,0 +1,140 @@
+"""
+``parlai reproduce``: Tables 1, 3 and 5 of the paper, from training to the report.
+
+It runs what is not done yet, so that the same command goes on where it was stopped.
+"""
+
+import math
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.core.script import ParlaiScript, register_script
+
+from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.reproduce import report
+from p2bot_parlai.reproduce.presets import PRESETS
+from p2bot_parlai.reproduce.running import Runner
+from p2bot_parlai.reproduce.steps import TABLES, Plan, Size, as_command
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def setup_args() -> ParlaiParser:
+    parser = ParlaiParser(True, False, "Reproduce Tables 1, 3 and 5 of the paper, with a report")
+    group = parser.add_argument_group("Reproduce")
+    group.add_argument(
+        "--preset",
+        type=str,
+        default=None,
+        help=f"Models and data: {', '.join(PRESETS)} (docs/reproduce.md)",
+    )
+    group.add_argument(
+        "--table",
+        type=str,
+        default=",".join(TABLES),
+        help="Tables to make, separated by commas",
+    )
+    group.add_argument(
+        "--seeds",
+        type=str,
+        default="1,2,3",
+        help="Seeds of the trainings, separated by commas; figures are means over them",
+    )
+    group.add_argument(
+        "--outfile-folder",
+        type=str,
+        default=None,
+        help="Folder of models, logs and report; default: reproduced/<preset>",
+    )
+    group.add_argument(
+        "--examples",
+        type=int,
+        default=None,
+        help="Validation examples that an evaluation reads, -1: all; default: the preset's",
+    )
+    group.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="Share of every training that is done, for a trial; figures are then no results",
+    )
+    group.add_argument(
+        "--dry-run", type="bool", default=False, help="Print the commands and run nothing"
+    )
+    return parser
+
+
+def make_plan(opt: Opt) -> Plan:
+    """:raises UsageError: for values that can never work."""
+    if opt["preset"] not in PRESETS:
+        given = f"--preset {opt['preset']}" if opt["preset"] else "--preset is missing"
+        raise UsageError(f"{given}: choose from {', '.join(PRESETS)}")
+    tables = _unique(opt["table"].split(","))
+    for table in tables:
+        if table not in TABLES:
+            raise UsageError(f"--table {table}: choose from {', '.join(TABLES)}")
+    try:
+        seeds = tuple(_unique(int(seed) for seed in opt["seeds"].split(",")))
+    except ValueError:
+        raise UsageError(f"--seeds {opt['seeds']}: numbers separated by commas") from None
+    if min(seeds) < 0:
+        raise UsageError(f"--seeds {opt['seeds']}: a seed is negative")
+    if not (math.isfinite(opt["scale"]) and 0 < opt["scale"] <= 1):
+        raise UsageError(f"--scale {opt['scale']} is not above 0 and at most 1")
+    preset = PRESETS[opt["preset"]]
+    examples = preset.examples if opt["examples"] is None else opt["examples"]
+    if examples == 0 or examples < -1:
+        raise UsageError(f"--examples {examples}: a positive number, or -1 for all")
+    folder = Path(opt["outfile_folder"] or Path("reproduced") / opt["preset"])
+    size = Size(seeds, opt["scale"], examples)
+    return Plan(preset, tables, folder, Path(opt["datapath"]), size)
+
+
+def _unique(values) -> list:
+    return list(dict.fromkeys(values))
+
+
+def command(opt: Opt, plan: Plan) -> str:
+    """What gives the same again."""
+    words = ["parlai", "reproduce", "--preset", opt["preset"], "--table", opt["table"]]
+    words += ["--seeds", opt["seeds"], "--examples", str(plan.size.examples)]
+    words += ["--scale", f"{opt['scale']:g}"] if opt["scale"] != 1 else []
+    words += ["-dp", str(plan.datapath), "--outfile-folder", str(plan.folder)]
+    return shlex.join(words)
+
+
+@register_script("reproduce")
+class Reproduce(ParlaiScript):
+    """Tables 1, 3 and 5 of the paper over several seeds; it resumes, and writes a report."""
+
+    @classmethod
+    def setup_args(cls):
+        return setup_args()
+
+    def run(self):
+        plan = make_plan(self.opt)
+        runner = Runner(plan.folder, list(plan.steps.values()))
+        if self.opt["dry_run"]:
+            print("\n".join(as_command(step) for step in runner.steps))
+            return runner.steps
+        # a job system's end of time is as Ctrl-C: the step under way is ended, too
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+        try:
+            runner.run()
+        except OSError as error:
+            raise P2botError(f"--outfile-folder {plan.folder}: {error.strerror}") from error
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        tables = report.write(plan, runner, command(self.opt, plan))
+        for table in tables:
+            print(f"\n{table.title}\n{report.aligned(table)}")
+        print(f"\nfigures in brackets are the paper's; report: {plan.folder / 'report.html'}")
+        return tables
+
+
+if __name__ == "__main__":
+    Reproduce.main()

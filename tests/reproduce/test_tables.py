@@ -1,0 +1,178 @@
+"""Tables from reports that are made by hand; the plan; report.md and report.html."""
+
+import json
+import shlex
+
+import pytest
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reproduce import report
+from p2bot_parlai.reproduce.presets import BASELINES, PRESETS
+from p2bot_parlai.reproduce.running import Runner
+from p2bot_parlai.reproduce.steps import Plan, Size, as_command, scaled
+from p2bot_parlai.reproduce.tables import (
+    read_reports,
+    relative,
+    summarise,
+    table1,
+    table3,
+    table5,
+)
+
+
+def plan_of(folder, preset="sketch", tables=("1", "3", "5"), size=None) -> Plan:
+    return Plan(PRESETS[preset], tables, folder / "out", folder / "data", size or Size())
+
+
+# ----------------------------------------------------------------------------- figures
+def test_mean_and_deviation_by_hand():
+    found = summarise([{"f1": 0.1}, {"f1": 0.2}, {"f1": 0.6}], "f1")
+    # mean 30; deviations -20, -10, 30: sqrt(1400 / 2) = 26.4575
+    assert (found.mean, found.std) == (pytest.approx(30), pytest.approx(26.4575, abs=1e-4))
+    assert str(found) == "30.00 ± 26.46"
+    assert str(summarise([{"ppl": 15.12}], "ppl")) == "15.12"
+    assert summarise([{"ppl": 1}, {}], "ppl") is None and summarise([], "ppl") is None
+
+
+def test_relative_change_is_of_the_means():
+    base, better = (summarise([{"f1": v}], "f1") for v in (0.2, 0.21))
+    assert relative(better, base) == " (+5.0%)"
+    assert relative(base, better) == " (-4.8%)"
+    assert relative(better, None) == relative(better, summarise([{"f1": 0}], "f1")) == ""
+
+
+def test_table_1_has_ours_and_the_papers():
+    reports = {
+        ("P²Bot", "original"): [{"hits@1": 0.8, "ppl": 15, "ppl_word": 20, "f1": 0.2}] * 2,
+        ("IR", "original"): [{"hits@1": 0.4, "f1": 0.4}],
+    }
+    original, revised = table1(reports)
+    rows = {row[0]: row[1:] for row in original.rows}
+    assert original.header[1:] == [
+        *("Hits@1 %", "paper", "ppl", "paper", "ppl a word", "F1 %", "paper")
+    ]
+    assert original.theirs == (2, 4, 7)
+    assert rows["P²Bot"] == [
+        *("80.00 ± 0.00", "81.90 ± 0.10", "15.00 ± 0.00", "15.12 ± 0.16"),
+        *("20.00 ± 0.00", "20.00 ± 0.00", "19.77 ± 0.08"),
+    ]
+    # what a ranker says is one of the candidates: no F1
+    assert rows["IR"] == ["40.00", "-", "-", "-", "-", "-", "-"]
+    assert rows["Lost In Conversation"][:2] == ["-", "17.30"]
+    assert {row[0]: row[2] for row in revised.rows}["P²Bot"] == "68.60 ± 0.20"
+
+
+def test_table_3_and_its_changes_are_the_papers():
+    reports = {
+        ("P²Bot-S", "revised"): [{"hits@1": 0.5, "f1": 0.1, "bleu-4": 0.01}],
+        ("+ RS.3", "revised"): [{"hits@1": 0.6, "f1": 0.11, "bleu-4": 0.005}],
+    }
+    (table,) = table3(reports)
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["P²Bot-S"] == ["50.00", "68.70", "10.00", "18.14", "1.00", "0.56"]
+    assert rows["+ RS.3"][2:] == [
+        *("11.00 (+10.0%)", "19.08 (+5.2%)", "0.50 (-50.0%)", "0.75 (+33.9%)")
+    ]
+    # the changes that the paper prints
+    for row, f1, bleu in (
+        ("- Persona", "-2.0%", "+1.8%"),
+        ("- Next", "-0.2%", "-1.8%"),  # the paper has -0.1%
+        ("+ RS.1", "+1.0%", "+7.1%"),  # and +0.9%: 18.32 / 18.14
+        ("+ RS.2", "+1.5%", "+8.9%"),
+    ):
+        assert f1 in rows[row][3] and bleu in rows[row][5]
+
+
+def test_table_5_reads_a_perception_table(tmp_path):
+    task = "p2bot:sketch:self_original"
+    content = {m: {task: {"hits@1": h, "mrr": h / 2}} for m, h in (("IR", 0.5), ("Receiver", 0.9))}
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(content))
+    measured = {("Receiver", "original"): [file]}
+    original, revised = table5(read_reports("5", measured, "p2bot:sketch"))
+    assert {row[0]: row[1:] for row in original.rows} == {
+        "Random": ["-", "3.10", "-", "0.20"],
+        "IR": ["50.00", "67.50", "25.00", "20.90"],
+        "Receiver": ["90.00", "93.80", "45.00", "37.50"],
+    }
+    assert revised.rows[2][1] == "-"
+    file.write_text("{")
+    with pytest.raises(P2botError, match="report.json is no report"):
+        read_reports("5", measured, "p2bot:sketch")
+
+
+# -------------------------------------------------------------------------------- plan
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_step_comes_after_what_it_needs(tmp_path, preset):
+    plan = plan_of(tmp_path, preset, size=Size(seeds=(1, 2)))
+    Runner(plan.folder, list(plan.steps.values()))  # else a ValueError
+    assert {len(files) for t in plan.measured.values() for files in t.values()} == {2}
+    made = {file for step in plan.steps.values() for file in step.makes}
+    assert {f for t in plan.measured.values() for files in t.values() for f in files} <= made
+
+
+def test_the_steps_of_each_table(tmp_path):
+    one, three, five = (plan_of(tmp_path, tables=(t,)).steps for t in "135")
+    assert list(five) == ["Receiver.both.seed1", "perception.Receiver.both.seed1"]
+    assert {f"{name}.both.seed1" for name in BASELINES.values()} < set(one)
+    assert {f"{n}.both.seed1" for n in ("no-persona", "no-next", "RS1", "RS2")} < set(three)
+    style = three["RS1.both.seed1"]
+    assert "--receiver" not in style.command and style.needs == ("P2Bot-S.both.seed1",)
+    assert "--lambda-coherence 0 --lambda-persona 0" in as_command(style)
+    assert "--lambda-persona 0" in as_command(three["RS2.both.seed1"])
+    assert "--lambda" not in as_command(three["P2Bot.both.seed1"])
+    assert "-o p2bot/sketch_selfplay" in as_command(three["P2Bot.both.seed1"])
+    assert "--task p2bot:sketch:none" in as_command(three["eval.no-persona.both.seed1.none"])
+    assert "--scale" not in str(three) and "--sketch-dialogues" not in str(three)
+
+
+def test_the_papers_models_learn_from_the_personas_they_are_evaluated_on(tmp_path):
+    steps = plan_of(tmp_path, "paper").steps
+    assert "-o p2bot/paper_transmitter_revised" in as_command(steps["P2Bot-S.revised.seed1"])
+    selfplay = as_command(steps["P2Bot.revised.seed1"])
+    assert "p2bot:selfplay:convai2:self_revised" in selfplay
+    assert f"--receiver {shlex.quote(str(tmp_path))}/out/steps/Receiver.revised.seed1" in selfplay
+    assert "convai2:self_revised" in as_command(steps["eval.P2Bot.revised.seed1.self_revised"])
+
+
+def test_another_scale_is_another_command(tmp_path):
+    assert scaled({"o": "p2bot/x", "num_epochs": 2, "warmup_updates": 100}, 0.001) == {
+        "num_epochs": 0.002,
+        "warmup_updates": 1,
+    }
+    full = plan_of(tmp_path).steps["P2Bot.both.seed1"]
+    small = plan_of(tmp_path, size=Size(scale=0.01)).steps["P2Bot.both.seed1"]
+    assert "--selfplay-dialogues 20" in as_command(small)
+    assert "selfplay-dialogues" not in as_command(full)
+
+
+# ------------------------------------------------------------------------------ report
+@pytest.fixture
+def made(tmp_path):
+    """A plan of Table 3 over two seeds with the evaluations written by hand."""
+    plan = plan_of(tmp_path, tables=("3",), size=Size(seeds=(1, 2), scale=0.5))
+    for (row, _), files in plan.measured["3"].items():
+        for seed, file in enumerate(files, start=1):
+            file.parent.mkdir(parents=True)
+            figures = {"hits@1": 0.1 * seed, "f1": 0.2, "bleu-4": 0.01}
+            file.write_text(json.dumps({"report": figures, "row": row}))
+    turn = {"user": "hi <b>", "agent": "hello", "rewards": {}, "weighted": {}, "reward": 0.0}
+    dialogue = {"user_persona": ["i swim ."], "agent_persona": ["i sing ."], "turns": [turn]}
+    plan.dialogues.parent.mkdir(parents=True)
+    plan.dialogues.write_text(json.dumps(dialogue) + "\n", encoding="utf-8")
+    return plan
+
+
+def test_the_report_says_everything(made):
+    runner = Runner(made.folder, list(made.steps.values()))
+    (table,) = report.write(made, runner, "parlai reproduce --preset sketch")
+    page = (made.folder / "report.html").read_text(encoding="utf-8")
+    text = (made.folder / "report.md").read_text(encoding="utf-8")
+    assert '<td class="theirs">68.70</td>' in page and "<td>15.00 ± 7.07</td>" in page
+    assert "| P²Bot-S | 15.00 ± 7.07 | *68.70* |" in text
+    assert "hi &lt;b&gt;" in page and "http" not in page.split("<table>")[0]
+    for part in ("parlai reproduce --preset sketch", "core-hours", "torch", "not measured here"):
+        assert part in page and part in text
+    for part in ("0.5 of the training: a trial", "1, 2", "parlai train_model -o p2bot/sketch_"):
+        assert part in page and part in text
+    assert "[68.70]" in report.aligned(table)
