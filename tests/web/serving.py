@@ -18,13 +18,13 @@ PERSONAS = [
 
 
 @contextmanager
-def serving(bot, personas=PERSONAS, **limits):
+def serving(bot, personas=PERSONAS, model="tiny/model", **limits):
     """(address, site) of a page that serves until the block ends."""
     with bind("127.0.0.1", 0) as listening:
         port = listening.getsockname()[1]
         cast = Cast(personas, lambda: personas[2], personas[0])
         limits = replace(Limits(), **limits)
-        site = Site(bot, cast, limits, "127.0.0.1", port, "tiny/model", seed=1)
+        site = Site(bot, cast, limits, "127.0.0.1", port, model, seed=1)
         config = uvicorn.Config(site.app, log_level="warning", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         given = {"sockets": [listening]}
@@ -39,7 +39,7 @@ def serving(bot, personas=PERSONAS, **limits):
             site.workers.shutdown()
 
 
-def until(condition, seconds: float = 60):
+def until(condition, seconds: float = 180):
     """Wait for it; fails where it does not come."""
     end = time.monotonic() + seconds
     while not condition():

@@ -62,7 +62,7 @@ class Person:
     def __init__(self, driver, address: str):
         self.driver, self.address = driver, address
 
-    def wait(self, condition, seconds: float = 60):
+    def wait(self, condition, seconds: float = 180):
         return WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(condition)
 
     def all(self, selector: str) -> list:
@@ -113,8 +113,7 @@ def person(chromium, page):
     person.arrive_anew()
     yield person
     complaints = [e["message"] for e in chromium.get_log("browser") if e["level"] == "SEVERE"]
-    # a page that is left while it waits says that its wait was broken off
-    assert not [text for text in complaints if "ERR_INCOMPLETE_CHUNKED" not in text]
+    assert not complaints
 
 
 def test_a_chat(person):
@@ -238,6 +237,7 @@ def test_a_reply_streams_and_outlives_a_reload(person, page):
         person.all(MESSAGE)[0].send_keys(Keys.ENTER)
         person.wait(lambda _: person.all("#chat-log [data-state=busy] .p2-typing"))
         person.driver.get(person.address)
+        person.driver.get_log("browser")  # the page that was left says that it waits no more
         person.wait(lambda _: person.all("#chat-log [data-state=busy] .p2-typing"))
     person.wait(lambda _: person.all(REWARDS) and person.idle("chat"))
 
@@ -259,7 +259,7 @@ def test_who_waits_sees_the_place_in_the_queue(person, page):
         person.write(MESSAGE, "hello")
         person.click("Send")
         person.wait(lambda _: re.search(r"queue: [12]/2", " ".join(person.texts("#chat-status"))))
-    assert all(job.result(60) for job in jobs)
+    assert all(job.result(180) for job in jobs)
     person.wait(lambda _: person.all(REWARDS) and person.idle("chat"))
 
 
@@ -270,6 +270,6 @@ def test_nothing_is_fetched_from_elsewhere(chromium, page):
         event = json.loads(entry["message"])["message"]
         if event["method"] == "Network.requestWillBeSent":
             asked.add(event["params"]["request"]["url"])
-    own = (page[0] + "/", "data:", "blob:")
+    own = (page[0] + "/", "data:", "blob:", "chrome:")  # the last: its own first tab
     assert len(asked) > 20
     assert not [url for url in asked if not url.startswith(own)]

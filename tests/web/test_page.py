@@ -122,7 +122,7 @@ def test_programs_talk_apart(page):
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(c.predict, f"hello from {n}", api_name="/reply")
                 for n, c in enumerate(clients)]  # fmt: skip
-        answers = [job.result(60) for job in jobs]
+        answers = [job.result(180) for job in jobs]
     for n, (who, answer) in enumerate(zip(clients, answers, strict=True)):
         talk = site.visitors.find(f"session {who.session_hash}").talks["chat"]
         assert [line.text for line in talk.lines] == [f"hello from {n}", answer]
@@ -227,5 +227,5 @@ def test_the_command_serves_and_ends(tiny_model, convai2, tmp_path):
             assert session.get(address).status_code == 200
         assert client(address).predict("hello", api_name="/reply")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
         assert "Traceback" not in process.stderr.read()
