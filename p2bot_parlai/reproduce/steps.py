@@ -33,8 +33,8 @@ REWARDED = {
 }
 # of the longest evaluation batches, and what ParlAI's IR agent can do
 BATCH, IR_BATCH = 16, 1
-# of the sketch corpus at any scale: a ninth of it has some 60 people, 32 are needed
-LEAST_DIALOGUES = 600
+# of the sketch corpus at any scale: a ninth, for validation, has 44 people; 32 are needed
+LEAST_DIALOGUES = 2000
 
 
 def as_command(step: Step) -> str:
@@ -247,7 +247,7 @@ def scaled(options: Mapping, scale: float, smaller: float = 1.0) -> dict:
     """
     found: dict = {}
     if options.get("num_epochs", -1) > 0 and "selfplay" not in options["o"]:
-        found["num_epochs"] = options["num_epochs"] * scale / smaller
+        found["num_epochs"] = round(options["num_epochs"] * scale / smaller, 6)
     for name in ("max_train_steps", "warmup_updates"):
         if options.get(name, -1) > 0:
             found[name] = max(1, round(options[name] * scale))
