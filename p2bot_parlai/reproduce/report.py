@@ -89,7 +89,9 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
     facts = {
         "command": command,
         "seeds": ", ".join(map(str, size.seeds)),
-        "validation examples": "all" if size.examples < 0 else f"the first {size.examples}",
+        "validation examples": "all"
+        if size.examples < 0
+        else f"the first {size.examples}, to a whole batch",
         "time": f"{seconds / 3600:.2f} hours, {cores / 3600:.2f} core-hours, {len(marks)} steps",
         "machine": machine.hardware(),
         "versions": ", ".join(f"{name} {v}" for name, v in machine.versions().items()),

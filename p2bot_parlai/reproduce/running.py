@@ -2,7 +2,7 @@
 Steps that are run once: each a process with a log, a folder of its own, and a mark when done.
 
     <folder>/steps/<name>/        what the step makes; begun.json, done.json
-    <folder>/logs/<name>.log      what it printed, all attempts
+    <folder>/logs/<name>.log      what it printed, all attempts at this command
 
 The mark holds a checksum of the command and of the steps that it builds on. A step without its
 mark is started again in the folder it had, so that a training goes on from its checkpoint; a
@@ -103,6 +103,7 @@ class Runner:
         begun = _read(place / "begun.json")
         if begun.get("checksum") != checksum:
             shutil.rmtree(place, ignore_errors=True)
+            (self.logs / f"{step.name}.log").unlink(missing_ok=True)
             begun = {"checksum": checksum, "attempts": 0, "seconds": 0.0, "core_seconds": 0.0}
         place.mkdir(parents=True, exist_ok=True)
         (place / "done.json").unlink(missing_ok=True)

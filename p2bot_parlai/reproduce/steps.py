@@ -33,6 +33,8 @@ REWARDED = {
 }
 # of the longest evaluation batches, and what ParlAI's IR agent can do
 BATCH, IR_BATCH = 16, 1
+# of the sketch corpus at any scale: a ninth, for validation, has 44 people; 32 are needed
+LEAST_DIALOGUES = 2000
 
 
 def as_command(step: Step) -> str:
@@ -156,7 +158,8 @@ class Plan:
     def _train(self, name: str, options: dict, seed: int, needs: Sequence[str] = ()) -> str:
         stored = self._stored(options["o"])
         if self.size.scale != 1:
-            options = {**options, **scaled(stored | options, self.size.scale)}
+            smaller = self.corpus_size() / corpus.DIALOGUES  # an epoch is shorter already
+            options = {**options, **scaled(stored | options, self.size.scale, smaller)}
         options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
         options |= {"log_every_n_steps": 20, "model_file": self.model(name)}
         return self._add(
@@ -208,12 +211,18 @@ class Plan:
         if script == "perception_table":
             options["model_file"] = self.model(needs[0])
         if self.size.scale != 1 and self.preset.source == "p2bot:sketch":
-            options["sketch_dialogues"] = max(100, round(corpus.DIALOGUES * self.size.scale))
+            options["sketch_dialogues"] = self.corpus_size()
         settings = json.dumps(self._stored(options["o"])) if "o" in options else ""
         command = tuple(arguments(script, options))
         step = Step(name, command, tuple(needs), tuple(makes), settings, tuple(scrap))
         self.steps[name] = step
         return name
+
+    def corpus_size(self) -> int:
+        """Dialogues of ``p2bot:sketch`` to train on; its people must do for Table 5's lists."""
+        if self.preset.source != "p2bot:sketch":
+            return corpus.DIALOGUES
+        return max(LEAST_DIALOGUES, round(corpus.DIALOGUES * self.size.scale))
 
     def _stage(self, stage: str, training: str) -> str:
         name = self.preset.presets[stage].format("_revised" if training == "revised" else "")
@@ -230,11 +239,15 @@ class Plan:
         return {} if self.size.examples < 0 else {"num_examples": self.size.examples}
 
 
-def scaled(options: Mapping, scale: float) -> dict:
-    """The limits of a training, and its warm-up, times ``scale``."""
+def scaled(options: Mapping, scale: float, smaller: float = 1.0) -> dict:
+    """
+    The limits of a training, and its warm-up, times ``scale``.
+
+    :param smaller: size of the data against that which the options are for.
+    """
     found: dict = {}
     if options.get("num_epochs", -1) > 0 and "selfplay" not in options["o"]:
-        found["num_epochs"] = options["num_epochs"] * scale
+        found["num_epochs"] = round(options["num_epochs"] * scale / smaller, 6)
     for name in ("max_train_steps", "warmup_updates"):
         if options.get(name, -1) > 0:
             found[name] = max(1, round(options[name] * scale))

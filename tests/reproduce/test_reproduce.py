@@ -17,7 +17,7 @@ plugin.register()
     "given, named",
     [
         ({"preset": "skech"}, "--preset skech: choose from sketch, smollm2, paper"),
-        ({"preset": None}, "--preset is missing"),
+        ({"preset": ""}, "--preset is missing"),
         ({"table": "1,2"}, "--table 2"),
         ({"seeds": "1,x"}, "--seeds 1,x"),
         ({"seeds": "-1"}, "--seeds -1"),

@@ -140,6 +140,10 @@ def test_another_scale_is_another_command(tmp_path):
         "num_epochs": 0.002,
         "warmup_updates": 1,
     }
+    # an epoch on 2,000 of 9,000 dialogues is shorter
+    plan = plan_of(tmp_path, size=Size(scale=0.01))
+    receiver = as_command(plan.steps["Receiver.both.seed1"])
+    assert "--sketch-dialogues 2000" in receiver and "--num-epochs 0.045 " in receiver
     full = plan_of(tmp_path).steps["P2Bot.both.seed1"]
     small = plan_of(tmp_path, size=Size(scale=0.01)).steps["P2Bot.both.seed1"]
     assert "--selfplay-dialogues 20" in as_command(small)
