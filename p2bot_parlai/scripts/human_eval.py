@@ -34,6 +34,7 @@ def setup_args() -> ParlaiParser:
     add_sampling(group, number=200)
     group.add_argument(
         "--outfile",
+        "--out",
         type=str,
         default=None,
         help="prepare: study to write (STUDY.json; its key beside it). report: also write "

@@ -21,6 +21,7 @@ def setup_args() -> ParlaiParser:
     add_sampling_options(group, number=3)
     group.add_argument(
         "--outfile",
+        "--out",
         type=str,
         default="answers",
         help="Where to write: <outfile>.md, <outfile>.html and <outfile>.jsonl",
