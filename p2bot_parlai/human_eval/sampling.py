@@ -11,7 +11,7 @@ from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.context import Dialogue
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.mutators import without_whole_dialogues
 from p2bot_parlai.tasks.persona_perception.dialogues import episodes
 
@@ -76,9 +76,9 @@ def draw_samples(opt: Opt, number: int, seed: int) -> list[Sample]:
     """
     tasks = [task for task in (opt.get("task") or "").split(",") if task]
     if not tasks:
-        raise P2botError("say where contexts are from: -t convai2:self_original")
+        raise UsageError("say where contexts are from: -t convai2:self_original")
     if number < 1:
-        raise P2botError(f"--number {number} is not at least 1")
+        raise UsageError(f"--number {number} is not at least 1")
     pool = [sample for task in tasks for sample in read_samples(opt, task)]
     if number > len(pool):
         raise P2botError(f"--number {number}: {opt['task']} has {len(pool)} contexts")

@@ -21,7 +21,7 @@ from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
 
 from p2bot_parlai.agents.judging import add_persona_metrics_options
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.significance import UNITS, Comparison, compare, pair_up
 from p2bot_parlai.world_logs import DISTINCT, Example, read_world_logs
 
@@ -41,7 +41,7 @@ def setup_args() -> ParlaiParser:
     group = parser.add_argument_group("Compare")
     group.add_argument(
         "compared",
-        nargs=2,
+        nargs="*",
         metavar="MODEL_OR_DUMP",
         help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
     )
@@ -77,17 +77,22 @@ def setup_args() -> ParlaiParser:
 
 def check_options(opt: Opt) -> None:
     """:raises P2botError: before anything is evaluated."""
+    if len(opt.get("compared") or ()) != 2:
+        raise UsageError(
+            "name the two to compare: parlai compare A B, model files with -t TASK, or dumps of "
+            "parlai eval_model --world-logs"
+        )
     if opt["resamples"] < 99:
-        raise P2botError(f"--resamples {opt['resamples']}: at least 99 are needed")
+        raise UsageError(f"--resamples {opt['resamples']}: at least 99 are needed")
     if opt["seed"] < 0:
-        raise P2botError(f"--seed {opt['seed']} is negative")
+        raise UsageError(f"--seed {opt['seed']} is negative")
     if opt.get("persona_metrics") is False and (opt.get("receiver") or opt.get("nli_model")):
-        raise P2botError("--receiver and --nli-model are for --persona-metrics true: add it")
+        raise UsageError("--receiver and --nli-model are for --persona-metrics true: add it")
     for path in opt["compared"]:
         if not os.path.exists(modelzoo_path(opt["datapath"], path)):
             raise P2botError(f"there is no model and no dump {path}")
         if is_model(opt, path) and not opt.get("task"):
-            raise P2botError(f"{path} is a model: say what to evaluate it on by -t TASK")
+            raise UsageError(f"{path} is a model: say what to evaluate it on by -t TASK")
 
 
 def is_model(opt: Opt, path: str) -> bool:

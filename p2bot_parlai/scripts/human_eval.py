@@ -93,7 +93,7 @@ def check_usage(opt: Opt) -> None:
     """Exit status 2 for an action that there is not, or an option of another action."""
     action = opt.get("action")
     if action is None:
-        usage_error(f"say what to do: {', '.join(ACTIONS)}")
+        usage_error(f"say what to do: {', '.join(ACTIONS)}; see parlai human_eval --help")
     if action not in ACTIONS:
         meant = difflib.get_close_matches(action, ACTIONS, n=1)
         hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(ACTIONS)}"
@@ -108,7 +108,7 @@ def check_usage(opt: Opt) -> None:
 
 
 def usage_error(message: str) -> None:
-    print(f"parlai human_eval: error: {message}", file=sys.stderr)
+    print(f"p2bot: error: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -16,7 +16,7 @@ from parlai.core.script import ParlaiScript, register_script
 from p2bot_parlai.api import P2Bot
 from p2bot_parlai.chat import add_chat_options
 from p2bot_parlai.chat_personas import load_personas, split_persona
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
 
@@ -72,10 +72,10 @@ class P2botWeb(ParlaiScript):
     def run(self) -> None:
         opt = self.opt
         if not opt.get("model_file"):
-            raise P2botError("say which model: -mf MODEL, trained with -m p2bot")
+            raise UsageError("say which model: -mf MODEL, trained with -m p2bot")
         for flag, least in (("max_visitors", 1), ("max_turns", 1), ("port", 0)):
             if opt[flag] < least:
-                raise P2botError(f"--{flag.replace('_', '-')} {opt[flag]} is less than {least}")
+                raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is less than {least}")
         server = _server()
         listening = server.bind(opt["host"], opt["port"])
         with listening:
