@@ -47,6 +47,14 @@ class EncoderDictionary(DictionaryAgent):
         """Whether nothing has to be learnt from the task's text."""
         return self.sentences is not None
 
+    def check_learnt(self) -> None:
+        """:raises P2botError: where there is no tokenizer yet."""
+        if self.sentences is None:
+            raise P2botError(
+                f"--encoder {SCRATCH} learns its tokenizer from the task, and there is "
+                "none yet: train it first, with parlai train_model and a --model-file"
+            )
+
     def txt2vec(self, text: str, vec_type=list):
         return vec_type(self.sentences.encode(text))
 

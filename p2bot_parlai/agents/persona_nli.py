@@ -52,6 +52,7 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         opt["classes"] = list(LABELS)
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = shared["run_state"] if shared else {}
+        self._saved: dict | None = None  # a model file that was read, until it is loaded
         super().__init__(opt, shared)
         self.id = "PersonaNli"
         if not shared:
@@ -66,11 +67,7 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
 
     def build_dictionary(self):
         dictionary = super().build_dictionary()
-        if dictionary.sentences is None:
-            raise P2botError(
-                f"--encoder {encoders.SCRATCH} learns its tokenizer from the task, and there is "
-                "none yet: train it first, with parlai train_model and a --model-file"
-            )
+        dictionary.check_learnt()
         return dictionary
 
     def build_model(self) -> PersonaNli:
@@ -117,7 +114,7 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         return states
 
     def load(self, path: str) -> dict:
-        states, self._saved = getattr(self, "_saved", None) or read_nli_file(path), None
+        states, self._saved = self._saved or read_nli_file(path), None
         load_weights(self.network, states, path)
         self.opt.update(states["p2bot"]["options"])  # with --init-model flags are at defaults
         if not self.is_finetune:

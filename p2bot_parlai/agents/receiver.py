@@ -123,11 +123,7 @@ class ReceiverAgent(Learner, TorchAgent):
 
     def build_dictionary(self):
         dictionary = super().build_dictionary()
-        if dictionary.sentences is None:
-            raise P2botError(
-                f"--encoder {encoders.SCRATCH} learns its tokenizer from the task, and there is "
-                "none yet: train it first, with parlai train_model and a --model-file"
-            )
+        dictionary.check_learnt()
         return dictionary
 
     def build_model(self, saved: dict | None = None, path: str | None = None) -> Receiver:
@@ -156,7 +152,7 @@ class ReceiverAgent(Learner, TorchAgent):
 
     def share(self):
         shared = {**super().share(), "perceiver": self.perceiver, "run_state": self.run_state}
-        if hasattr(self, "optimizer"):
+        if self._should_initialize_optimizer():
             shared["optimizer"] = self.optimizer
         return shared
 

@@ -17,6 +17,7 @@ from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges, add_persona_metrics_options
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
+from p2bot_parlai.agents.ranking import Ranking
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.backbones.computing import keep_casts, set_computing
 from p2bot_parlai.context_style import APPEND
@@ -25,13 +26,13 @@ from p2bot_parlai.memory import ContextMemory
 from p2bot_parlai.plugin import set_model_type
 from p2bot_parlai.transmitter import Transmitter, lay_out, spread
 
-# candidates of a context that are ranked in one row: attention is quadratic in their tokens
-RANKED_AT_ONCE = 32
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(WholeDialogues, Decoding, JudgedResponses, Learner, TorchGeneratorAgent):
+class TransmitterAgent(
+    WholeDialogues, Decoding, Ranking, JudgedResponses, Learner, TorchGeneratorAgent
+):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -355,7 +356,7 @@ class TransmitterAgent(WholeDialogues, Decoding, JudgedResponses, Learner, Torch
             found = [v if has else None for v, has in zip(values, labelled, strict=True)]
             self.record_local_metric(name, found)
 
-    # --------------------------------------------------------------------- ranking
+    # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):
         """The context is read once, for loss, ranking, decoding and re-ranking alike."""
         if batch.batchsize == 0:
@@ -383,44 +384,3 @@ class TransmitterAgent(WholeDialogues, Decoding, JudgedResponses, Learner, Torch
     def update_params(self):
         super().update_params()
         self.network.updates += 1  # what was read with the old weights is void
-
-    def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
-        """
-        Score responses to encoded contexts.
-
-        :param states: ContextStates of B rows. :param responses: for each row, its own.
-        :param rank_by: see ``--rank-by``.
-        :return: for each row a float tensor, larger is better.
-        """
-        scores = [torch.empty(0) for _ in responses]
-        longest = max(map(len, responses), default=0)
-        for start in range(0, longest, RANKED_AT_ONCE):
-            part = [row[start : start + RANKED_AT_ONCE] for row in responses]
-            found = self._scores_of(states, self._lay_out(part), rank_by).float().cpu()
-            for row, own in enumerate(found.split([len(row) for row in part])):
-                scores[row] = torch.cat([scores[row], own])
-        return scores
-
-    def _scores_of(self, states, branches: transmitter.Branches, rank_by: str) -> Tensor:
-        hidden, scores = self.network.read_branches(states, branches)
-        log_p_next = transmitter.log_next_utterance(scores.float())
-        if rank_by == "next-utterance":
-            return log_p_next
-        mask = branches.target_mask
-        logits = self.network.output(hidden[branches.target_index[mask]])
-        found = transmitter.token_log_likelihood(logits, branches.targets[mask])
-        normalised = transmitter.length_normalised(spread(found, mask), mask)
-        alpha = 1.0 if rank_by == "likelihood" else self.alpha
-        return transmitter.joint_score(normalised, log_p_next, alpha)
-
-    def rank_eval_label_candidates(self, batch, batchsize):
-        if batch.candidate_vecs is None:
-            return None, None
-        responses = [list(vecs or ()) for vecs in batch.candidate_vecs]
-        choices, choice_scores = [], []
-        scores = self.score_responses(batch.context_states, responses, self.rank_by)
-        for texts, own in zip(batch.candidates, scores, strict=True):
-            ordered, indices = own.sort(descending=True, stable=True)
-            choices.append([texts[i] for i in indices] if texts else None)
-            choice_scores.append(ordered.tolist() if texts else None)
-        return choices, choice_scores
