@@ -25,9 +25,10 @@ browser: ## what the tests of the web page need: chromium and its driver
 	else echo "tests/web needs chromium and chromedriver: sudo apt-get install chromium" \
 	  "chromium-driver" >&2; exit 1; fi
 
-test: $(STAMP) browser ## ruff and every test
+# a file's tests stay in one process: they share trained models
+test: $(STAMP) browser ## ruff and every test, on all cores
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
