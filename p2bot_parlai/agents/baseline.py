@@ -7,7 +7,7 @@ from parlai.core.torch_generator_agent import PPLMetric
 from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.learning import GeneratorLearner, Learner
 from p2bot_parlai.context import Dialogue, build_context
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.plugin import set_model_type
@@ -126,7 +126,7 @@ class Baseline(Learner):
         return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
 
 
-class BaselineGenerator(Baseline):
+class BaselineGenerator(Baseline, GeneratorLearner):
     """A baseline that writes: perplexity a word, and ranking by likelihood."""
 
     DEFAULTS = {

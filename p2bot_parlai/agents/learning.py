@@ -1,20 +1,35 @@
 """What the agents that learn have in common."""
 
 import torch
+from parlai.core.message import Message
+from parlai.core.metrics import SumMetric
 from parlai.nn.lr_scheduler import ParlAILRScheduler
+from parlai.utils import logging
+from parlai.utils.distributed import is_distributed
 
 from p2bot_parlai.agents.checkpoint import plain
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.schedule import LinearDecay
+
+# batches in a row that were skipped, after which a run is given up
+PATIENCE = 10
 
 
 class Learner:
     """
-    Plain Adam, and a linear decay that follows the progress of the run.
+    Plain Adam, a linear decay that follows the progress of the run, and no update that would
+    break the weights.
+
+    A batch is skipped where its gradient is infinite or no number, or where it does not fit in
+    memory; the report counts ``skipped_updates`` and ``skipped_batches``, the log says why.
 
     To be named before ParlAI's TorchAgent among the bases.
     """
 
     scheduler: ParlAILRScheduler | None = None
+    # what makes a batch smaller, for the message
+    smaller = ("batchsize", "text_truncate")
+    _skipped = 0
 
     @classmethod
     def optim_opts(cls):
@@ -43,6 +58,78 @@ class Learner:
         """The training loop says how much of the run is done, 0 to 1."""
         if isinstance(self.scheduler, LinearDecay):
             self.scheduler.follow(share)
+
+    # ------------------------------------------------------------- batches that are skipped
+    def update_params(self):
+        """
+        :raises P2botError: after `PATIENCE` batches in a row whose gradient is no number.
+        """
+        whole = self._number_grad_accum == 0  # of --update-freq batches
+        if whole and not _finite(self.model):
+            self._skip("skipped_updates", "the gradient of a batch is infinite or no number", NAN)
+            return
+        super().update_params()
+        if whole:
+            self._skipped = 0
+
+    def batch_act(self, observations):
+        """:raises P2botError: where memory does not do in evaluation, or again and again."""
+        try:
+            return super().batch_act(observations)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+        # from here on nothing holds the tensors of the batch: the exception is gone
+        what = f"out of memory with {_size(observations)}"
+        remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in self.smaller)
+        if not self.is_training or is_distributed():  # other processes wait for the gradient
+            raise P2botError(f"{what}: {remedy}")
+        self._number_grad_accum = 0
+        self.zero_grad()
+        self._local_metrics.clear()
+        self._skip("skipped_batches", what, remedy)
+        nothing = {"id": self.getID(), "episode_done": False}
+        return [Message(nothing) for _ in observations]
+
+    def _skip(self, metric: str, why: str, remedy: str) -> None:
+        self._skipped += 1
+        self.global_metrics.add(metric, SumMetric(1))
+        if self._skipped >= PATIENCE:
+            raise P2botError(f"{PATIENCE} batches in a row were skipped, {why}: {remedy}")
+        logging.warning(f"{why}: the batch is skipped; if it happens often, {remedy}")
+
+
+class GeneratorLearner(Learner):
+    """To be named before ParlAI's TorchGeneratorAgent among the bases."""
+
+    def train_step(self, batch):
+        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
+        self.model.train()
+        self.zero_grad()
+        self.backward(self.compute_loss(batch))
+        self.update_params()
+
+
+NAN = "lower --learningrate, or use --precision fp32"
+
+
+def _finite(network: torch.nn.Module) -> bool:
+    found = [p.grad for p in network.parameters() if p.grad is not None]
+    return bool(torch.nn.utils.get_total_norm(found).isfinite()) if found else True
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Of Python, of a GPU (torch.OutOfMemoryError), or of torch's allocator of main memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _size(observations) -> str:
+    """Rows of a batch, and how long the longest is where they are texts."""
+    lengths = [len(seen["text_vec"]) for seen in observations if "text_vec" in seen]
+    rows = f"{len(observations)} row" + "s" * (len(observations) != 1)
+    return rows + (f" of up to {max(lengths)} tokens" if lengths else "")
 
 
 def _plain_adam(params, amsgrad=False, **kwargs):

@@ -55,8 +55,10 @@ class P2botAgent(TransmitterAgent):
         self.playing = selfplay_options.plays(opt)
         if not shared:
             selfplay_options.find_in_zoo(opt)
-        if self.playing and not shared:
-            inherit_context_options(opt)
+        if self.playing:
+            self.smaller = (*self.smaller, "selfplay_turns")
+            if not shared:
+                inherit_context_options(opt)
         self.world: SelfPlayWorld | None = shared["world"] if shared else None
         self.files: FrozenFiles = shared["files"] if shared else FrozenFiles()
         self._head_was_trained = False

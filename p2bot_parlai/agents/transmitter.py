@@ -15,7 +15,7 @@ from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges, add_persona_metrics_options
-from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.learning import GeneratorLearner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
 from p2bot_parlai.agents.ranking import Ranking
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
@@ -31,7 +31,7 @@ SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positio
 
 
 class TransmitterAgent(
-    WholeDialogues, Decoding, Ranking, JudgedResponses, Learner, TorchGeneratorAgent
+    WholeDialogues, Decoding, Ranking, JudgedResponses, GeneratorLearner, TorchGeneratorAgent
 ):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes

@@ -1,0 +1,176 @@
+"""What would break the weights or the memory is skipped, counted and said."""
+
+import contextlib
+import resource
+from pathlib import Path
+
+import people
+import pytest
+import tiny
+import torch
+from asking import PERSONA, QUESTIONS
+from parlai.core.message import Message
+
+from p2bot_parlai.agents import receiver
+from p2bot_parlai.agents.learning import PATIENCE
+from p2bot_parlai.agents.p2bot import P2botAgent
+from p2bot_parlai.errors import P2botError
+
+
+def _examples(agent, count, field="labels"):
+    """Rows of a batch, and the clones that wait for replies."""
+    rows = []
+    for i in range(count):
+        message = {"text": PERSONA + QUESTIONS[i % 8], field: [f"i live in Bern , {i} ."]}
+        rows.append(agent.clone().observe(Message({**message, "episode_done": True})))
+    return rows
+
+
+@pytest.fixture
+def learner(convai2, tiny_model, tmp_path):
+    return _learner(convai2, tiny_model, tmp_path)
+
+
+def _learner(convai2, tiny_model, tmp_path, **changes):
+    given = dict.fromkeys(
+        ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "vocab_size")
+    )
+    return tiny.agent(
+        convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0, **given, **changes
+    )
+
+
+def _weights(agent):
+    return [p.detach().clone() for p in agent.model.parameters()]
+
+
+def _same(first, second):
+    return all(map(torch.equal, first, second))
+
+
+def _breaking(agent, monkeypatch, value):
+    """The loss of every batch becomes ``value`` while this lasts."""
+    stock = agent.compute_loss
+    monkeypatch.setattr(agent, "compute_loss", lambda batch: stock(batch) * value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_changes_nothing_and_is_counted(learner, monkeypatch, value):
+    learner.batch_act(_examples(learner, 3))
+    before, updates = _weights(learner), learner._number_training_updates
+    moments = [s["exp_avg"].clone() for s in learner.optimizer.state.values()]
+    with monkeypatch.context() as patch:
+        _breaking(learner, patch, value)
+        learner.batch_act(_examples(learner, 3))
+    assert _same(_weights(learner), before)
+    assert _same([s["exp_avg"] for s in learner.optimizer.state.values()], moments)
+    assert learner._number_training_updates == updates
+    assert learner.report()["skipped_updates"].value() == 1
+
+    learner.batch_act(_examples(learner, 3))
+    assert not _same(_weights(learner), before)
+    assert all(p.isfinite().all() for p in learner.model.parameters())
+
+
+def test_a_run_whose_every_gradient_is_broken_is_given_up(learner, monkeypatch):
+    _breaking(learner, monkeypatch, float("nan"))
+    for _ in range(PATIENCE - 1):
+        learner.batch_act(_examples(learner, 2))
+    with pytest.raises(P2botError, match="10 batches in a row .*lower --learningrate"):
+        learner.batch_act(_examples(learner, 2))
+
+
+def test_now_and_then_a_broken_gradient_is_no_reason_to_give_up(learner, monkeypatch):
+    rows = _examples(learner, 2)  # once: a new clone would reset the metrics
+    for _ in range(PATIENCE + 1):
+        with monkeypatch.context() as patch:
+            _breaking(learner, patch, float("nan"))
+            learner.batch_act(rows)
+        learner.batch_act(rows)
+    assert learner.report()["skipped_updates"].value() == PATIENCE + 1
+
+
+def test_gradients_that_are_added_up_are_judged_together(
+    convai2, tiny_model, tmp_path, monkeypatch
+):
+    agent = _learner(convai2, tiny_model, tmp_path, update_freq=2)
+    before = _weights(agent)
+    with monkeypatch.context() as patch:
+        _breaking(agent, patch, float("nan"))
+        agent.batch_act(_examples(agent, 2))
+    agent.batch_act(_examples(agent, 2))
+    assert _same(_weights(agent), before)
+    agent.batch_act(_examples(agent, 2))
+    assert _same(_weights(agent), before)  # half of the next update
+    agent.batch_act(_examples(agent, 2))
+    assert not _same(_weights(agent), before)
+
+
+def test_the_receiver_skips_too(tmp_path, monkeypatch):
+    data, calls, stock = people.write_people(tmp_path / "data"), [], receiver.receiver_loss
+
+    def broken_once(*args):
+        calls.append(args)
+        distinction, norm = stock(*args)
+        return distinction * (float("nan") if len(calls) == 2 else 1), norm
+
+    monkeypatch.setattr(receiver, "receiver_loss", broken_once)
+    people.train(data, tmp_path / "model", seed=1)
+    states = torch.load(tmp_path / "model", weights_only=True)
+    assert len(calls) > 2
+    assert all(weight.isfinite().all() for weight in states["model"].values())
+
+
+# --------------------------------------------------------------------------- memory
+@contextlib.contextmanager
+def _little_memory(megabytes):
+    """This process may have so much more than it has."""
+    status = Path("/proc/self/status").read_text()
+    (size,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmSize")]
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (int(size) * 1024 + megabytes * 2**20, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def test_a_batch_that_memory_does_not_hold_is_skipped_and_counted(learner):
+    before, large = _weights(learner), _examples(learner, 1500)
+    with _little_memory(64):
+        replies = learner.batch_act(large)
+    assert len(replies) == 1500
+    assert _same(_weights(learner), before)
+    report = learner.report()
+    assert report["skipped_batches"].value() == 1
+
+    learner.batch_act(_examples(learner, 3))
+    assert not _same(_weights(learner), before)
+
+
+def test_the_message_says_how_large_the_batch_was_and_what_to_lower(learner):
+    large = _examples(learner, 1500, "eval_labels")
+    longest = max(len(row["text_vec"]) for row in large)
+    said = f"out of memory with 1500 rows of up to {longest} tokens: lower --batchsize or --text"
+    with _little_memory(64), pytest.raises(P2botError, match=said):
+        learner.batch_act(large)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(learner, monkeypatch):
+    def fail(batch):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(learner, "compute_loss", fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        learner.batch_act(_examples(learner, 2))
+
+
+def test_self_play_that_memory_does_not_hold_names_its_turns(
+    convai2, playing, tmp_path, monkeypatch
+):
+    def play(self, openings):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(P2botAgent, "play", play)
+    with pytest.raises(P2botError, match="3 rows .*lower --batchsize .*--selfplay-turns"):
+        tiny.train(convai2, tmp_path / "model", **{**playing, "max_train_steps": PATIENCE + 1})
