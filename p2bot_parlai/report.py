@@ -128,8 +128,12 @@ def svg_of(figure) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "p2bot"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]  # without the XML head, which no HTML page may hold
+    return svg_element(buffer.getvalue())
+
+
+def svg_element(text: str) -> str:
+    """An SVG file without its XML head, which no HTML page may hold."""
+    return text[text.index("<svg") :]
 
 
 def _matplotlib():

@@ -39,8 +39,12 @@ def shown_name(name: str) -> str:
 
 
 def as_markdown(found: Sequence[dict], command: str) -> str:
+    return "\n\n".join([f"## {TITLE}", f"`{command}`", *markdown_tables(found)]) + "\n"
+
+
+def markdown_tables(found: Sequence[dict]) -> list[str]:
     """A table a context: the rows of the paper's, whose columns are contexts."""
-    blocks = [f"## {TITLE}", f"`{command}`"]
+    blocks = []
     for number, record in enumerate(found, start=1):
         rows = [("PERSONA", " ".join(f"{i}. {s}" for i, s in enumerate(record["persona"], 1)))]
         rows += [(f"CONTEXT, {who}", text) for who, text in record["context"]]
@@ -48,17 +52,22 @@ def as_markdown(found: Sequence[dict], command: str) -> str:
         lines = [f"| {number} | {escape(record['task'])} |", "|---|---|"]
         lines += [f"| {escape(title)} | {escape(text)} |" for title, text in rows]
         blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\n"
+    return blocks
 
 
 def write_html(found: Sequence[dict], command: str, path: str) -> None:
     """One page that needs no network; see `Report`."""
     report = Report(TITLE)
     report.code(command)
+    add_contexts(report, found)
+    report.write(path)
+
+
+def add_contexts(report: Report, found: Sequence[dict]) -> None:
+    """Persona, context and responses, a section a context."""
     for number, record in enumerate(found, start=1):
         report.section(f"{number}. {record['task']}")
         report.chat("persona of the speaker", [("", s) for s in record["persona"]])
         report.chat("context", record["context"])
         answers = [(shown_name(n), text) for n, text in record["responses"].items()]
         report.chat("responses", answers)
-    report.write(path)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from p2bot_parlai.report import Report, curves, train_reports
+from p2bot_parlai.human_eval import side_by_side
+from p2bot_parlai.report import Report, curves, svg_element, train_reports
 from p2bot_parlai.reproduce import machine
 from p2bot_parlai.reproduce.running import Runner
 from p2bot_parlai.reproduce.steps import Plan, as_command
@@ -28,6 +29,7 @@ def make_tables(plan: Plan) -> list[Table]:
     return [
         table
         for number, measured in plan.measured.items()
+        if number in MAKERS
         for table in MAKERS[number](read_reports(number, measured, source))
     ]
 
@@ -40,10 +42,10 @@ def write(plan: Plan, runner: Runner, command: str) -> list[Table]:
     :returns: the tables.
     """
     tables, facts = make_tables(plan), _facts(plan, runner, command)
-    dialogues = read_dialogues(plan.dialogues)
+    dialogues, answers = read_lines(plan.dialogues), read_lines(plan.answers)
     commands = "\n".join(as_command(step) for step in runner.steps)
-    _markdown(plan.folder / "report.md", tables, facts, dialogues, commands)
-    _page(plan, tables, facts, dialogues, commands)
+    _markdown(plan.folder / "report.md", tables, facts, answers, dialogues, commands)
+    _page(plan, tables, facts, answers, dialogues, commands)
     return tables
 
 
@@ -74,8 +76,8 @@ def aligned(table: Table) -> str:
     )
 
 
-def read_dialogues(path: Path | None) -> list[dict]:
-    """What `parlai selfplay_transcript` wrote."""
+def read_lines(path: Path | None) -> list[dict]:
+    """What `parlai selfplay_transcript` or `parlai sample_answers` wrote."""
     if path is None:
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -109,11 +111,13 @@ THEIRS = (
 SPREAD = "Figures are means over seeds ± sample standard deviation; a single seed has none."
 
 
-def _markdown(path: Path, tables, facts: Mapping, dialogues, commands: str) -> None:
+def _markdown(path: Path, tables, facts: Mapping, answers, dialogues, commands: str) -> None:
     parts = [f"# {TITLE}", THEIRS, SPREAD]
     parts.append("\n".join(f"- {name}: {value}" for name, value in facts.items()))
     for table in tables:
         parts += [f"## {table.title}", table.note, as_markdown(table)]
+    if answers:
+        parts += [f"## {side_by_side.TITLE}", *side_by_side.markdown_tables(answers)]
     if dialogues:
         parts.append("## Sample dialogues")
         parts += [f"```\n{as_text(dialogue)}\n```" for dialogue in dialogues]
@@ -123,13 +127,20 @@ def _markdown(path: Path, tables, facts: Mapping, dialogues, commands: str) -> N
     os.replace(temporary, path)
 
 
-def _page(plan: Plan, tables, facts: Mapping, dialogues, commands: str) -> None:
+def _page(plan: Plan, tables, facts: Mapping, answers, dialogues, commands: str) -> None:
     page = Report(TITLE)
     page.text(f"{THEIRS} They are grey. {SPREAD}")
     page.table(["", ""], [[name, value] for name, value in facts.items()])
     for table in tables:
         page.section(table.title, table.note)
         page.table(table.header, table.rows, table.theirs)
+    if plan.maps:
+        page.section("Figure 6", "which profile sentence each utterance shows (Eq. 11)")
+    for file in plan.maps:
+        page.drawing(svg_element(file.read_text(encoding="utf-8")), file.parent.name)
+    if answers:
+        page.section(side_by_side.TITLE)
+        side_by_side.add_contexts(page, answers)
     page.section("Learning")
     if importlib.util.find_spec("matplotlib"):
         for begins, metrics in CURVES.items():

@@ -18,7 +18,7 @@ from p2bot_parlai.reproduce.running import Step
 from p2bot_parlai.tasks.selfplay.agents import DEFAULT_DIALOGUES
 from p2bot_parlai.tasks.sketch import corpus
 
-TABLES = ("1", "3", "5")
+TABLES = ("1", "3", "4", "5")
 OURS, SUPERVISED = "P²Bot", "P²Bot-S"
 # row of Table 3 -> (name of its steps, what its supervised training is given)
 ABLATED = {
@@ -35,6 +35,8 @@ REWARDED = {
 BATCH, IR_BATCH = 16, 1
 # of the sketch corpus at any scale: a ninth, for validation, has 44 people; 32 are needed
 LEAST_DIALOGUES = 2000
+# contexts of Table 4
+ANSWERED = 5
 
 
 def as_command(step: Step) -> str:
@@ -69,9 +71,12 @@ class Plan:
         self.steps: dict[str, Step] = {}
         self.measured: dict[str, dict[tuple[str, str], list[Path]]] = {t: {} for t in tables}
         self.dialogues: Path | None = None
+        self.answers: Path | None = None  # Table 4
+        self.maps: list[Path] = []  # Figure 6
         for seed in size.seeds:
             for table in tables:
-                {"1": self._table1, "3": self._table3, "5": self._table5}[table](seed)
+                make = {"1": self._table1, "3": self._table3, "4": self._table4}
+                make.get(table, self._table5)(seed)
 
     # ------------------------------------------------------------------ tables
     def _table1(self, seed: int) -> None:
@@ -94,6 +99,21 @@ class Plan:
             self._measure("3", row, self.selfplay(row, training, seed), "revised")
         self._sample(seed)
 
+    def _table4(self, seed: int) -> None:
+        """Answers of the human, the baselines and the first seed's P²Bot to the same contexts."""
+        if self.answers:
+            return
+        training = self.preset.training_for["original"]
+        models = {row: self.baseline(row, training, seed) for row in BASELINES}
+        models[OURS] = self.selfplay("+ RS.3", training, seed)
+        name = f"answers.{training}.seed{seed}"
+        self.answers = self.file(name, "answers.jsonl")
+        options = {"task": f"{self.preset.source}:self_original", "number": ANSWERED}
+        options |= {"seed": seed, "outfile": self.answers.with_suffix("")}
+        systems = tuple(f"{row}={self.model(model)}" for row, model in models.items())
+        needs = list(models.values())
+        self._add(name, "sample_answers", options, needs, [self.answers], systems=systems)
+
     def _table5(self, seed: int) -> None:
         for training in dict.fromkeys(self.preset.training_for.values()):
             read = [v for v in VARIANTS if self.preset.training_for[v] == training]
@@ -108,6 +128,16 @@ class Plan:
             self._add(name, "perception_table", options, [receiver], [report])
             for variant in read:
                 self.measured["5"].setdefault(("Receiver", variant), []).append(report)
+                if seed == self.size.seeds[0]:
+                    self._map(receiver, variant)
+
+    def _map(self, receiver: str, variant: str) -> None:
+        """Figure 6: a validation dialogue as the first seed's Receiver sees it."""
+        name = f"map.{receiver}.{variant}"
+        self.maps.append(self.file(name, "map.svg"))
+        options = {"task": f"{self.preset.source}:self_{variant}", "outfile": self.maps[-1]}
+        options |= {"model_file": self.model(receiver)}
+        self._add(name, "relevance_map", options, [receiver], [self.maps[-1]])
 
     # ------------------------------------------------------------------ trainings
     def transmitter(self, training: str, seed: int) -> str:
@@ -206,14 +236,15 @@ class Plan:
     def file(self, step: str, name: str) -> Path:
         return self.folder / "steps" / step / name
 
-    def _add(self, name, script, options, needs=(), makes=(), scrap=()) -> str:
+    def _add(self, name, script, options, needs=(), makes=(), scrap=(), systems=()) -> str:
+        """:param systems: values of ``--systems``, which takes several."""
         options = {**options, "datapath": self.datapath}
         if script == "perception_table":
             options["model_file"] = self.model(needs[0])
         if self.size.scale != 1 and self.preset.source == "p2bot:sketch":
             options["sketch_dialogues"] = self.corpus_size()
         settings = json.dumps(self._stored(options["o"])) if "o" in options else ""
-        command = tuple(arguments(script, options))
+        command = (*arguments(script, options), *(("--systems", *systems) if systems else ()))
         step = Step(name, command, tuple(needs), tuple(makes), settings, tuple(scrap))
         self.steps[name] = step
         return name

@@ -1,5 +1,5 @@
 """
-``parlai reproduce``: Tables 1, 3 and 5 of the paper, from training to the report.
+``parlai reproduce``: Tables 1, 3, 4 and 5 of the paper, from training to the report.
 
 It runs what is not done yet, so that the same command goes on where it was stopped.
 """
@@ -24,7 +24,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Reproduce Tables 1, 3 and 5 of the paper, with a report")
+    parser = ParlaiParser(True, False, "Reproduce Tables 1, 3, 4 and 5 of the paper, with a report")
     group = parser.add_argument_group("Reproduce")
     group.add_argument(
         "--preset",
@@ -109,7 +109,7 @@ def command(opt: Opt, plan: Plan) -> str:
 
 @register_script("reproduce")
 class Reproduce(ParlaiScript):
-    """Tables 1, 3 and 5 of the paper over several seeds; it resumes, and writes a report."""
+    """Tables 1, 3, 4 and 5 of the paper over several seeds; it resumes, and writes a report."""
 
     @classmethod
     def setup_args(cls):

@@ -3,9 +3,11 @@
 import json
 import shlex
 
+import numpy as np
 import pytest
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.figures import draw_relevance_map
 from p2bot_parlai.reproduce import report
 from p2bot_parlai.reproduce.presets import BASELINES, PRESETS
 from p2bot_parlai.reproduce.running import Runner
@@ -20,7 +22,7 @@ from p2bot_parlai.reproduce.tables import (
 )
 
 
-def plan_of(folder, preset="sketch", tables=("1", "3", "5"), size=None) -> Plan:
+def plan_of(folder, preset="sketch", tables=("1", "3", "4", "5"), size=None) -> Plan:
     return Plan(PRESETS[preset], tables, folder / "out", folder / "data", size or Size())
 
 
@@ -113,7 +115,10 @@ def test_every_step_comes_after_what_it_needs(tmp_path, preset):
 
 def test_the_steps_of_each_table(tmp_path):
     one, three, five = (plan_of(tmp_path, tables=(t,)).steps for t in "135")
-    assert list(five) == ["Receiver.both.seed1", "perception.Receiver.both.seed1"]
+    assert list(five) == [
+        *("Receiver.both.seed1", "perception.Receiver.both.seed1"),
+        *("map.Receiver.both.seed1.original", "map.Receiver.both.seed1.revised"),
+    ]
     assert {f"{name}.both.seed1" for name in BASELINES.values()} < set(one)
     assert {f"{n}.both.seed1" for n in ("no-persona", "no-next", "RS1", "RS2")} < set(three)
     style = three["RS1.both.seed1"]
@@ -124,6 +129,17 @@ def test_the_steps_of_each_table(tmp_path):
     assert "-o p2bot/sketch_selfplay" in as_command(three["P2Bot.both.seed1"])
     assert "--task p2bot:sketch:none" in as_command(three["eval.no-persona.both.seed1.none"])
     assert "--scale" not in str(three) and "--sketch-dialogues" not in str(three)
+
+
+def test_table_4_asks_every_system_of_the_first_seed(tmp_path):
+    plan = plan_of(tmp_path, tables=("4", "1"), size=Size(seeds=(3, 4)))
+    (step,) = [step for name, step in plan.steps.items() if name.startswith("answers.")]
+    assert step.name == "answers.both.seed3" and plan.answers in step.makes
+    systems = step.command[step.command.index("--systems") + 1 :]
+    models = dict(system.split("=", 1) for system in systems)
+    assert list(models) == [*BASELINES, "P²Bot"]
+    assert models["P²Bot"] == str(plan.model("P2Bot.both.seed3"))
+    assert set(step.needs) == {f"{n}.both.seed3" for n in ("P2Bot", *BASELINES.values())}
 
 
 def test_the_papers_models_learn_from_the_personas_they_are_evaluated_on(tmp_path):
@@ -153,8 +169,8 @@ def test_another_scale_is_another_command(tmp_path):
 # ------------------------------------------------------------------------------ report
 @pytest.fixture
 def made(tmp_path):
-    """A plan of Table 3 over two seeds with the evaluations written by hand."""
-    plan = plan_of(tmp_path, tables=("3",), size=Size(seeds=(1, 2), scale=0.5))
+    """A plan over two seeds with what its steps make written by hand."""
+    plan = plan_of(tmp_path, tables=("3", "4"), size=Size(seeds=(1, 2), scale=0.5))
     for (row, _), files in plan.measured["3"].items():
         for seed, file in enumerate(files, start=1):
             file.parent.mkdir(parents=True)
@@ -164,6 +180,12 @@ def made(tmp_path):
     dialogue = {"user_persona": ["i swim ."], "agent_persona": ["i sing ."], "turns": [turn]}
     plan.dialogues.parent.mkdir(parents=True)
     plan.dialogues.write_text(json.dumps(dialogue) + "\n", encoding="utf-8")
+    said = {"human": "i ski .", "P²Bot": "i sew & sing ."}
+    context = {"task": "t", "persona": ["i sew ."], "context": [["partner", "hi"]]}
+    plan.answers.parent.mkdir(parents=True)
+    plan.answers.write_text(json.dumps({**context, "responses": said}) + "\n", encoding="utf-8")
+    plan.maps = [tmp_path / "map.svg"]
+    draw_relevance_map(np.array([[0.25]]), ["i sew all day ."], ["i sew ."], str(plan.maps[0]))
     return plan
 
 
@@ -180,3 +202,5 @@ def test_the_report_says_everything(made):
     for part in ("0.5 of the training: a trial", "1, 2", "parlai train_model -o p2bot/sketch_"):
         assert part in page and part in text
     assert "[68.70]" in report.aligned(table)
+    assert "i sew &amp; sing ." in page and r"| \* P²Bot | i sew & sing . |" in text
+    assert "<svg" in page and "i sew all day ." in page and "<?xml" not in page
