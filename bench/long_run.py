@@ -1,0 +1,193 @@
+"""
+Does a long run stay as it began: memory, speed, open files?
+
+    python bench/long_run.py selfplay --count 20000 [--plot docs/long_selfplay.svg]
+    python bench/long_run.py chat --count 50000 [--plot docs/long_chat.svg]
+
+``selfplay`` trains the shipped sketch model by self-play for so many dialogues, at a learning
+rate so low that it goes on talking as it did; ``chat`` has so many answers given in conversations
+one after the other, every tenth of which goes on for ``--longest`` turns. Samples are taken all
+along; the first fifth warms up and is left out. Speed is tokens of answers a second of this
+process's processor time, which other programs disturb less than seconds.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from parlai.scripts.train_model import setup_args
+from parlai.utils import logging
+
+from p2bot_parlai import P2Bot, plugin
+from p2bot_parlai.train_loop import P2botTrainLoop
+
+MODEL, RECEIVER = "zoo:p2bot/sketch/model", "zoo:p2bot/sketch/receiver"
+SAMPLES, WARM_UP = 50, 0.2
+BATCH = 10  # dialogues played together
+PERSONA = ["i own a dog.", "i live in Oslo.", "i work as a baker."]
+SAID = ("hi !", "where do you live ?", "do you own a pet ?", "i work as a judge . and you ?")
+
+
+@dataclass
+class Sample:
+    """
+    :param done: dialogues, or turns. :param tokens: of answers. :param seconds: of processor
+        time. :param memory: resident now, MB. :param files: open ones.
+    """
+
+    done: int
+    tokens: int
+    seconds: float
+    memory: float
+    files: int
+
+
+def sample(done: int, tokens: int) -> Sample:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    files = len(os.listdir("/proc/self/fd"))
+    return Sample(done, tokens, time.process_time(), int(line.split()[1]) / 1024, files)
+
+
+def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
+    """(dialogues, tokens) so far, after every batch."""
+    with TemporaryDirectory() as folder:
+        opt = setup_args().parse_kwargs(
+            o="p2bot/sketch_selfplay",
+            init_model=MODEL,
+            receiver=RECEIVER,
+            task="p2bot:selfplay:p2bot:sketch:self_original",
+            evaltask="p2bot:sketch:self_original",
+            datapath=folder,
+            model_file=f"{folder}/model",
+            batchsize=BATCH,
+            learningrate=1e-9,
+            selfplay_dialogues=count,
+            sketch_dialogues=2000,
+            num_epochs=1,
+            max_train_steps=-1,
+            validation_every_n_secs=-1,
+            validation_every_n_epochs=-1,
+            validation_max_exs=BATCH,
+            short_final_eval=True,
+            skip_generation=True,
+            show_dialogue_every=0,
+            seed=1,
+            loglevel="error",
+        )
+        loop = P2botTrainLoop(opt)
+        logging.set_log_level(logging.ERROR)
+        tokens, stock = 0, loop.agent.play
+
+        def play(openings):
+            nonlocal tokens
+            judged = stock(openings)
+            tokens += sum(len(turn.response) for turn in judged.played.by_dialogue())
+            return judged
+
+        loop.agent.play = play
+        for update, _ in enumerate(loop.train_steps(), start=1):
+            yield update * BATCH, tokens
+
+
+def chat(count: int, longest: int) -> Iterator[tuple[int, int]]:
+    """(turns, tokens) so far, after every answer."""
+    bot = P2Bot.load(MODEL, inference="greedy", beam_size=1)
+    turns = tokens = 0
+    for number in itertools.count():
+        conversation = bot.conversation(PERSONA, seed=number)
+        for turn in range(longest if number % 10 == 9 else 8):
+            answer = conversation.reply(f"{SAID[turn % len(SAID)]} {number % 7}")
+            turns, tokens = turns + 1, tokens + len(bot.speaker.agent.dict.txt2vec(answer)) + 1
+            yield turns, tokens
+            if turns == count:
+                return
+
+
+def watch(progress: Iterator[tuple[int, int]], count: int, every: int) -> list[Sample]:
+    found, due = [], 0
+    for done, tokens in progress:
+        if done >= due:
+            found.append(sample(done, tokens))
+            due = done + every
+            print(json.dumps(asdict(found[-1])), flush=True)
+        if done >= count:
+            break
+    return found
+
+
+def growth(samples: list[Sample]) -> dict:
+    """
+    What changed between the first and the last quarter of what comes after the warm-up: memory
+    and speed as shares (medians), files as a number.
+    """
+    kept = [s for s in samples if s.done >= WARM_UP * samples[-1].done]
+    quarter = max(2, len(kept) // 4)
+    first, last = kept[:quarter], kept[-quarter:]
+    memory = [statistics.median(s.memory for s in part) for part in (first, last)]
+    speed = [
+        (part[-1].tokens - part[0].tokens) / (part[-1].seconds - part[0].seconds)
+        for part in (first, last)
+    ]
+    return {
+        "memory": memory[1] / memory[0] - 1,
+        "speed": speed[1] / speed[0] - 1,
+        "files": last[-1].files - first[0].files,
+        "MB": memory,
+        "tokens a second": speed,
+    }
+
+
+def draw(samples: list[Sample], what: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = what  # the same picture from the same figures
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
+    done = [s.done for s in samples]
+    speed = [
+        (b.tokens - a.tokens) / (b.seconds - a.seconds) for a, b in itertools.pairwise(samples)
+    ]
+    for axes, x, y, label in (
+        (panels[0], done, [s.memory for s in samples], "memory, MB"),
+        (panels[1], done[1:], speed, "tokens a second of processor time"),
+        (panels[2], done, [s.files for s in samples], "open files"),
+    ):
+        axes.plot(x, y)
+        axes.set(xlabel=what, ylabel=label, ylim=(0, 1.2 * max(y)))
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+RUNS = {"selfplay": (selfplay, "dialogues"), "chat": (chat, "turns")}
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=RUNS)
+    parser.add_argument("--count", type=int, required=True, help="dialogues, or turns")
+    parser.add_argument("--longest", type=int, default=60, help="turns of every tenth chat")
+    parser.add_argument("--plot", type=Path, help="picture to draw, .svg")
+    args = parser.parse_args(arguments)
+    plugin.register()
+    run, unit = RUNS[args.what]
+    every = max(1, args.count // SAMPLES)
+    samples = watch(run(args.count, args.longest), args.count, every)
+    if args.plot:
+        draw(samples, unit, args.plot)
+    found = growth(samples)
+    print(json.dumps(found))
+    return found
+
+
+if __name__ == "__main__":
+    main()
