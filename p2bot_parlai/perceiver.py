@@ -10,8 +10,9 @@ from p2bot_parlai.receiver import Receiver
 from p2bot_parlai.sentences import SentenceTokenizer
 from p2bot_parlai.word_dropout import WordDropout
 
-# remembered sentence vectors; above it all are forgotten (self-play makes new ones for ever)
-REMEMBERED_VECTORS = 200_000
+# remembered sentence vectors; above it all are forgotten (self-play makes new ones for ever).
+# Enough for all that is said and all profile sentences in the valid fold of ConvAI2
+REMEMBERED_VECTORS = 20_000
 
 Utterances = Sequence[str]
 Persona = Sequence[str]

@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tokenizer import P2botTokenizer
 
-# distinct sentences whose ids are remembered: profile sentences come up again and again
-REMEMBERED = 200_000
+# distinct sentences whose ids are remembered: profile sentences come up again and again, while
+# what is said in self-play is new for ever
+REMEMBERED = 20_000
 
 
 class SentenceTokenizer:

@@ -20,7 +20,7 @@ from p2bot_parlai.tokenizer import P2botTokenizer
 
 FORMAT = "p2bot-tokenizer-1"
 # distinct utterances whose ids are remembered: candidates come up again and again
-REMEMBERED_TEXTS = 200_000
+REMEMBERED_TEXTS = 20_000
 
 
 class P2botDictionary(DictionaryAgent):
