@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from p2bot_parlai import mutators, resume
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
+from p2bot_parlai.allocation import give_back
 
 
 def install() -> None:
@@ -118,6 +119,7 @@ class P2botTrainLoop(train_model.TrainLoop):
     def log(self):
         with self._line.paused():
             report = super().log()
+            give_back()
             if self.ours and not self._line.live and is_primary_worker():
                 logging.info(self._line.text())
         return report

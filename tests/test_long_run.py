@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from p2bot_parlai.allocation import give_back
+
 
 @pytest.fixture
 def long_run(monkeypatch):
@@ -34,3 +36,14 @@ def test_growth_is_found(long_run):
     assert found["memory"] == pytest.approx(190.5 / 129.5 - 1)
     assert found["speed"] == pytest.approx(-0.5)
     assert found["files"] == 80
+
+
+def test_freed_memory_goes_back_to_the_system(long_run):
+    """Blocks below a living one stay in glibc's heap until they are handed back."""
+    before = long_run.sample(0, 0).memory
+    blocks = [bytearray(100_000) for _ in range(2_000)]  # 200 MB, each below the mmap threshold
+    last = blocks.pop()
+    del blocks
+    give_back()
+    assert long_run.sample(0, 0).memory < before + 20
+    del last
