@@ -19,6 +19,16 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
 
+# the counts of a run that begins, see P2botTrainLoop._counts
+NOTHING_DONE = {
+    "parleys": 0,
+    "train_steps": 0,
+    "total_epochs": 0.0,
+    "train_time": 0.0,
+    "best_valid": None,
+    "impatience": 0,
+}
+
 
 def capture(world: World) -> dict:
     """The state of one process: random numbers and position in ``world``."""
@@ -38,26 +48,48 @@ def restore(world: World, state: dict) -> None:
     set_random_state(state["random"])
 
 
+def saved_model(opt: dict) -> str | None:
+    """What ParlAI's training loop goes on from: the checkpoint, else the model, else nothing."""
+    model = opt.get("model_file")
+    if not model:
+        return None
+    checkpoint = f"{model}.checkpoint"
+    if opt["load_from_checkpoint"] and PathManager.exists(checkpoint):
+        return checkpoint
+    return model if PathManager.exists(model) else None
+
+
 def check_counts(opt: dict) -> None:
     """
     Read what ParlAI's training loop will read of an earlier run: the steps and reports.
 
     :raises P2botError: where that is damaged.
     """
-    for ending in (".checkpoint.trainstats", ".trainstats"):
-        path = f"{opt.get('model_file')}{ending}"
-        if not opt.get("model_file") or not PathManager.exists(path):
-            continue
-        try:
-            with PathManager.open(path, encoding="utf-8") as file:
-                found = json.load(file)
-        except (OSError, ValueError, RecursionError) as error:
-            found = error
-        if not isinstance(found, dict):
-            raise P2botError(
-                f"{path}, how far the run was, is damaged: put another copy in its place, or "
-                "delete it, and the run counts from nothing"
-            )
+    if opt.get("model_file"):
+        for ending in (".checkpoint", ""):
+            _read_counts(f"{opt['model_file']}{ending}")
+
+
+def is_reported(model: str) -> bool:
+    """Whether the run of a model went to its end, the last evaluation included."""
+    return bool(_read_counts(model).get("final_valid_report"))
+
+
+def _read_counts(model: str) -> dict:
+    path = f"{model}.trainstats"
+    if not PathManager.exists(path):
+        return {}
+    try:
+        with PathManager.open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise P2botError(
+            f"{path}, how far the run was, is damaged: put another copy in its place, or "
+            "delete it, and the run counts from nothing"
+        )
+    return found
 
 
 def random_state() -> dict:

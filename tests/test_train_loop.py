@@ -1,6 +1,5 @@
 """Long runs: resuming, schedules that follow progress, the best model at the end."""
 
-import json
 import random
 
 import numpy as np
@@ -8,31 +7,33 @@ import pytest
 import tiny
 import torch
 from parlai.core.agents import create_agent_from_model_file
-from parlai.scripts.train_model import set_seed, setup_args
+from parlai.scripts.train_model import TrainModel, set_seed, setup_args
 
 from p2bot_parlai import resume
 from p2bot_parlai.train_loop import P2botTrainLoop, ProgressLine
+
+GIVEN = {
+    "max_train_steps": 24,
+    "validation_every_n_steps": 8,
+    "save_after_valid": True,
+    "skip_generation": True,
+    "seed": 3,
+}
 
 
 class Killed(Exception):
     """Stands for the end of the process."""
 
 
-def run(datapath, folder, kill_at=None, **changes):
+def run(datapath, folder, kill_at=None, kill_in=".checkpoint", **changes):
     """
-    Train as train_model does; die in the save that comes after ``kill_at`` updates.
+    Train as train_model does; die in the save of a checkpoint after ``kill_at`` updates, or,
+    with ``kill_in=None``, in that of a model.
 
     :return: the weights, and the examples seen as (persona and text of each turn).
     """
-    given = {
-        "max_train_steps": 24,
-        "validation_every_n_steps": 8,
-        "save_after_valid": True,
-        "skip_generation": True,
-        "seed": 3,
-        **changes,
-    }
-    opt = setup_args().parse_kwargs(**tiny.options(datapath, folder / "model", **given))
+    given = tiny.options(datapath, folder / "model", **{**GIVEN, **changes})
+    opt = setup_args().parse_kwargs(**given)
     loop = P2botTrainLoop(opt)
     set_seed(3)
     seen, final = [], {}
@@ -46,7 +47,7 @@ def run(datapath, folder, kill_at=None, **changes):
 
     def watched_save(suffix=None):
         save(suffix)
-        if suffix == ".checkpoint" and kill_at and loop._train_steps >= kill_at:
+        if suffix == kill_in and kill_at and loop._train_steps >= kill_at:
             raise Killed
 
     loop.agent.train_step, loop.save_model = watched_step, watched_save
@@ -107,22 +108,46 @@ def test_another_batch_size_on_resume_is_said_and_goes_on(convai2, tmp_path, mon
     assert len(seen) == 16
 
 
-def test_the_best_model_is_left_and_reported_after_a_resume(convai2, tmp_path):
-    """ParlAI would overwrite it with the last weights and report the checkpoint."""
-    run(convai2, tmp_path, kill_at=8)
-    best = torch.load(tmp_path / "model", weights_only=True)["model"]
-    # from here on no validation can beat the best one
-    stats = tmp_path / "model.checkpoint.trainstats"
-    recorded = json.loads(stats.read_text())
-    recorded["best_valid"] = 0.0
-    stats.write_text(json.dumps(recorded))
-    run(convai2, tmp_path)
-    after = torch.load(tmp_path / "model", weights_only=True)["model"]
-    assert all(torch.equal(best[name], after[name]) for name in best)
-    checkpoint = torch.load(tmp_path / "model.checkpoint", weights_only=True)["model"]
-    assert not all(torch.equal(best[name], checkpoint[name]) for name in best)
+@pytest.mark.parametrize("best", ["before", "after"])
+def test_the_best_model_is_left_and_reported_after_a_resume(convai2, tmp_path, best):
+    """
+    ParlAI would overwrite it with the last weights, or report the checkpoint. ppl falls all the
+    way: where the highest counts as the best, no validation after the first beats it.
+    """
+    changes = {"validation_every_n_steps": 4, "validation_metric": "ppl_word"}
+    changes |= {"validation_metric_mode": {"before": "max", "after": "min"}[best]}
+    changes |= {"validation_cutoff": {"before": 1e9, "after": 0.0}[best]}
+    run(convai2, tmp_path, kill_at=8, **changes)
+    left = weights_in(tmp_path / "model")
+
+    opt = tiny.options(convai2, tmp_path / "model", **{**GIVEN, **changes})
+    report, _ = TrainModel.main(**opt)
+    after, checkpoint = weights_in(tmp_path / "model"), weights_in(tmp_path / "model.checkpoint")
+    assert same(left, after) == (best == "before")
+    assert not same(after, checkpoint)
     agent = create_agent_from_model_file(str(tmp_path / "model"))
-    assert all(torch.equal(best[k], v) for k, v in agent.model.state_dict().items())
+    assert same(after, agent.model.state_dict())
+    again = tiny.evaluate(convai2, tmp_path / "model", num_examples=8, skip_generation=True)
+    assert float(report["ppl"]) == pytest.approx(again["ppl"], rel=1e-6)
+
+
+def test_without_checkpoints_the_best_model_stays_too(convai2, tmp_path):
+    """The run goes on from the best model, and nothing after it is better."""
+    changes = {"validation_every_n_steps": 4, "save_after_valid": False}
+    changes |= {"validation_metric": "ppl_word", "validation_metric_mode": "max"}
+    changes |= {"validation_cutoff": 1e9}
+    run(convai2, tmp_path, kill_at=4, kill_in=None, **changes)
+    left = weights_in(tmp_path / "model")
+    run(convai2, tmp_path, **changes)
+    assert same(left, weights_in(tmp_path / "model"))
+
+
+def weights_in(path) -> dict:
+    return torch.load(path, weights_only=True)["model"]
+
+
+def same(one: dict, other: dict) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_validation_inside_an_episode_keeps_the_dialogue(convai2, tmp_path):

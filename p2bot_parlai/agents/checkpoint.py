@@ -1,4 +1,4 @@
-"""Reading and checking model files, without running what they may hold."""
+"""Writing model files whole, and reading and checking them without running what they may hold."""
 
 import warnings
 
@@ -6,9 +6,26 @@ import numpy as np
 import torch
 from parlai.utils.io import PathManager
 
+from p2bot_parlai import saving
 from p2bot_parlai.errors import P2botError, UsageError
 
 FORMAT = 1
+
+
+def write_model_file(agent, path: str) -> None:
+    """
+    What ParlAI's ``TorchAgent.save`` writes, each file whole or not at all. The weights come
+    last: a model file that is there has its dictionary and its options beside it.
+
+    :raises P2botError: where it cannot be written.
+    """
+    if not PathManager.exists(f"{path}.dict"):
+        agent.dict.save(f"{path}.dict", sort=False)
+    with saving.whole(f"{path}.opt") as temporary:
+        agent.opt.save(temporary)
+    states = agent.state_dict()
+    with saving.whole(path) as temporary, open(temporary, "wb") as file:
+        torch.save(states, file)
 
 
 def read_model_file(path: str) -> dict:

@@ -12,6 +12,7 @@ from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
+from p2bot_parlai import saving
 from p2bot_parlai.backbones import UNTRAINED, backbone_path
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.context_style import APPEND, STYLES
@@ -103,7 +104,7 @@ class P2botDictionary(DictionaryAgent):
             self.learn()
             self.texts = []
         filename = filename or self.opt["dict_file"]
-        os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
+        saving.make_folder(filename)
         write_tokenizer(self.p2bot, filename, **self.beside())
 
     def beside(self) -> dict:
@@ -143,9 +144,8 @@ def write_tokenizer(tokenizer: P2botTokenizer, filename: str, **more) -> None:
     data = {"format": FORMAT, "tokenizer": tokenizer.to_json(), **more}
     if tokenizer.style is not APPEND:
         data["context_style"] = tokenizer.style.name
-    with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
+    with saving.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(data, file)
-    os.replace(f"{filename}.tmp", filename)
 
 
 def read_tokenizer(filename: str) -> P2botTokenizer:

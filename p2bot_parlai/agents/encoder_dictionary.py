@@ -1,12 +1,12 @@
 """SentenceTokenizer in the clothes of a ParlAI dictionary."""
 
 import json
-import os
 
 from parlai.core.dict import DictionaryAgent
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
+from p2bot_parlai import saving
 from p2bot_parlai.backbones.encoder import SCRATCH, encoder_path
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.sentences import SentenceTokenizer
@@ -73,10 +73,9 @@ class EncoderDictionary(DictionaryAgent):
             self.sentences = SentenceTokenizer.train(self.texts, self.opt["vocab_size"])
             self.texts = []
         filename = filename or self.opt["dict_file"]
-        os.makedirs(os.path.dirname(os.path.abspath(filename)), exist_ok=True)
-        with open(f"{filename}.tmp", "w", encoding="utf-8") as file:
+        saving.make_folder(filename)
+        with saving.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
             json.dump({"format": FORMAT, "tokenizer": self.sentences.to_json()}, file)
-        os.replace(f"{filename}.tmp", filename)
 
     def load(self, filename: str) -> None:
         self.sentences = read_tokenizer(filename)

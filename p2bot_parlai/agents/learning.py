@@ -7,7 +7,7 @@ from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
 from parlai.utils.distributed import is_distributed
 
-from p2bot_parlai.agents.checkpoint import plain
+from p2bot_parlai.agents.checkpoint import plain, write_model_file
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.schedule import LinearDecay
 
@@ -53,6 +53,12 @@ class Learner:
         """Plain data and tensors alone: `read_model_file` refuses anything else."""
         states = super().state_dict()
         return {"model": states.pop("model"), **plain(states)}
+
+    def save(self, path: str | None = None) -> None:
+        """:raises P2botError: where a file cannot be written; what was there stays."""
+        path = path or self.opt.get("model_file")
+        if path:
+            write_model_file(self, path)
 
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""

@@ -1,0 +1,135 @@
+"""
+Files that are whole or not there, and what is said where they cannot be written.
+
+A file is written under another name, flushed to the disk and renamed: a process that dies at
+any moment leaves the file that was there before, or the new one.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+
+from p2bot_parlai.errors import P2botError, UsageError
+
+TEMPORARY = ".tmp"
+# beside a model, and beside its checkpoint
+PARTS = ("", ".dict", ".opt", ".trainstats")
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# what else the disk or the path is to blame for, not the program
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+CLOSED |= {errno.EEXIST, errno.ENOENT, errno.EIO}
+
+
+@contextlib.contextmanager
+def whole(path: str, temporary: str | None = None) -> Iterator[str]:
+    """
+    The name to write ``path`` under; it gets its own when the block ends.
+
+    Where the block is left by an exception, what was at ``path`` is still there and the
+    temporary file is not.
+
+    :raises P2botError: where the disk is full, the folder read-only, and the like.
+    """
+    temporary = temporary or path + TEMPORARY
+    try:
+        with said(path):
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(os.path.dirname(os.path.abspath(path)))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _flush(path: str) -> None:
+    """To the disk itself: a rename may get there before what was written."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: str) -> None:
+    """The folder of a file. :raises P2botError: where it cannot be made."""
+    with said(path):
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+
+
+def append(path: str, text: str) -> None:
+    """``text`` at the end of a file, all of it or nothing."""
+    before = ""
+    with said(path):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                before = file.read()
+    with whole(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(before + text)
+
+
+# ------------------------------------------------------------------- what cannot be written
+@contextlib.contextmanager
+def said(path: str) -> Iterator[None]:
+    """
+    :raises P2botError: for what the disk does not take in this block.
+    """
+    try:
+        yield
+    except P2botError:  # said already
+        raise
+    except (OSError, RuntimeError) as error:  # torch makes RuntimeErrors of an OSError
+        reason = disk_error(error)
+        if reason is None:
+            raise
+        raise P2botError(cannot_write(reason, path)) from error
+
+
+def disk_error(error: BaseException | None) -> OSError | None:
+    """The error of the disk or the path that is behind this one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL | CLOSED:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def cannot_write(reason: OSError, path: str) -> str:
+    """One line for users."""
+    remedy = "choose another --model-file"
+    if reason.errno in FULL:
+        remedy = f"make room there, or {remedy}"
+    return (
+        f"cannot write {path}: {reason.strerror}; {remedy}. What was saved before is untouched, "
+        "and the same command goes on from it"
+    )
+
+
+# ----------------------------------------------------------------- before a run begins
+def check_place(model_file: str) -> None:
+    """
+    Make the folder of a model and see whether it can be written to: a long run shall not
+    learn it at its first checkpoint.
+
+    :raises UsageError: for a folder in the place of a file.
+    :raises P2botError: where nothing can be written.
+    """
+    if os.path.isdir(model_file):
+        raise UsageError(f"--model-file {model_file} is a folder: name a file in it")
+    probe = f"{model_file}.probe{TEMPORARY}"
+    make_folder(model_file)
+    with said(model_file):
+        with open(probe, "wb") as file:
+            file.write(b"\0")
+        os.unlink(probe)
+
+
+def remove_leftovers(model_file: str) -> None:
+    """Delete what a run that was killed was writing: nothing reads it."""
+    for model in (model_file, f"{model_file}.checkpoint"):
+        names = [f"{model}{part}{TEMPORARY}" for part in PARTS]
+        for name in (*names, f"{model}{TEMPORARY}.trainstats", f"{model}.probe{TEMPORARY}"):
+            with contextlib.suppress(OSError):
+                os.unlink(name)

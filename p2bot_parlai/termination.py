@@ -1,0 +1,64 @@
+"""SIGTERM, with which a scheduler asks a run to make room: end well, to be started again."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+from parlai.utils.distributed import is_distributed
+
+
+class Terminated(SystemExit):
+    """The run ends as it was asked to: exit status 0."""
+
+    def __init__(self):
+        super().__init__(0)
+
+
+class Termination:
+    """
+    Whether SIGTERM came, for as long as it is entered.
+
+    Signals reach the main thread alone; who handles SIGTERM already goes on doing so.
+    """
+
+    def __init__(self):
+        self.asked = False
+        self._now = False
+        self._installed = False
+
+    def __enter__(self):
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._heard)
+            self._installed = True
+        return self
+
+    def __exit__(self, *error):
+        if self._installed:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._installed = False
+
+    def _heard(self, number, frame):
+        self.asked = True
+        if self._now:
+            self._now = False  # once
+            raise Terminated
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """
+        Where nothing is learnt or written, and waiting would take long: leave by `Terminated`.
+
+        Not with several processes: the others would wait for this one.
+        """
+        if is_distributed():
+            yield
+            return
+        self._now = True
+        try:
+            if self.asked:
+                raise Terminated
+            yield
+        finally:
+            self._now = False
