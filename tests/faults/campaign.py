@@ -30,8 +30,6 @@ import checking
 import killing
 import stages
 
-from p2bot_parlai import plugin
-
 OPERATIONS = ("none", "some", "every")
 SOME = 6  # operations a stage, spread over the run
 
@@ -159,6 +157,17 @@ class Stage:
         return found
 
 
+def kills(stage: Stage, count: int, operations: str) -> Iterator[dict]:
+    """Runs that came to their end before their moment are not counted."""
+    moments, killed = stage.moments(), 0
+    while killed < count:
+        found = stage.kill(next(moments))
+        killed += found["status"] < 0
+        yield found
+    for moment in stage.operation_moments(operations):
+        yield stage.kill(moment)
+
+
 def doing(log: Path) -> str:
     """What a run was doing when it died, by the end of its log."""
     text = log.read_text() if log.exists() else ""
@@ -186,8 +195,7 @@ def main() -> None:
     parser.add_argument("--operations", choices=OPERATIONS, default="none")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (1)")
     given = parser.parse_args()
-    plugin.register()
-    checking.no_threads()
+    killing.import_everything()
     folder = given.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     failed, counted = 0, Counter()
@@ -198,21 +206,13 @@ def main() -> None:
             print(f"{name}: unbroken {stage.seconds:.1f} s", flush=True)
             if name not in given.stages.split(","):
                 continue
-            moments = stage.moments()
-            operations = stage.operation_moments(given.operations)
-            killed = 0
-            while killed < given.moments or (moments := operations):
-                moment = next(moments, None)
-                if moment is None:
-                    break
-                found = stage.kill(moment)
+            for found in kills(stage, given.moments, given.operations):
                 report.write(json.dumps(found) + "\n")
                 report.flush()
                 failed += bool(found["problems"])
                 print(line(found), flush=True)
-                if found["status"] < 0:  # else it was at its end before
-                    killed += 1
-                    counted[name, moment.aim, found["doing"]] += 1
+                if found["status"] < 0:
+                    counted[name, found["aim"], found["doing"]] += 1
     for key, count in sorted(counted.items()):
         print(*key, count, sep="\t")
     print(f"{sum(counted.values())} kills, {failed} failed")

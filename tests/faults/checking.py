@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
-
 from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError
 
@@ -63,8 +61,3 @@ def differences(folder: Path, unbroken: Path) -> list[str]:
         if not far <= CLOSE:
             found.append(f"{name}: weights differ by {far:.3g}")
     return found
-
-
-def no_threads() -> None:
-    """Of torch, in a process that forks."""
-    torch.set_num_threads(1)

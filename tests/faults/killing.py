@@ -5,6 +5,7 @@ A child is a fork: it begins to train within milliseconds. This process itself m
 nothing, as torch's threads would not live on in a child.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -12,7 +13,37 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from parlai.core.script import setup_script_registry, superscript_main
+
+from p2bot_parlai import plugin
+
 DEADLINE = 300.0  # seconds after which a child hangs
+
+
+# what a training run imports besides the scripts
+LAZY = (
+    "nltk.translate.bleu_score",
+    "p2bot_parlai.agents.p2bot",
+    "p2bot_parlai.agents.receiver",
+    "p2bot_parlai.tasks.persona_perception.agents",
+    "p2bot_parlai.tasks.selfplay.agents",
+    "p2bot_parlai.tasks.selfplay.worlds",
+    "p2bot_parlai.tasks.sketch.agents",
+    "parlai.agents.p2bot.p2bot",
+    "parlai.agents.p2bot.receiver",
+    "parlai.tasks.p2bot.agents",
+    "parlai.tasks.p2bot.worlds",
+)
+
+
+def import_everything() -> None:
+    """Once for all children, without computing anything."""
+    torch.set_num_threads(1)
+    setup_script_registry()
+    plugin.register()
+    for name in LAZY:
+        importlib.import_module(name)
 
 
 class FileOperations:
@@ -70,8 +101,6 @@ def start(arguments: list[str], log: Path, hook: Callable | None = None) -> int:
 
 def _parlai(arguments: list[str]) -> int:
     """The ``parlai`` command; its exit status as Python would give it."""
-    from parlai.core.script import superscript_main
-
     sys.argv = ["parlai", *arguments]
     try:
         superscript_main(args=arguments)

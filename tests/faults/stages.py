@@ -4,7 +4,7 @@ from pathlib import Path
 
 SIZES = "--vocab-size 300 --n-layers 1 --n-heads 2 --embedding-size 16"
 # validations, log lines and, by the clock, checkpoints besides
-RHYTHM = "--seed 3 -lr 1e-2 -bs 2 -lstep 4 -vstep 6 -vme 4 --short-final-eval true -stim 0.15"
+RHYTHM = "--seed 3 -lr 1e-2 -bs 2 -lstep 4 -vstep 6 -vme 4 --short-final-eval true -stim 0.4"
 CORPUS = "--sketch-dialogues 36"
 
 TRANSMITTER = f"-m p2bot --backbone scratch {SIZES} --n-positions 256 --text-truncate 128 "
