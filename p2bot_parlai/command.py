@@ -5,6 +5,7 @@ How an error ends a command: a P2botError as one line, Ctrl-C as one word, the r
 import os
 import sys
 
+from p2bot_parlai import saving
 from p2bot_parlai.errors import P2botError, UsageError
 
 TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error comes from
@@ -49,6 +50,10 @@ def message_for_users(error: BaseException) -> str | None:
     text = str(error)
     if text.startswith(NO_MODEL):
         error = P2botError(f"there is no model at {text.removeprefix(NO_MODEL)}: check -mf")
+        text = str(error)
+    if isinstance(error, OSError) and error.errno in saving.NO_ROOM:
+        path = error.filename or "a file"  # of a file that is open already nobody knows the name
+        error = P2botError(f"cannot write {path}: {error.strerror}")
         text = str(error)
     if not isinstance(error, P2botError):
         found = next((mark for mark in WORKER_ERRORS if mark in text), None)

@@ -16,7 +16,8 @@ TEMPORARY = ".tmp"
 # beside a model, and beside its checkpoint
 PARTS = ("", ".dict", ".opt", ".trainstats")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# what else the disk or the path is to blame for, not the program
+NO_ROOM = FULL | {errno.EROFS}  # the disk's fault, whatever is written
+# and the path's
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 CLOSED |= {errno.EEXIST, errno.ENOENT, errno.EIO}
 
@@ -33,7 +34,7 @@ def whole(path: str, temporary: str | None = None) -> Iterator[str]:
     """
     temporary = temporary or path + TEMPORARY
     try:
-        with said(path):
+        with said(path, saved=True):
             yield temporary
             _flush(temporary)
             os.replace(temporary, path)
@@ -56,7 +57,10 @@ def _flush(path: str) -> None:
 def make_folder(path: str) -> None:
     """The folder of a file. :raises P2botError: where it cannot be made."""
     with said(path):
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        except FileExistsError as error:  # so Python calls a file in the place of a folder
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
 def append(path: str, text: str) -> None:
@@ -72,8 +76,9 @@ def append(path: str, text: str) -> None:
 
 # ------------------------------------------------------------------- what cannot be written
 @contextlib.contextmanager
-def said(path: str) -> Iterator[None]:
+def said(path: str, saved: bool = False) -> Iterator[None]:
     """
+    :param saved: whether there may be something at ``path``, or beside it, to go on from.
     :raises P2botError: for what the disk does not take in this block.
     """
     try:
@@ -84,7 +89,11 @@ def said(path: str) -> Iterator[None]:
         reason = disk_error(error)
         if reason is None:
             raise
-        raise P2botError(cannot_write(reason, path)) from error
+        remedy = "make room there, or " if reason.errno in FULL else ""
+        remedy += "choose another --model-file"
+        if saved:
+            remedy += "; what was saved before is untouched, and the same command goes on from it"
+        raise P2botError(f"cannot write {path}: {reason.strerror}; {remedy}") from error
 
 
 def disk_error(error: BaseException | None) -> OSError | None:
@@ -94,17 +103,6 @@ def disk_error(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-
-
-def cannot_write(reason: OSError, path: str) -> str:
-    """One line for users."""
-    remedy = "choose another --model-file"
-    if reason.errno in FULL:
-        remedy = f"make room there, or {remedy}"
-    return (
-        f"cannot write {path}: {reason.strerror}; {remedy}. What was saved before is untouched, "
-        "and the same command goes on from it"
-    )
 
 
 # ----------------------------------------------------------------- before a run begins
