@@ -38,6 +38,7 @@ def whole(path: str, temporary: str | None = None) -> Iterator[str]:
             yield temporary
             _flush(temporary)
             os.replace(temporary, path)
+        with contextlib.suppress(OSError):  # not every disk knows how to flush a folder
             _flush(os.path.dirname(os.path.abspath(path)))
     except BaseException:
         with contextlib.suppress(OSError):

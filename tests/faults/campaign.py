@@ -31,7 +31,7 @@ import killing
 import stages
 
 OPERATIONS = ("none", "some", "every")
-SOME = 6  # operations a stage, spread over the run
+SOME = 3  # operations a stage, spread over the run
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Moment:
 class Stage:
     name: str
     folder: Path  # of all stages
+    steps: int
     rng: random.Random
     operations: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -65,7 +66,7 @@ class Stage:
         return self.folder / "killed"
 
     def run(self, place: Path, log: Path, until=None, hook=None) -> int:
-        arguments = stages.command(self.name, place / "model", self.folder)
+        arguments = stages.command(self.name, place / "model", self.folder, self.steps)
         pid = killing.start(arguments, log, hook)
         return killing.wait(pid, until) if until else killing.wait(pid)
 
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--stages", default=",".join(stages.STAGES))
     parser.add_argument("--moments", type=int, default=50, help="kills a stage (50)")
     parser.add_argument("--operations", choices=OPERATIONS, default="none")
+    parser.add_argument("--steps", type=int, default=stages.STEPS, help="updates of a run (26)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (1)")
     given = parser.parse_args()
     killing.import_everything()
@@ -201,7 +203,7 @@ def main() -> None:
     failed, counted = 0, Counter()
     with open(folder / "moments.jsonl", "w", encoding="utf-8") as report:
         for name in stages.STAGES:
-            stage = Stage(name, folder, random.Random(f"{given.seed} {name}"))
+            stage = Stage(name, folder, given.steps, random.Random(f"{given.seed} {name}"))
             stage.run_unbroken()  # self-play needs the models of the others
             print(f"{name}: unbroken {stage.seconds:.1f} s", flush=True)
             if name not in given.stages.split(","):
