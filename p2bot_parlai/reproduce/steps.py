@@ -192,9 +192,10 @@ class Plan:
             options = {**options, **scaled(stored | options, self.size.scale, smaller)}
         options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
         options |= {"log_every_n_steps": 20, "model_file": self.model(name)}
-        return self._add(
-            name, "train_model", options, needs, [self.model(name)], ("*.checkpoint*",)
-        )
+        model = self.model(name)
+        # the report comes last: after SIGTERM a training ends with status 0 and has none
+        made = [model, model.with_name(f"{model.name}.test")]
+        return self._add(name, "train_model", options, needs, made, ("*.checkpoint*",))
 
     # ------------------------------------------------------------------ evaluations
     def _measure(
