@@ -35,9 +35,17 @@ def read_model_file(path: str) -> dict:
         raise P2botError(
             f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
         )
+    if not _is_state_dict(states.get("model")) or not isinstance(about.get("run", {}), dict):
+        raise P2botError(f"cannot load {path}: it holds no weights. Use another copy")
     if about["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
     return states
+
+
+def _is_state_dict(weights) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )
 
 
 def _reason(torch_says: str) -> str:

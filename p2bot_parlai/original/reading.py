@@ -73,7 +73,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         raise P2botError(f"{flag} {path} cannot be read: {why}") from error
     weights = states.get("model") if isinstance(states, dict) else None
     if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+        isinstance(name, str) and _is_plain(value) for name, value in weights.items()
     ):
         raise P2botError(
             f"{flag} {path} is no model file of the released code: it has no 'model' with weights"
@@ -82,6 +82,13 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         name: value.float() if value.is_floating_point() else value
         for name, value in weights.items()
     }
+
+
+def _is_plain(value) -> bool:
+    """Whether it is a tensor of numbers, all of them there."""
+    if not isinstance(value, Tensor) or value.is_complex():
+        return False
+    return value.layout == torch.strided and not value.is_quantized and not value.is_meta
 
 
 class Weights:
