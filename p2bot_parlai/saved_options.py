@@ -1,5 +1,6 @@
 """Are the options of a saved model such as the command line would have taken?"""
 
+from argparse import SUPPRESS
 from reprlib import repr as short
 
 from parlai.core.agents import Agent
@@ -23,6 +24,8 @@ def checked(options: Opt, agent: type[Agent], optfile: str) -> dict:
     missing = {}
     for action in parser._actions:
         name, default = action.dest, parser.get_default(action.dest)
+        if default == SUPPRESS:
+            continue
         if name not in options:
             missing[name] = default
         elif not _fits(options[name], action, default):
@@ -38,6 +41,8 @@ def _fits(value, action, default) -> bool:
         return value is None and default is None or value == default
     if isinstance(value, list | tuple):
         several = action.nargs in ("*", "+") or isinstance(action.nargs, int)
+        # "1e-30,1e-3" on the command line is a list in the file
+        several = several or action.type not in TYPES
         return several and all(_is_of(one, action) for one in value)
     return _is_of(value, action)
 

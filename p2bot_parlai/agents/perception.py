@@ -74,7 +74,7 @@ class Question:
             "labels": self.truth is None or self.truth in self.candidates,
             "candidate_people": len(self.people) == len(self.candidates),
             "own_sentences": _are_rows(self.own, len(self.profile_sentences)),
-            "reveals": not (self.reveals and own)
+            "reveals": not self.reveals
             or len(self.reveals) == len(self.utterances)
             and _are_rows([place for place in self.reveals if place is not None], len(own)),
         }

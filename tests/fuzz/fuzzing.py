@@ -33,7 +33,7 @@ def cases(few: int = 100, share: float = 1.0) -> settings:
         database=None,
         deadline=None,
         print_blob=True,
-        phases=[Phase.explicit, Phase.generate] if os.environ.get('NOSHRINK') else list(Phase),
+        phases=[Phase.explicit, Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
         suppress_health_check=list(HealthCheck),
     )
 
@@ -144,8 +144,9 @@ NUMBERS = st.one_of(
 LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, texts(max_parts=3))
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(texts(max_parts=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(texts(max_parts=2), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 DEEP = "[" * 2000

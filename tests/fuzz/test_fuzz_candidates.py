@@ -1,5 +1,7 @@
 """Lists of candidates: none, one, blank, the same again, very many; inline and fixed."""
 
+import re
+
 import fuzzing
 import pytest
 import tiny
@@ -66,7 +68,6 @@ def test_every_list_becomes_a_batch(ranker, rows, kind):
     for response, wrong in zip(batch.responses, batch.distractors, strict=True):
         every = [*([] if response is None else [response]), *wrong]
         assert all(0 < len(ids) <= longest and max(ids) < size for ids in every)
-        assert response not in wrong or response is None or kind == "eval_labels" or True
 
 
 @cases(25, share=0.01)
@@ -80,8 +81,8 @@ def test_what_is_ranked_is_what_was_given(ranker, rows):
         return
     replies = ranker.batch_act(seen)
     for (text, labels, candidates), reply in zip(rows, replies, strict=True):
-        assert sorted(reply.get("text_candidates") or []) == sorted(candidates if text else
-            reply.get("text_candidates") or [])  # fmt: skip
+        heard = text is not None or any(labels)
+        assert sorted(reply.get("text_candidates") or []) == sorted(candidates if heard else [])
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +127,8 @@ def test_a_fixed_list_is_read_or_refused(memory_network, content, text):
     if refused:
         assert "--fixed-candidates-path" in refused
         return
-    lines = [line.strip() for line in content.decode("utf-8-sig").split("\n") if line.strip()]
-    assert set(agent.fixed_candidates) <= set(content.decode("utf-8-sig").split("\n")) | set(lines) | {
-        line.strip() for line in content.decode("utf-8-sig").splitlines()
-    }  # fmt: skip
+    lines = re.split(r"\r\n|\r|\n", content.decode("utf-8-sig"))
+    assert agent.fixed_candidates == list(dict.fromkeys(filter(None, map(str.strip, lines))))
     assert len(agent.fixed_candidates) == len(agent.fixed_candidate_vecs) > 0
     clone = agent.clone()
     seen = clone.observe(Message({"text": text or "hi", "episode_done": True}))

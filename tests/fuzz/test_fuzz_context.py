@@ -30,7 +30,7 @@ TURNS = st.lists(st.tuples(st.booleans(), texts()), max_size=5)
 
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory):
-    """Of every form: learnt byte-level BPE, and GPT's of words, which does not know every letter."""
+    """Of every form: byte-level BPE, and GPT's of words, which does not know every letter."""
     folder = str(write_vocabulary(tmp_path_factory.mktemp("gpt") / "words"))
     return [
         tokenizer
@@ -168,7 +168,7 @@ def test_text_goes_to_ids_and_back(tokenizers, text):
         assert all(0 <= index < len(tokenizer) for index in ids)
         back = tokenizer.decode(ids)
         back.encode("utf-8")
-        if "▁" in text or tokenizer.backend.get_vocab().get("Ġ") is None:
+        if "Ġ" not in tokenizer.backend.get_vocab():
             continue  # GPT's words: unknown letters are lost
         if not any(unicodedata.category(c) in ("Cn", "Co") for c in text):
             text_ = text.encode("utf-8", "replace").decode()
@@ -178,7 +178,7 @@ def test_text_goes_to_ids_and_back(tokenizers, text):
 
 def _plain(text: str) -> str:
     """Without what `decode` puts together again."""
-    return "".join(text.split()).replace(" ", "")
+    return "".join(text.split())
 
 
 @cases()

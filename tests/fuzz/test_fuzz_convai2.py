@@ -1,6 +1,5 @@
 """ConvAI2 files of all kinds: from bytes to what a network would read."""
 
-
 import fuzzing
 import pytest
 from convai2_files import VERSION, write_convai2

@@ -1,4 +1,4 @@
-"""Studies, keys, ratings, sheets and answers as files, and what a browser sends to the raters' page."""
+"""Studies, keys, ratings, sheets, answers as files; what a browser sends to the raters' page."""
 
 import io
 import json
@@ -11,7 +11,8 @@ from fuzzing import cases, outcome, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2bot_parlai.human_eval import results, study as study_files
+from p2bot_parlai.human_eval import results
+from p2bot_parlai.human_eval import study as study_files
 from p2bot_parlai.human_eval.answers import from_file, parse_systems
 from p2bot_parlai.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
 from p2bot_parlai.human_eval.server import Handler, RatingServer
@@ -151,11 +152,7 @@ ANSWERS = [
     for n in range(2)
 ]  # fmt: skip
 LOGGED = [
-    {
-        "dialog": [
-            [{"text": m["text"]}, {"text": f"reply {n}"}] for m in SAMPLES[n].messages
-        ]
-    }
+    {"dialog": [[{"text": m["text"]}, {"text": f"reply {n}"}] for m in SAMPLES[n].messages]}
     for n in range(2)
 ]
 

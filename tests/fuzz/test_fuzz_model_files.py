@@ -1,4 +1,4 @@
-"""Model files, dictionaries and released originals: of any bytes, and sound ones that were changed."""
+"""Model files, dictionaries, released originals: of any bytes, and sound ones that were changed."""
 
 import io
 import json

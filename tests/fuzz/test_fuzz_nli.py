@@ -37,7 +37,7 @@ def test_a_file_is_read_or_refused(folder, content):
         assert "nli-valid.txt" in refused
         return
     lines = [line for line in content.decode("utf-8-sig").splitlines() if line.strip()]
-    assert 0 < len(found[1])
+    assert len(found[1]) > 0
     for utterance, sentence, label in found[1]:
         assert label in LABELS and utterance and sentence
         assert read_pair(f"{utterance}\n{sentence}") == (utterance, sentence)

@@ -73,7 +73,9 @@ def test_every_text_has_a_relevance(perceiver, utterances, persona, others):
     assert scores.shape == (len(utterances),) and scores.isfinite().all()
     dialogues = [utterances, [], *others]
     candidates = [[persona, []], [], *([other] for other in others)]
-    for found, personas in zip(perceiver.cumulative(dialogues, candidates), candidates, strict=True):
+    for found, personas in zip(
+        perceiver.cumulative(dialogues, candidates), candidates, strict=True
+    ):
         assert found.shape == (len(personas),) and found.isfinite().all()
     found = perceiver.sentence_relevance(dialogues, persona)
     assert found.shape == (len(dialogues), len(persona)) and found.isfinite().all()
