@@ -1,6 +1,7 @@
 """What the agents that learn have in common."""
 
 import torch
+from parlai.core.message import Message
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 
 from p2bot_parlai.agents.checkpoint import plain
@@ -15,6 +16,13 @@ class Learner:
     """
 
     scheduler: ParlAILRScheduler | None = None
+
+    def observe(self, observation):
+        """An empty list of labels is no label."""
+        for name in ("labels", "eval_labels"):
+            if name in observation and not observation[name]:
+                observation = Message({k: v for k, v in observation.items() if k != name})
+        return super().observe(observation)
 
     @classmethod
     def optim_opts(cls):

@@ -1,7 +1,6 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
 import torch
-from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
@@ -160,15 +159,8 @@ class TransmitterAgent(
         return states
 
     # -------------------------------------------------------------- from text to ids
-    def observe(self, observation):
-        """An empty list of labels is no label."""
-        for name in ("labels", "eval_labels"):
-            if name in observation and not observation[name]:
-                observation = Message({k: v for k, v in observation.items() if k != name})
-        return super().observe(observation)
-
     def _set_text_vec(self, obs, history, truncate):
-        if "text" not in obs:  # padding at the end of an epoch, among others
+        if obs.is_padding():  # at the end of an epoch
             return obs
         context = history.context(truncate)
         obs["full_text"] = history.get_history_str() or ""

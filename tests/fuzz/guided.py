@@ -15,6 +15,7 @@ import re
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
@@ -40,18 +41,16 @@ class Guided:
     def pytest_pyfunc_call(self, pyfuncitem):
         import atheris
 
-        names = pyfuncitem._fixtureinfo.argnames
-        fixtures = {name: pyfuncitem.funcargs[name] for name in names}
-        handle = pyfuncitem.obj.hypothesis
-        inner = handle.inner_test
+        fixtures = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        # the fixtures are given here, and all that is generated comes from the input
+        test = pyfuncitem.obj.hypothesis
 
-        # the generated arguments come from hypothesis, the fixtures from here
-        def one_input(content: bytes) -> None:
-            fuzz(content)
+        @hypothesis.given(**test._given_kwargs)
+        def one_case(**generated):
+            test.inner_test(**fixtures, **generated)
 
-        handle.inner_test = lambda **drawn: inner(**{**fixtures, **drawn})
-        fuzz = pyfuncitem.obj.hypothesis.fuzz_one_input
-        atheris.Setup([str(pyfuncitem.path), *self.arguments], one_input)
+        fuzz = one_case.hypothesis.fuzz_one_input
+        atheris.Setup([str(pyfuncitem.path), *self.arguments], fuzz)
         atheris.Fuzz()
         return True
 

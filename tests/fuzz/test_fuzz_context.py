@@ -42,6 +42,10 @@ def tokenizers(tmp_path_factory):
     ]
 
 
+def within(ids, tokenizer) -> bool:
+    return all(index >= 0 for index in ids) and max(ids, default=0) < len(tokenizer)
+
+
 def test_every_form_is_fuzzed(tokenizers):
     assert {t.style.name for t in tokenizers} == set(STYLES) == {APPEND.name, ORIGINAL.name}
 
@@ -55,7 +59,7 @@ def test_a_context_keeps_to_its_form(tokenizers, own, partner, turns, limit):
         whole = build_context(dialogue, tokenizer)
         heads, blocks = _parts(dialogue, tokenizer)
         assert whole.ids == sum(blocks, heads) and whole.full_length == len(whole.ids)
-        assert all(0 <= index < len(tokenizer) for index in whole.ids)
+        assert within(whole.ids, tokenizer)
         _check_marks(whole.ids, dialogue, tokenizer)
         found, refused = outcome(build_context, dialogue, tokenizer, limit)
         room = (limit or len(whole.ids)) - len(heads)
@@ -165,7 +169,7 @@ def test_text_goes_to_ids_and_back(tokenizers, text):
     for tokenizer in tokenizers:
         ids = tokenizer.encode(text)
         assert tokenizer.special_ids.isdisjoint(ids)
-        assert all(0 <= index < len(tokenizer) for index in ids)
+        assert within(ids, tokenizer)
         back = tokenizer.decode(ids)
         back.encode("utf-8")
         if "Ġ" not in tokenizer.backend.get_vocab():
@@ -188,7 +192,7 @@ def test_sentences_yield_no_special_tokens(sentence_tokenizers, first, second):
         alone, empty = tokenizer.encode(first), tokenizer.encode("")
         marks = set(empty)
         assert sum(index in marks for index in alone) == len(empty)
-        assert all(0 <= index < len(tokenizer) for index in alone)
+        assert within(alone, tokenizer)
         ids, segments = tokenizer.encode_pair(first, second)
         assert len(ids) == len(segments) and set(segments) <= {0, 1}
 

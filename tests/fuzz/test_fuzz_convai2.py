@@ -179,12 +179,13 @@ def test_what_is_read_becomes_batches(home, sound, agent, data):
 
 
 def check_batch(agent, batch, message):
-    if batch.batchsize == 0:
-        assert "text" not in message and "eval_labels" not in message
-        return
+    assert batch.batchsize == 1 and (batch.labels or [None])[0] in (
+        None,
+        *message.get("eval_labels", ()),
+    )
     (context,) = batch.contexts
     assert len(context) <= agent.text_truncate
-    assert all(0 <= index < len(agent.dict) for index in context)
+    assert min(context, default=0) >= 0 and max(context, default=0) < len(agent.dict)
     for vectors, offered in zip(batch.candidate_vecs or (), batch.candidates or (), strict=True):
         assert len(vectors) == len(offered)
         assert all(0 < len(ids) <= agent.label_truncate for ids in vectors)

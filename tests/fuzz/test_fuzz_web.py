@@ -12,7 +12,6 @@ import pytest
 from fuzzing import cases, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
-from serving import PERSONAS
 
 from p2bot_parlai import P2Bot
 from p2bot_parlai.api import Impression
@@ -25,6 +24,7 @@ from p2bot_parlai.web.server import draw
 from p2bot_parlai.web.talk import Line, Shown, Studio, Talk
 from p2bot_parlai.web.visitors import CHAT, DUET, Visitors
 
+PERSONAS = [["i like tea.", "i have two dogs."], ["i work as a nurse."], ["i eat pizza."]]
 LIMITS = Limits(rate=1e6, burst=10**6, exchanges=4)
 ANYTHING = st.one_of(texts(), texts(), fuzzing.VALUES)
 
