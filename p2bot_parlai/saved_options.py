@@ -19,7 +19,7 @@ def checked(options: Opt, agent: type[Agent], optfile: str) -> dict:
     :return: the defaults of those that it lacks, as the file of an older version does.
     :raises P2botError: for a value that is of another kind than its option takes.
     """
-    parser = ParlaiParser(True, False)
+    parser = ParlaiParser(True, True)
     agent.add_cmdline_args(parser, Opt())
     missing = {}
     for action in parser._actions:

@@ -7,6 +7,7 @@ from fuzzing import cases, outcome, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 from parlai.core.agents import create_agent_from_model_file
+from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.teachers import create_task_agent_from_taskname
 
@@ -170,6 +171,7 @@ def test_what_is_read_becomes_batches(home, sound, agent, data):
                 assert "--text-truncate" in refused
                 break
             check_batch(one, one.batchify([seen]), message)
+            one.self_observe(Message({"text": "so", "episode_done": message["episode_done"]}))
     mutated = options(home, mutators=WHOLE_DIALOGUE)
     for episode in _episodes(mutated)[:2]:
         one = agent.clone()

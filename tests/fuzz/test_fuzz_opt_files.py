@@ -91,6 +91,7 @@ def test_a_model_without_some_options_loads_and_answers_or_is_refused(model, sav
         {"beam_min_length": 10**6},
         {"model": "\x1b[2J"},
         {"context_style": "other"},
+        {"init_model": 1.5},
     ],
     ids=str,
 )
