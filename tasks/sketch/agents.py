@@ -14,7 +14,7 @@ from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 
 NO_CANDS = "no_cands"
 DEFAULT_SEED = 1
-LARGEST_SEED = 10**18
+LARGEST_SEED, MOST_DIALOGUES = 10**18, 10**6
 # what may stand behind p2bot:sketch, as behind convai2
 VARIANTS = {
     "self_original": "self_original",
@@ -78,8 +78,11 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         # a command that names this task by an option of its own does not parse ours
         opt.setdefault("sketch_seed", DEFAULT_SEED)
         opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
-        if opt["sketch_dialogues"] < 1:
-            raise UsageError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
+        if not 1 <= opt["sketch_dialogues"] <= MOST_DIALOGUES:
+            raise UsageError(
+                f"--sketch-dialogues {opt['sketch_dialogues']}: 1 to {MOST_DIALOGUES} can be asked "
+                "for, and as many people must be there"
+            )
         if abs(opt["sketch_seed"]) >= LARGEST_SEED:  # the folder of its files is named by it
             raise UsageError(f"--sketch-seed has {len(str(opt['sketch_seed']))} digits: 18 do")
         self.truth_path = None
