@@ -9,7 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.checkpoint import (
+    FORMAT,
+    check_description,
+    check_flags,
+    load_weights,
+    read_model_file,
+)
 from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
@@ -92,6 +98,7 @@ class TransmitterAgent(
         path, _ = self._get_init_model(self.opt, None)
         if path:
             self._saved = read_model_file(path)
+            check_description(self._saved, path, backbone=dict, options=dict, run=dict)
             # a file of a version that did not say has our own style
             built = {"context_style": APPEND.name, **self._saved["p2bot"]["options"]}
             check_flags(path, built, self.opt.get("override", {}))
