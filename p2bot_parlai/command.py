@@ -11,6 +11,7 @@ from p2bot_parlai.errors import P2botError, UsageError
 TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error comes from
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
 WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
+LONGEST = 1000  # characters of a message
 USAGE = 2  # exit status, argparse's own
 # how ParlAI says that -mf names nothing (core/agents.py:462)
 NO_MODEL = "WARNING: Model file does not exist, check to make sure it is correct: "
@@ -60,7 +61,15 @@ def message_for_users(error: BaseException) -> str | None:
         if found is None:
             return None
         text = text.rpartition(found)[2]
-    return "p2bot: error: " + " ".join(text.split())
+    line = " ".join(text.split())
+    if len(line) > LONGEST:  # what a file holds in place of a name may be a megabyte
+        line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+    return "p2bot: error: " + "".join(map(_shown, line))
+
+
+def _shown(letter: str) -> str:
+    """What a file holds must not move a terminal's cursor, or its colours."""
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def wants_traceback() -> bool:

@@ -14,6 +14,7 @@ import parlai.tasks.convai2.build as convai2_build
 from parlai.core.build_data import built
 from parlai.core.opt import Opt
 
+from p2bot_parlai import fbdialog_guard
 from p2bot_parlai.compat import _replace
 from p2bot_parlai.errors import P2botError
 
@@ -31,6 +32,7 @@ def install() -> None:
     """Check before ParlAI's convai2 task builds or opens anything."""
     _replace(convai2_build, "build", build)
     _replace(convai2, "_path", _path)
+    fbdialog_guard.install()
 
 
 def home_of(opt: Opt) -> str:

@@ -10,6 +10,8 @@ from p2bot_parlai.errors import P2botError
 FORMATS = (".png", ".svg", ".pdf")
 # characters a line, inches a line of text, inches a column
 UTTERANCE_CHARACTERS, SENTENCE_CHARACTERS = 44, 20
+LINES = 12  # of one text at most: what is longer is cut
+MOST_ROWS, MOST_COLUMNS = 1000, 100
 LINE, COLUMN, LABELS = 0.17, 1.55, 3.4
 
 
@@ -37,6 +39,11 @@ def draw_relevance_map(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if len(utterances) > MOST_ROWS or len(sentences) > MOST_COLUMNS:
+        raise P2botError(
+            f"{path}: {len(utterances)} utterances by {len(sentences)} profile sentences are too "
+            f"many for a picture; it shows {MOST_ROWS} by {MOST_COLUMNS} at most"
+        )
     down = [_wrapped(text, UTTERANCE_CHARACTERS) for text in utterances]
     across = [_wrapped(text, SENTENCE_CHARACTERS) for text in sentences]
     # a row is as high as its text; edges are counted from the top
@@ -89,5 +96,8 @@ def draw_relevance_map(
 
 
 def _wrapped(text: str, characters: int) -> str:
+    """At most `LINES` lines, without signs that a font has no picture of."""
+    text = "".join(c if c.isprintable() else " " for c in text[: 2 * LINES * characters])
+    lines = textwrap.fill(text, characters, max_lines=LINES, placeholder=" ...")
     # "$" would open a formula
-    return textwrap.fill(text, characters, break_long_words=True).replace("$", r"\$") or " "
+    return lines.replace("$", r"\$") or " "

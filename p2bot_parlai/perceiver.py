@@ -155,14 +155,15 @@ def _rows(groups: Sequence[Sequence[str]]) -> tuple[dict[str, int], list[str]]:
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
     """Lists of unequal length as one tensor, -1 behind their ends; one column at least."""
-    width = max(1, *map(len, rows))
-    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows])
+    width = max([1, *map(len, rows)])
+    padded = [[*row, *[-1] * (width - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long).view(len(rows), width)
 
 
 def _candidate_table(candidates, index: dict[str, int]) -> Tensor:
     """int (B, C, L): the rows of each candidate's sentences; -1 pads."""
-    most = max(1, *map(len, candidates))
-    longest = max(1, *(len(persona) for personas in candidates for persona in personas))
+    most = max([1, *map(len, candidates)])
+    longest = max([1, *(len(persona) for personas in candidates for persona in personas)])
     table = torch.full((len(candidates), most, longest), -1)
     flat = _padded([[index[s] for s in p] for personas in candidates for p in personas] or [[]])
     start = 0

@@ -6,12 +6,12 @@ Drawings are SVG in the page. Everything that is not made here is escaped.
 
 import html
 import io
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -92,8 +92,8 @@ def train_reports(model_file: str | Path) -> list[dict]:
     """What ParlAI logged of a training run: one dict of metrics a log line."""
     path = Path(f"{model_file}.trainstats")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["train_reports"]
-    except (OSError, ValueError, KeyError) as error:
+        return parse_json(path.read_bytes())["train_reports"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(f"{path} holds no training reports: {error}") from error
 
 

@@ -6,7 +6,6 @@ examples than an unbroken one. `capture` and `restore` add the rest, as plain da
 checkpoint can hold.
 """
 
-import json
 import random
 
 import numpy as np
@@ -18,6 +17,7 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
 
 # the counts of a run that begins, see P2botTrainLoop._counts
 NOTHING_DONE = {
@@ -80,9 +80,9 @@ def _read_counts(model: str) -> dict:
     if not PathManager.exists(path):
         return {}
     try:
-        with PathManager.open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
+        with PathManager.open(path, "rb") as file:
+            found = parse_json(file.read())
+    except (OSError, ValueError) as error:
         found = error
     if not isinstance(found, dict):
         raise P2botError(

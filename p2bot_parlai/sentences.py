@@ -80,7 +80,10 @@ class SentenceTokenizer:
         """
         file = os.path.join(path, "tokenizer.json")
         if os.path.isdir(path) and os.path.exists(file):
-            return cls(Tokenizer.from_file(file))
+            try:
+                return cls(Tokenizer.from_file(file))
+            except Exception as error:  # the library raises bare Exception
+                raise P2botError(f"{file} is no tokenizer: {error}") from error
         from p2bot_parlai.backbones.hub import fetch
 
         tokenizer = fetch(path, "AutoTokenizer")

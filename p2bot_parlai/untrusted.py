@@ -7,7 +7,6 @@ is no UTF-8 it unpickles. `install` puts checks before both; SECURITY.md says wh
 """
 
 import io
-import json
 import pickle
 import sys
 
@@ -21,9 +20,13 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.compat import _replace
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
+from p2bot_parlai.saved_options import checked
 
 # packages whose agents an .opt may name; -m NAME on the command line may name any
 HOMES = ("parlai", "projects", "p2bot_parlai", *(r["repo"] for r in REGISTERED_REPOS.values()))
+
+OURS = "p2bot_parlai."
 
 _stock_model_name = params.get_model_name
 _stock_create = agents.create_agent_from_opt_file
@@ -55,10 +58,10 @@ def load_opt(cls, optfile: str) -> Opt:
     with PathManager.open(optfile, "rb") as file:
         content = file.read()
     try:
-        options = json.loads(content.decode("utf-8"))
+        options = parse_json(content)
     except UnicodeDecodeError:
         options = _unpickled(content, optfile)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise P2botError(
             f"{optfile} is no file of options: it is damaged or no JSON ({error})"
         ) from error
@@ -88,9 +91,13 @@ def get_model_name(opt: Opt) -> str | None:
 
 def create_agent_from_opt_file(opt: Opt) -> Agent | None:
     """ParlAI's, once the agent is known to be one."""
-    if not (opt.get("override") or {}).get("model"):
-        agent_class(opt["model_file"])
-    return _stock_create(opt)
+    named = (opt.get("override") or {}).get("model")
+    kind = load_agent_module(named) if named else agent_class(opt["model_file"])
+    optfile = f"{opt['model_file']}.opt"
+    if kind is None or not kind.__module__.startswith(OURS) or not PathManager.exists(optfile):
+        return _stock_create(opt)
+    saved = Opt({**Opt.load(optfile), **(opt.get("override") or {})})
+    return _stock_create(Opt({**checked(saved, kind, optfile), **opt}))
 
 
 def agent_class(model_file: str) -> type[Agent] | None:
@@ -145,7 +152,7 @@ def run_vacuum(self):
     """``parlai vacuum``, which unpickles: a file of ours is read by our own loader before."""
     path = self.opt["path"]
     kind = agent_class(path) if path and PathManager.isfile(path) else None
-    if kind and kind.__module__.startswith("p2bot_parlai."):
+    if kind and kind.__module__.startswith(OURS):
         from p2bot_parlai.agents.checkpoint import read_model_file
 
         read_model_file(path)

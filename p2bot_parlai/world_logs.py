@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from parlai.core.metrics import InterDistinctMetric
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
 
 # the report weighs these by the tokens or words of the label, all others by the example
 BY_TOKENS = ("loss", "ppl", "token_acc")
 BY_WORDS = ("ppl_word",)
 PERPLEXITIES = ("ppl", "ppl_word")
+# what reading a line of another form ends in
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 DISTINCT = {"distinct-1": 1, "distinct-2": 2}
 
 
@@ -47,18 +50,18 @@ def read_world_logs(path: str) -> list[Example]:
     examples: list[Example] = []
     seen: Counter = Counter()
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     try:
-                        examples += _dialogue(json.loads(line)["dialog"], seen)
-                    except (ValueError, KeyError, TypeError, AttributeError) as error:
+                        examples += _dialogue(parse_json(line)["dialog"], seen)
+                    except DAMAGE as error:
                         raise P2botError(
                             f"{path}, line {number}: not of the form that parlai eval_model "
                             f"--world-logs writes ({type(error).__name__}: {error})"
                         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise P2botError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise P2botError(f"cannot read {path}: {error.strerror or error}") from error
     if not examples:
         raise P2botError(f"{path} holds no examples")
     return examples
@@ -76,7 +79,7 @@ def _dialogue(pairs: list, seen: Counter) -> list[Example]:
         name = f"{name} {seen[name]}"
         dialogue = dialogue or name
         metrics = {
-            metric: (value * weight, weight)
+            metric: (float(value * weight), float(weight))
             for metric, value, weight in _weighted(reply)
             if weight > 0
         }

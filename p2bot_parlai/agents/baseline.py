@@ -109,7 +109,7 @@ class Baseline(Learner):
 
     # -------------------------------------------------------------- from text to ids
     def _set_text_vec(self, obs, history, truncate):
-        if "text" not in obs:  # padding at the end of an epoch, among others
+        if obs.is_padding():  # at the end of an epoch
             return obs
         ids = self.context_ids(history, truncate) or [self.dict.p2bot.partner]
         obs["full_text"] = history.get_history_str() or ""

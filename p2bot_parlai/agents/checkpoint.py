@@ -1,5 +1,6 @@
 """Writing model files whole, and reading and checking them without running what they may hold."""
 
+import math
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from p2bot_parlai import saving
 from p2bot_parlai.errors import P2botError, UsageError
 
 FORMAT = 1
+MIN_TOKENS = 3  # of a sentence that an encoder reads
 
 
 def write_model_file(agent, path: str) -> None:
@@ -52,9 +54,34 @@ def read_model_file(path: str) -> dict:
         raise P2botError(
             f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
         )
+    if not _is_state_dict(states.get("model")) or not isinstance(about.get("run", {}), dict):
+        raise P2botError(f"cannot load {path}: it holds no weights. Use another copy")
     if about["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
     return states
+
+
+def check_description(states: dict, path: str, **kinds: type | tuple[type, ...]) -> dict:
+    """
+    What a model file says of itself.
+
+    :param kinds: what it needs to say, and of which type each is.
+    :raises P2botError: where something is missing, or is something else.
+    """
+    about = states["p2bot"]
+    for name, kind in kinds.items():
+        if not isinstance(about.get(name), kind):
+            raise P2botError(f"{path} is damaged: it does not say its {name}. Use another copy")
+    tau, tokens = about.get("tau", 1), about.get("text_truncate", MIN_TOKENS)
+    if not 0 < tau < math.inf or not tokens >= MIN_TOKENS:
+        raise P2botError(f"{path} is damaged: tau {tau}, text_truncate {tokens}. Use another copy")
+    return about
+
+
+def _is_state_dict(weights) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )
 
 
 def _reason(torch_says: str) -> str:

@@ -1,6 +1,5 @@
 """The dictionary of the baselines: a tokenizer, and how often the corpus has each token."""
 
-import json
 from collections import Counter
 
 from parlai.core.opt import Opt
@@ -9,6 +8,7 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.backbones import SCRATCH
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
 
 
 class CountedDictionary(P2botDictionary):
@@ -37,9 +37,11 @@ class CountedDictionary(P2botDictionary):
 
     def load(self, filename: str) -> None:
         super().load(filename)
-        with PathManager.open(filename, encoding="utf-8") as file:
-            self.counts = json.load(file).get("counts", [])
-        if len(self.counts) != len(self):
+        with PathManager.open(filename, "rb") as file:
+            counts = parse_json(file.read()).get("counts")
+        self.counts = counts if isinstance(counts, list) else []
+        whole = all(type(count) is int and count >= 0 for count in self.counts)
+        if not whole or len(self.counts) != len(self):
             raise P2botError(
                 f"{filename} does not count its tokens, it belongs to a Transmitter: give another "
                 "--dict-file or --model-file"

@@ -17,6 +17,7 @@ from p2bot_parlai.backbones import UNTRAINED, backbone_path
 from p2bot_parlai.context import parse_message
 from p2bot_parlai.context_style import APPEND, STYLES
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.reading import parse_json
 from p2bot_parlai.tokenizer import P2botTokenizer
 
 FORMAT = "p2bot-tokenizer-1"
@@ -151,14 +152,14 @@ def write_tokenizer(tokenizer: P2botTokenizer, filename: str, **more) -> None:
 def read_tokenizer(filename: str) -> P2botTokenizer:
     """:raises P2botError: for a file that is none, or is damaged."""
     try:
-        with PathManager.open(filename, encoding="utf-8") as file:
-            data = json.load(file)
+        with PathManager.open(filename, "rb") as file:
+            data = parse_json(file.read())
         if data["format"] != FORMAT:
             raise KeyError(data["format"])
-        style = STYLES[data.get("context_style", APPEND.name)]
+        saved, style = data["tokenizer"], STYLES[data.get("context_style", APPEND.name)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(
             f"{filename} is no tokenizer of P²Bot: it is missing, damaged or belongs to another "
             "kind of model; choose another --model-file or --dict-file"
         ) from error
-    return P2botTokenizer.from_json(data["tokenizer"], style)
+    return P2botTokenizer.from_json(saved, style)

@@ -9,6 +9,7 @@ from parlai.utils.io import PathManager
 from p2bot_parlai import saving
 from p2bot_parlai.backbones.encoder import SCRATCH, encoder_path
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import parse_json
 from p2bot_parlai.sentences import SentenceTokenizer
 
 FORMAT = "p2bot-encoder-tokenizer-1"
@@ -87,13 +88,14 @@ class EncoderDictionary(DictionaryAgent):
 def read_tokenizer(path: str) -> SentenceTokenizer:
     """:raises P2botError: for a file that is none, or is damaged."""
     try:
-        with PathManager.open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        with PathManager.open(path, "rb") as file:
+            data = parse_json(file.read())
         if data["format"] != FORMAT:
             raise KeyError(data["format"])
+        saved = data["tokenizer"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(
             f"{path} is no tokenizer of a Receiver: it is missing, damaged or belongs to another "
             "kind of model; choose another --model-file or --dict-file"
         ) from error
-    return SentenceTokenizer.from_json(data["tokenizer"])
+    return SentenceTokenizer.from_json(saved)

@@ -34,10 +34,15 @@ class IrPerceptionAgent(PerceptionBaseline):
             sentences = tuple(s for text in question.candidates for s in lines(text))
         if self._fitted.get("sentences") != sentences:
             self._fitted["sentences"] = sentences
-            self._fitted["vectorizer"] = TfidfVectorizer(token_pattern=TOKEN).fit(sentences)
+            try:
+                self._fitted["vectorizer"] = TfidfVectorizer(token_pattern=TOKEN).fit(sentences)
+            except ValueError:  # not a word in any of them
+                self._fitted["vectorizer"] = None
 
     def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
         vectorizer = self._fitted["vectorizer"]
+        if vectorizer is None:
+            return torch.zeros(len(personas))
         dialogue = vectorizer.transform([" ".join(utterances)])
         texts = vectorizer.transform([" ".join(persona) for persona in personas])
         return torch.from_numpy((texts @ dialogue.T).toarray().ravel())

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.baseline import GROUP, Baseline, ProfileReader
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.profile_memory import KeyValueProfileMemory, word_weights
+from p2bot_parlai.reading import read_text
 
 
 class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
@@ -73,6 +74,46 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
         states = super().load(path)
         self.memory.update(states["p2bot"]["memories"], encoded=None)
         return states
+
+    # -------------------------------------------------------------------- candidates
+    def set_fixed_candidates(self, shared) -> None:
+        """
+        ParlAI's, of the different lines of the file that hold something; its vectors are made
+        anew, as the file may be another than at the last run.
+
+        :raises P2botError: where there are none.
+        """
+        if not shared and "fixed" in (self.candidates, self.eval_candidates):
+            path = self.fixed_candidates_path = (
+                self.fixed_candidates_path or self.get_task_candidates_path()
+            )
+            if not path:
+                raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
+            called = f"--fixed-candidates-path {path}"
+            found = dict.fromkeys(line.strip() for line in read_text(path, called).split("\n"))
+            self.fixed_candidates = [line for line in found if line]
+            if not self.fixed_candidates:
+                raise P2botError(f"{called} holds no candidates")
+            self.num_fixed_candidates = len(self.fixed_candidates)
+            vectors = self._make_candidate_vecs(self.fixed_candidates)
+            self.fixed_candidate_vecs = vectors.to(self.model.weights.device)
+            self.fixed_candidate_encs = None
+            return
+        super().set_fixed_candidates(shared)
+
+    def _build_candidates(self, batch, source: str, mode: str):
+        """:raises P2botError: where there is nothing to choose from, or the label is not there."""
+        if source == "inline":
+            offered = batch.candidates or [None]
+            if not all(offered):
+                raise P2botError(
+                    "a message has no label_candidates to rank: use another task, or "
+                    f"--{'eval-' if mode == 'eval' else ''}candidates batch or fixed"
+                )
+            for label, own in zip(batch.labels or (), offered, strict=False):
+                if label is not None and label not in own:
+                    raise P2botError("a message's label is not among its label_candidates")
+        return super()._build_candidates(batch, source, mode)
 
     # ------------------------------------------------------------------------ scores
     def score_candidates(self, batch, cand_vecs, cand_encs=None) -> Tensor:

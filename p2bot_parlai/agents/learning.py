@@ -31,10 +31,28 @@ class Learner:
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
 
+    def observe(self, observation):
+        """An empty list of labels is no label."""
+        for name in ("labels", "eval_labels"):
+            if name in observation and not observation[name]:
+                observation = Message({k: v for k, v in observation.items() if k != name})
+        return super().observe(observation)
+
     @classmethod
     def optim_opts(cls):
         """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
         return {**super().optim_opts(), "adam": _plain_adam}
+
+    def init_optim(self, params, optim_states=None, saved_optim_type=None, is_finetune=False):
+        """:raises P2botError: for an optimizer that cannot be made, or go on where it was."""
+        try:
+            return super().init_optim(params, optim_states, saved_optim_type, is_finetune)
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+            raise P2botError(
+                f"--optimizer {self.opt['optimizer']} cannot be made of its options, or of its "
+                f"saved state ({error}): check --learningrate, --betas and the like, or begin anew "
+                "with --init-model"
+            ) from error
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
         if self.opt["lr_scheduler"] != "linear":

@@ -1,5 +1,7 @@
 """Command-line options of the Transmitter, with the paper's values as defaults."""
 
+import math
+
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
@@ -171,14 +173,23 @@ def check_options(opt: Opt) -> None:
     """:raises UsageError: for values that cannot work, naming the flag."""
     if not 0 <= opt["alpha"] <= 1:
         raise UsageError(f"--alpha {opt['alpha']} is not between 0 and 1")
-    if opt["nup_coef"] < 0:
+    if not opt["nup_coef"] >= 0:
         raise UsageError(f"--nup-coef {opt['nup_coef']} is negative")
     if opt["num_distractors"] < 1:
         raise UsageError("--num-distractors must be at least 1 (--nup-coef 0 takes none)")
     if opt["beam_size"] < 1:
         raise UsageError(f"--beam-size {opt['beam_size']} is not at least 1")
-    if opt["temperature"] <= 0:
-        raise UsageError(f"--temperature {opt['temperature']} is not above 0")
+    if not 0 < opt["temperature"] < math.inf:
+        raise UsageError(f"--temperature {opt['temperature']} is not above 0, and finite")
+    if opt["topk"] < 1:
+        raise UsageError(f"--topk {opt['topk']} is not at least 1")
+    if not 0 < opt["topp"] <= 1:
+        raise UsageError(f"--topp {opt['topp']} is not above 0 and at most 1")
+    if not abs(opt["beam_length_penalty"]) <= 100:
+        raise UsageError(f"--beam-length-penalty {opt['beam_length_penalty']} is not -100 to 100")
+    for name in ("n_layers", "n_heads", "embedding_size"):
+        if opt[name] < 1:
+            raise UsageError(f"--{name.replace('_', '-')} {opt[name]} is not at least 1")
     for name in ("person_tokens", "special_tok_lst", "history_reversed"):
         if opt.get(name):
             raise UsageError(

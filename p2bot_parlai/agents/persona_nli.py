@@ -8,7 +8,13 @@ from parlai.utils.distributed import is_distributed, sync_parameters
 from parlai.utils.io import PathManager
 from torch import Tensor
 
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.checkpoint import (
+    FORMAT,
+    check_description,
+    check_flags,
+    load_weights,
+    read_model_file,
+)
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary, read_tokenizer
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.persona_nli_options import add_persona_nli_options, check_options
@@ -16,7 +22,7 @@ from p2bot_parlai.agents.receiver import NoHistory
 from p2bot_parlai.backbones import encoder as encoders
 from p2bot_parlai.backbones.computing import set_computing
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.nli import LABELS, NliJudge, Pair, PersonaNli
+from p2bot_parlai.nli import LABELS, PAIRINGS, NliJudge, Pair, PersonaNli
 from p2bot_parlai.plugin import set_model_type
 
 KIND = "persona_nli"
@@ -176,6 +182,10 @@ def read_nli_file(path: str) -> dict:
     states = read_model_file(path)
     if states["p2bot"].get("kind") != KIND:
         raise P2botError(f"{path} holds another agent, not a classifier (-m p2bot/persona_nli)")
+    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
+    about = check_description(states, path, **needed)
+    if about["options"].get("pairing") not in PAIRINGS:
+        raise P2botError(f"{path} is damaged: it does not say its pairing. Use another copy")
     return states
 
 

@@ -7,7 +7,13 @@ from parlai.core.torch_agent import Batch, History, Output, TorchAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.checkpoint import (
+    FORMAT,
+    check_description,
+    check_flags,
+    load_weights,
+    read_model_file,
+)
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary, read_tokenizer
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.perception import (
@@ -96,7 +102,7 @@ class ReceiverAgent(Learner, TorchAgent):
         self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.receiver
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = {}
-        states = read_model_file(init_model) if init_model else {}
+        states = read_receiver_file(init_model) if init_model else {}
         self.model = self.build_model(states.get("p2bot"), init_model)
         self.dict.sentences.limit(min(self.text_truncate, self.model.impression.max_tokens))
         self.perceiver = Perceiver(self.model, self.dict.sentences, opt["tau_start"])
@@ -172,7 +178,7 @@ class ReceiverAgent(Learner, TorchAgent):
         return states
 
     def load(self, path: str) -> dict:
-        states = read_model_file(path)
+        states = read_receiver_file(path)
         self._restore(states, path, is_finetune=False)
         return states
 
@@ -313,8 +319,18 @@ def training_candidates(questions: list[Question], whole_batch: bool):
 def build_network(saved: dict) -> Receiver:
     """The network of a saved model, with fresh weights."""
     first = encoders.from_json(saved["encoder"])
-    shared = saved["options"]["share_encoders"]
+    shared = saved["options"].get("share_encoders", False)
     return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
+
+
+def read_receiver_file(path: str) -> dict:
+    """:raises P2botError: for a file that is damaged, or of another agent."""
+    states = read_model_file(path)
+    if states["p2bot"].get("kind") != "receiver":
+        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
+    check_description(states, path, tau=(int, float), **needed)
+    return states
 
 
 def load_perceiver(path: str) -> Perceiver:
@@ -326,9 +342,7 @@ def load_perceiver(path: str) -> Perceiver:
     """
     if not PathManager.exists(path):
         raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
-    states = read_model_file(path)
-    if states["p2bot"].get("kind") != "receiver":
-        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+    states = read_receiver_file(path)
     network = build_network(states["p2bot"]).eval().requires_grad_(False)
     load_weights(network, states, path)
     tokenizer = read_tokenizer(f"{path}.dict")

@@ -1,7 +1,6 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
 import torch
-from parlai.core.message import Message
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
@@ -10,7 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai import backbones, transmitter
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.checkpoint import (
+    FORMAT,
+    check_description,
+    check_flags,
+    load_weights,
+    read_model_file,
+)
 from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
@@ -93,6 +98,7 @@ class TransmitterAgent(
         path, _ = self._get_init_model(self.opt, None)
         if path:
             self._saved = read_model_file(path)
+            check_description(self._saved, path, backbone=dict, options=dict, run=dict)
             # a file of a version that did not say has our own style
             built = {"context_style": APPEND.name, **self._saved["p2bot"]["options"]}
             check_flags(path, built, self.opt.get("override", {}))
@@ -160,15 +166,8 @@ class TransmitterAgent(
         return states
 
     # -------------------------------------------------------------- from text to ids
-    def observe(self, observation):
-        """An empty list of labels is no label."""
-        for name in ("labels", "eval_labels"):
-            if name in observation and not observation[name]:
-                observation = Message({k: v for k, v in observation.items() if k != name})
-        return super().observe(observation)
-
     def _set_text_vec(self, obs, history, truncate):
-        if "text" not in obs:  # padding at the end of an epoch, among others
+        if obs.is_padding():  # at the end of an epoch
             return obs
         context = history.context(truncate)
         obs["full_text"] = history.get_history_str() or ""

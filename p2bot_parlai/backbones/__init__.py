@@ -100,8 +100,13 @@ def from_json(data: dict):
     data = dict(data)
     kind = data.pop("kind", None)
     if kind == "gpt":
-        return GPT(GPTConfig(**data))
-    if kind == "hub":
+        try:
+            return GPT(GPTConfig(**data))
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            if isinstance(error, P2botError):
+                raise
+            raise P2botError(f"the saved backbone cannot be built: {error}") from error
+    if kind == "hub" and isinstance(data.get("config"), dict):
         from p2bot_parlai.backbones import hub
 
         return hub.CausalLM.from_json(data["config"])

@@ -6,6 +6,7 @@ import pickle
 from difflib import get_close_matches
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -77,7 +78,7 @@ def build(config: dict, auto_class: str) -> nn.Module:
         built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         kind = getattr(transformers, auto_class)
         model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
-    except (KeyError, ValueError) as error:
+    except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()
 

@@ -2,7 +2,6 @@
 What each system answers: a ParlAI model, a file of answers, or the human of the task.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.human_eval.sampling import Sample, label_of, one_line
+from p2bot_parlai.reading import parse_json
 
 HUMAN = "human"
 ANSWER_FILES = (".jsonl", ".json")  # endings that are no model
@@ -135,12 +135,12 @@ def from_file(path: str, samples: Sequence[Sample]) -> list[str]:
     :raises P2botError: for a line of another form, or a sample without an answer.
     """
     found: dict[tuple, str] = {}
-    with PathManager.open(path, encoding="utf-8") as file:
+    with PathManager.open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                found.update(_answers_of(json.loads(line)))
+                found.update(_answers_of(parse_json(line)))
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 raise P2botError(
                     f'{path}, line {number}: expected "persona", "context" and "response", or a '

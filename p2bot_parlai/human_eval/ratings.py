@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from reprlib import repr as short  # what is no answer may be long, or nested
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.human_eval.scale import GRADES
 from p2bot_parlai.human_eval.study import Study
+from p2bot_parlai.reading import parse_json
 
 MAX_NAME = 40
 
@@ -66,18 +68,23 @@ def read_ratings(path: str, study: Study) -> list[Rating]:
 
 def _parse(line: bytes, where: str, study: Study, known: set[str]) -> Rating:
     try:
-        given = json.loads(line)
+        given = parse_json(line)
         rating = Rating(given["rater"], given["response"], given["rating"])
         of = given["study"]
     except (ValueError, KeyError, TypeError) as error:
         raise P2botError(f"{where} is no rating of parlai human_eval rate") from error
     if of != study.id:
         raise P2botError(f"{where} rates another study: name its study, or other ratings")
+    if not isinstance(rating.response, str):
+        raise P2botError(f"{where} is no rating of parlai human_eval rate")
     if rating.response not in known:
         raise P2botError(f"{where}: the study has no response {rating.response}")
     if type(rating.grade) is not int or rating.grade not in GRADES:
-        raise P2botError(f"{where}: {rating.grade!r} is not a grade from 1 to 4")
-    return rating
+        raise P2botError(f"{where}: {short(rating.grade)} is not a grade from 1 to 4")
+    try:
+        return rating._replace(rater=check_rater(rating.rater))
+    except P2botError as error:
+        raise P2botError(f"{where}: {error}") from error
 
 
 class RatingLog:
@@ -124,9 +131,9 @@ class RatingLog:
         :raises P2botError: for an unknown response or grade, or a full disk.
         """
         if not isinstance(response, str) or response not in self._known:
-            raise P2botError(f"the study has no response {response!r}")
+            raise P2botError(f"the study has no response {short(response)}")
         if type(grade) is not int or grade not in GRADES:
-            raise P2botError(f"{grade!r} is not a grade from 1 to 4")
+            raise P2botError(f"{short(grade)} is not a grade from 1 to 4")
         rater = check_rater(rater)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         said = {"study": self.study.id, "rater": rater, "response": response, "rating": grade}

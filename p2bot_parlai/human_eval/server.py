@@ -16,6 +16,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.human_eval.ratings import RatingLog, check_rater
 from p2bot_parlai.human_eval.scale import SCALE
 from p2bot_parlai.human_eval.study import Study
+from p2bot_parlai.reading import parse_json
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MAX_BODY = 4096  # bytes of a rating
@@ -127,7 +128,10 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, "requests of other sites are refused")
 
     def _get(self) -> tuple[str, bytes]:
-        address = urlsplit(self.path)
+        try:
+            address = urlsplit(self.path)
+        except ValueError:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page") from None
         if address.path == "/study":
             with _refusing():
                 rater = check_rater(parse_qs(address.query).get("rater", [""])[0])
@@ -153,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         if not 0 <= length <= MAX_BODY:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "that is no rating")
         try:
-            given = json.loads(self.rfile.read(length))
+            given = parse_json(self.rfile.read(length))
             study, rating = given["study"], (given["rater"], given["response"], given["rating"])
         except (ValueError, KeyError, TypeError):
             raise Refused(HTTPStatus.BAD_REQUEST, "that is no rating") from None

@@ -55,14 +55,14 @@ def read_sheet(path: str, study: Study) -> dict[str, int]:
     # spreadsheets in some languages write semicolons or tabs
     delimiter = max(",;\t", key=first.count)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in next(rows, [])]
-    for needed in ("response_id", "rating"):
-        if needed not in header:
-            raise P2botError(f"{path}, line 1: there is no column {needed}")
-    name_at, grade_at = header.index("response_id"), header.index("rating")
     known = {response.id for _, response in study.responses()}
     found: dict[str, int] = {}
     try:
+        header = [name.strip() for name in next(rows, [])]
+        for needed in ("response_id", "rating"):
+            if needed not in header:
+                raise P2botError(f"{path}, line 1: there is no column {needed}")
+        name_at, grade_at = header.index("response_id"), header.index("rating")
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if not any(cell.strip() for cell in row):

@@ -16,6 +16,7 @@ from pathlib import Path
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.human_eval.sampling import Sample, named_turns
 from p2bot_parlai.human_eval.scale import SCALE
+from p2bot_parlai.reading import parse_json
 
 FORM = "p2bot human_eval 1"
 
@@ -150,17 +151,18 @@ def read_study(path: str) -> Study:
     """:raises P2botError: where it is not there, is something else, or was edited."""
     content = _read(path, "--study", "study", "parlai human_eval prepare")
     try:
+        made_of = content["study"]
         items = tuple(
             Item(
-                tuple(item["persona"]),
-                tuple((who, text) for who, text in item["context"]),
-                tuple(Response(r["id"], r["text"]) for r in item["responses"]),
+                tuple(map(_text, item["persona"])),
+                tuple((_text(who), _text(text)) for who, text in item["context"]),
+                tuple(Response(_text(r["id"]), _text(r["text"])) for r in item["responses"]),
             )
             for item in content["items"]
         )
     except (KeyError, TypeError, ValueError) as error:
         raise P2botError(f"--study {path} is damaged: {error!r}") from error
-    if fingerprint(items) != content["study"]:
+    if fingerprint(items) != made_of:
         raise P2botError(f"--study {path} was edited after it was prepared: prepare it again")
     return Study(content["study"], items)
 
@@ -169,18 +171,29 @@ def read_key(path: str, study: Study) -> Key:
     """:raises P2botError: where it is not there, is something else, or another study's."""
     content = _read(path, "--key", "key", "parlai human_eval prepare")
     try:
-        key = Key(content["study"], dict(content["systems"]), dict(content["answered"]))
-    except (KeyError, TypeError, ValueError) as error:
+        if content["study"] != study.id:
+            raise P2botError(f"--key {path} is the key of another study")
+        systems = {_text(name): _text(path) for name, path in content["systems"].items()}
+        answered = {
+            response.id: list(map(_text, content["answered"][response.id]))
+            for _, response in study.responses()
+        }
+        if not systems.keys() >= {name for names in answered.values() for name in names}:
+            raise ValueError("an answer is of a system that it does not list")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise P2botError(f"--key {path} is damaged: {error!r}") from error
-    if key.study != study.id:
-        raise P2botError(f"--key {path} is the key of another study")
-    return key
+    return Key(study.id, systems, answered)
+
+
+def _text(value) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, not a {type(value).__name__}")
+    return value
 
 
 def _read(path: str, option: str, what: str, maker: str) -> dict:
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = parse_json(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise P2botError(f"{option} {path}: there is no such {what}; {maker} makes it") from error
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ classes of ours that hold what was in the file and do nothing. Anything else is 
 import os
 import pickle
 import re
+import struct
 import zipfile
 
 import torch
@@ -30,6 +31,14 @@ _STAND_INS = {
     "torch.optim.optimizer": ("_RequiredParameter",),
     "argparse": ("Namespace",),
 }
+
+
+# what reading a damaged file ends in
+DAMAGE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, OSError, EOFError, MemoryError),
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError),
+    RuntimeError,
+)
 
 
 def _stand_ins() -> list[type]:
@@ -53,18 +62,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(_stand_ins()):
             states = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        IndexError,
-        OSError,
-    ) as error:
+    except DAMAGE as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
             why = f"it holds {refused[1]}, which could run code, and is refused; nothing was run"
@@ -73,7 +71,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         raise P2botError(f"{flag} {path} cannot be read: {why}") from error
     weights = states.get("model") if isinstance(states, dict) else None
     if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+        isinstance(name, str) and _is_plain(value) for name, value in weights.items()
     ):
         raise P2botError(
             f"{flag} {path} is no model file of the released code: it has no 'model' with weights"
@@ -82,6 +80,13 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         name: value.float() if value.is_floating_point() else value
         for name, value in weights.items()
     }
+
+
+def _is_plain(value) -> bool:
+    """Whether it is a tensor of numbers, all of them there."""
+    if not isinstance(value, Tensor) or value.is_complex():
+        return False
+    return value.layout == torch.strided and not value.is_quantized and not value.is_meta
 
 
 class Weights:

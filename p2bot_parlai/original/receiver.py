@@ -43,7 +43,9 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
     inner = shapes.take("encoder.layer.0.intermediate.dense.weight", 2)
     layers = {name.split(".")[2] for name in body if name.startswith("encoder.layer.")}
     width = words.shape[1]
-    if head_size < 1 or width % head_size:
+    if len(segments) != 2:
+        raise P2botError(f"{weights.where} has {len(segments)} segments, where BERT has 2")
+    if head_size < 1 or not width or width % head_size:
         raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     if len(words) != len(tokenizer):
         raise P2botError(

@@ -25,14 +25,14 @@ def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) 
     shapes = Weights(body, weights.where)
     embedding = shapes.take("tokens_embed.weight", 2)
     positions = shapes.take("positions_embed.weight", 2)
-    layers = {int(name.split(".")[1]) for name in body if name.startswith("h.")}
+    layers = {name.split(".")[1] for name in body if name.startswith("h.")}
     # the causal mask, which the old implementation kept as a buffer
     body = {
         name: t for name, t in body.items() if not (name.endswith("attn.bias") and t.dim() == 4)
     }
     _check_vocabulary(weights, embedding, tokenizer)
     width = embedding.shape[1]
-    if head_size < 1 or width % head_size:
+    if head_size < 1 or not width or width % head_size:
         raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     config = GPTConfig(
         vocab_size=len(embedding),

@@ -161,6 +161,8 @@ def compare_all(
     for task in dict.fromkeys(pair[0].task for pair in pairs):
         own = [pair for pair in pairs if pair[0].task == task]
         metrics = chosen_metrics(opt["compare_metrics"], own)
+        if not metrics:
+            raise P2botError(f"{' and '.join(opt['compared'])} have no metric in common on {task}")
         found[task] = compare(own, metrics, opt["seed"], opt["resamples"], opt["unit"])
     return found
 

@@ -16,6 +16,7 @@ from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.figures import draw_relevance_map
+from p2bot_parlai.reading import read_text
 from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
 
 
@@ -56,8 +57,9 @@ def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
     """
     dialogues = [SpokenDialogue([], [])]
     for line in text.split("\n"):
-        number, line = re.match(r"(\d+ )?(.*)", line.strip()).groups()
-        if number and int(number) == 1 and (dialogues[-1].persona or dialogues[-1].utterances):
+        number, line = re.fullmatch(r"(\d+ )?(.*)", line.strip(), re.DOTALL).groups()
+        begun = dialogues[-1].persona or dialogues[-1].utterances
+        if begun and number and number.strip().lstrip("0") == "1":
             dialogues.append(SpokenDialogue([], []))
         if line.startswith(OWN_PERSONA):
             dialogues[-1].persona.append(line.removeprefix(OWN_PERSONA).strip())
@@ -80,8 +82,8 @@ def choose_dialogue(opt: Opt) -> SpokenDialogue:
     if opt.get("dialogue"):
         if not PathManager.exists(opt["dialogue"]):
             raise P2botError(f"--dialogue {opt['dialogue']}: there is no such file")
-        with PathManager.open(opt["dialogue"], encoding="utf-8") as file:
-            dialogues = parse_dialogues(file.read(), opt["dialogue"])
+        text = read_text(opt["dialogue"], f"--dialogue {opt['dialogue']}")
+        dialogues = parse_dialogues(text, opt["dialogue"])
         where = opt["dialogue"]
     else:
         where = opt.get("override", {}).get("task")

@@ -68,9 +68,9 @@ class SelfplayTranscript(ParlaiScript):
 def write(transcripts: list[dict], outfile: str) -> None:
     """:raises P2botError: where it cannot be written."""
     try:
-        with open(f"{outfile}.jsonl", "w", encoding="utf-8") as file:
+        with open(f"{outfile}.jsonl", "w", encoding="utf-8", errors="replace") as file:
             file.writelines(json.dumps(t, ensure_ascii=False) + "\n" for t in transcripts)
-        with open(f"{outfile}.txt", "w", encoding="utf-8") as file:
+        with open(f"{outfile}.txt", "w", encoding="utf-8", errors="replace") as file:
             file.write("\n\n".join(map(as_text, transcripts)) + "\n")
     except OSError as error:
         raise P2botError(f"--outfile {outfile}: {error.strerror}") from error

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+from p2bot_parlai.reading import parse_json
 from p2bot_parlai.web.limits import Limits
 from p2bot_parlai.web.visitors import Visitors
 
@@ -115,14 +116,17 @@ class Guard:
             raise _Refuse(404, "there is nothing here")
         if scope["method"] == "POST":
             origin = headers.get("origin")
-            elsewhere = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+            elsewhere = origin is not None and _place(origin) != host.lower()
             if elsewhere or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
                 raise _Refuse(403, "requests from other sites are refused")
 
     async def _body(self, receive, headers: dict[str, str]) -> bytes:
         too_long = _Refuse(413, f"a request has at most {self.limits.body} bytes")
         announced = headers.get("content-length", "0")
-        if not announced.isdecimal() or int(announced) > self.limits.body:
+        # as many digits as the limit has are enough to read
+        digits = announced.lstrip("0")
+        too_many = len(digits) > len(str(self.limits.body))
+        if not announced.isdecimal() or too_many or int(digits or 0) > self.limits.body:
             raise too_long
         body = b""
         while True:
@@ -138,8 +142,8 @@ class Guard:
     def _wish(self, body: bytes, queued: bool) -> dict:
         """What is to be done, checked: gradio answers one that it cannot read with a traceback."""
         try:
-            wish = json.loads(body)
-        except (ValueError, RecursionError):
+            wish = parse_json(body)
+        except ValueError:
             raise _Refuse(400, "this is no JSON") from None
         known = isinstance(wish, dict) and isinstance(wish.get("data"), list)
         if known and queued:
@@ -195,6 +199,14 @@ class Guard:
             await send({"type": "http.response.body", "body": body})
 
         await self.app({**scope, "headers": plain}, receive, change)
+
+
+def _place(url: str) -> str | None:
+    """Host name and port of an address."""
+    try:
+        return urlsplit(url).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _name(url: str) -> str | None:

@@ -1,5 +1,6 @@
 """What can be done with a chat at the terminal, apart from the terminal."""
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from parlai.utils.strings import colorize
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.perceiver import Perceiver
+from p2bot_parlai.reading import parse_json
 
 FORMAT = "p2bot-chat-1"
 
@@ -60,24 +62,30 @@ def save(chat: Chat, name: str) -> Path:
 
     :raises P2botError: where it cannot be written, or the file is something else.
     """
-    path = Path(name).expanduser()
-    if path.exists() and not _is_chat(path):
+    try:
+        path = Path(name).expanduser()
+        there = path.exists()
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    except (OSError, ValueError, RuntimeError) as error:  # too long, of nobody's home, NUL in it
+        raise P2botError(f"/save {name}: that is no name for a file; choose another") from error
+    if there and not _is_chat(path):
         raise P2botError(f"/save {name}: the file is there and is no chat; choose another name")
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     text = json.dumps(chat.to_json(), ensure_ascii=False, indent=1) + "\n"
     try:
         # a lone surrogate (a broken emoji) cannot be written
         temporary.write_text(text, encoding="utf-8", errors="replace")
         os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise P2botError(f"/save {name}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise P2botError(f"/save {name}: {reason}") from error
     return path
 
 
 def _is_chat(path: Path) -> bool:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["format"] == FORMAT
+        return parse_json(path.read_bytes())["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -18,6 +18,7 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.nli import LABELS
+from p2bot_parlai.reading import read_text
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue
 from p2bot_parlai.tasks.sketch.corpus import DIALOGUES
@@ -114,8 +115,7 @@ def read_pairs(opt: Opt, fold: str) -> tuple[str, list[LabelledPair]]:
             f"there is no {path}: say where the pairs are with --nli-path, or take "
             f"-t p2bot:persona_nli:{SKETCH}, which makes its own"
         )
-    with PathManager.open(path, encoding="utf-8") as file:
-        return path, parse_pairs(file.read(), path)
+    return path, parse_pairs(read_text(path), path)
 
 
 def parse_pairs(text: str, name: str) -> list[LabelledPair]:

@@ -7,12 +7,14 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FbDeprecatedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 
-from p2bot_parlai.errors import UsageError
+from p2bot_parlai.context import parse_message
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tasks.sketch import corpus
 from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 
 NO_CANDS = "no_cands"
 DEFAULT_SEED = 1
+LARGEST_SEED, MOST_DIALOGUES = 10**18, 10**6
 # what may stand behind p2bot:sketch, as behind convai2
 VARIANTS = {
     "self_original": "self_original",
@@ -76,8 +78,13 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         # a command that names this task by an option of its own does not parse ours
         opt.setdefault("sketch_seed", DEFAULT_SEED)
         opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
-        if opt["sketch_dialogues"] < 1:
-            raise UsageError(f"--sketch-dialogues {opt['sketch_dialogues']}: at least 1 is needed")
+        if not 1 <= opt["sketch_dialogues"] <= MOST_DIALOGUES:
+            raise UsageError(
+                f"--sketch-dialogues {opt['sketch_dialogues']}: 1 to {MOST_DIALOGUES} can be asked "
+                "for, and as many people must be there"
+            )
+        if abs(opt["sketch_seed"]) >= LARGEST_SEED:  # the folder of its files is named by it
+            raise UsageError(f"--sketch-seed has {len(str(opt['sketch_seed']))} digits: 18 do")
         self.truth_path = None
         if not shared:
             # like convai2, there is no test fold: valid is what models are compared on
@@ -92,13 +99,26 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
 
     def setup_data(self, path: str) -> Iterator[tuple[dict, bool]]:
         """The examples of the file, with the truth about each label where it is known."""
-        truth = iter(read_truth(self.truth_path)) if self.truth_path else None
-        reveals: Iterator[int | None] = iter(())
-        for (text, labels, _, *rest), starts in super().setup_data(path):
+        truth = read_truth(self.truth_path) if self.truth_path else None
+        dialogue = reply = own = 0
+        for (text, labels, *rest), starts in super().setup_data(path):
             example = {"text": text, "labels": labels}
-            if rest:
-                example["label_candidates"] = rest[0]
-            if truth:
-                reveals = iter(next(truth)) if starts else reveals
-                example["reveals"] = next(reveals)
+            if len(rest) > 1:
+                example["label_candidates"] = rest[1]
+            if truth is not None:
+                dialogue, reply, own = (dialogue + 1, 0, 0) if starts else (dialogue, reply, own)
+                own += len(parse_message(text).persona)
+                example["reveals"] = self._revealed(truth, dialogue - 1, reply, own, path)
+                reply += 1
             yield example, starts
+
+    def _revealed(self, truth, dialogue: int, reply: int, own: int, path: str) -> int | None:
+        """:param own: profile sentences of the dialogue."""
+        known = truth[dialogue] if dialogue < len(truth) else []
+        place = known[reply] if reply < len(known) else own
+        if place is not None and not 0 <= place < own:
+            raise P2botError(
+                f"{self.truth_path} does not go with {path}: one was changed; delete both, and "
+                "they are made anew"
+            )
+        return place

@@ -5,6 +5,8 @@ import os
 import tempfile
 from collections.abc import Iterable
 
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reading import read_text
 from p2bot_parlai.tasks.sketch import corpus
 
 FOLDER = "p2bot_sketch"
@@ -30,11 +32,18 @@ def truth_file(datapath: str, fold: str, seed: int, dialogues: int) -> str:
 
 
 def read_truth(path: str) -> list[list[int | None]]:
-    """For each dialogue, for each reply: the profile sentence that it reveals."""
-    with open(path, encoding="utf-8") as file:
+    """
+    For each dialogue, for each reply: the profile sentence that it reveals.
+
+    :raises P2botError: where the file was changed.
+    """
+    try:
         return [
-            [None if word == corpus.NONE else int(word) for word in line.split()] for line in file
+            [None if word == corpus.NONE else int(word) for word in line.split()]
+            for line in read_text(path).split("\n")[:-1]
         ]
+    except ValueError as error:
+        raise P2botError(f"{path} was changed: delete it, and it is made anew") from error
 
 
 def _folder(datapath: str, seed: int, dialogues: int) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tasks.sketch.clashes import answered_kinds, clash
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact
 
+TRIES = 20_000  # in vain, before there is nobody else
 SIZES = (4, 5)  # facts a persona; ConvAI2 shows three to five
 
 
@@ -39,20 +41,28 @@ class Person:
 
 def people(draw: Draw) -> Iterator[Person]:
     """
-    Different people without end, as long as the facts allow.
+    Different people, as long as the facts allow.
+
+    :raises P2botError: where there is nobody else.
 
     Two people share at most one fact. In ConvAI2 two shared sentences mark one person
     (`p2bot_parlai.personas.group_by_person`), and the same holds here.
     """
     facts = tuple(FACTS.values())
     taken: set[tuple[str, str]] = set()
-    while True:
+    tries, found = 0, 0
+    while tries < TRIES:
+        tries += 1
         chosen = _persona(facts, draw)
         names = sorted(fact.name for fact in chosen)
         pairs = list(combinations(names, 2))
         if taken.isdisjoint(pairs):
             taken.update(pairs)
+            tries, found = 0, found + 1
             yield Person(chosen, tuple(draw.below(len(fact.revised)) for fact in chosen))
+    raise P2botError(
+        f"the sketch corpus has {found} different people and no more: lower --sketch-dialogues"
+    )
 
 
 def _persona(facts: tuple[Fact, ...], draw: Draw) -> tuple[Fact, ...]:

@@ -1,0 +1,262 @@
+"""Studies, keys, ratings, sheets, answers as files; what a browser sends to the raters' page."""
+
+import io
+import json
+from http.server import BaseHTTPRequestHandler
+
+import fuzzing
+import pytest
+import studies
+from fuzzing import cases, outcome, texts
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from p2bot_parlai.human_eval import results
+from p2bot_parlai.human_eval import study as study_files
+from p2bot_parlai.human_eval.answers import from_file, parse_systems
+from p2bot_parlai.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
+from p2bot_parlai.human_eval.server import Handler, RatingServer
+from p2bot_parlai.human_eval.sheet import read_sheet, take_sheet, write_sheet
+from p2bot_parlai.human_eval.statistics import evaluate
+
+STUDY, KEY = studies.study(3)
+IDS = [response.id for _, response in STUDY.responses()]
+
+
+def rating(number: int, grade: int, rater: str = "anna") -> dict:
+    return {"study": STUDY.id, "rater": rater, "response": IDS[number], "rating": grade}
+
+
+RATINGS = [rating(0, 1), rating(1, 2), rating(2, 4), rating(0, 3, "bert"), rating(1, 2, "bert")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study")
+    study_files.write_study(str(path / "study.json"), STUDY, KEY, {"seed": 1})
+    return path
+
+
+# ------------------------------------------------------------------------ study and key
+@cases(200)
+@given(st.data())
+def test_a_study_and_its_key_are_read_or_refused(folder, data):
+    sound = {name: json.loads((folder / f"{name}.json").read_text()) for name in
+             ("study", "study.key")}  # fmt: skip
+    (folder / "a.json").write_bytes(data.draw(fuzzing.json_files(sound["study"])))
+    found, refused = outcome(study_files.read_study, str(folder / "a.json"))
+    assert refused or study_files.fingerprint(found.items) == found.id
+    if found:
+        study_files.write_json(str(folder / "again.json"), study_json(found))
+    (folder / "a.key.json").write_bytes(data.draw(fuzzing.json_files(sound["study.key"])))
+    key, refused = outcome(study_files.read_key, str(folder / "a.key.json"), STUDY)
+    if not refused:
+        grades = latest(read_ratings_of(folder, RATINGS))
+        check_report(evaluate(STUDY, key, grades))
+
+
+def study_json(study) -> dict:
+    return {"items": [[list(item.persona), list(item.context)] for item in study.items]}
+
+
+def read_ratings_of(folder, lines):
+    path = folder / "some.ratings.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return read_ratings(str(path), STUDY)
+
+
+def check_report(found):
+    for shown in (results.as_text(found), results.as_markdown(found)):
+        shown.encode("utf-8")
+    json.dumps(results.as_json(found))
+
+
+# ------------------------------------------------------------------------------- ratings
+@cases(200)
+@given(fuzzing.json_lines(RATINGS))
+def test_ratings_are_read_or_refused_by_line(folder, content):
+    path = folder / "b.ratings.jsonl"
+    path.write_bytes(content)
+    found, refused = outcome(read_ratings, str(path), STUDY)
+    if refused:
+        assert "b.ratings.jsonl, line" in refused
+        return
+    for one in found:
+        assert check_rater(one.rater) == one.rater and one.response in IDS
+    if found:
+        check_report(evaluate(STUDY, KEY, latest(found)))
+
+
+@cases(60, share=0.1)
+@given(fuzzing.json_lines(RATINGS), texts(), st.sampled_from([*IDS, "", "c9r9"]), fuzzing.VALUES)
+def test_a_log_takes_ratings_that_can_be_read_again(folder, content, rater, response, grade):
+    path = folder / "c.ratings.jsonl"
+    path.write_bytes(content)
+    log, refused = outcome(RatingLog, str(path), STUDY)
+    if refused:
+        return
+    with log:
+        before = len(log)
+        _, refused = outcome(log.add, rater, response, grade)
+        assert len(log) - before <= (not refused)
+    again = latest(read_ratings(str(path), STUDY))
+    assert len(again) == len(log)
+    if not refused:
+        assert again[check_rater(rater), response] == grade
+
+
+# -------------------------------------------------------------------------------- sheets
+CELLS = st.one_of(st.sampled_from(IDS), st.sampled_from(("1", "2", "4", "5", "", " 3 ")), texts())
+HEADERS = st.sampled_from(("response_id,rating", "rating;response_id", "response_id\ttext\trating"))
+
+
+@st.composite
+def sheets(draw) -> str:
+    header = draw(st.one_of(HEADERS, HEADERS, texts()))
+    delimiter = max(",;\t", key=header.count)
+    quote = draw(st.sampled_from(("", "", '"')))
+    rows = draw(st.lists(st.lists(CELLS, max_size=3), max_size=4))
+    lines = [delimiter.join(f"{quote}{cell}{quote}" for cell in row) for row in rows]
+    return draw(st.sampled_from(("\n", "\r\n", "\r"))).join([header, *lines])
+
+
+@cases(200)
+@given(st.data())
+@example(None)
+def test_a_sheet_is_read_or_refused_by_line(folder, data):
+    path = folder / "sheet.csv"
+    write_sheet(str(path), STUDY, {IDS[0]: 2})
+    if data is None:  # a cell that is longer than the csv module reads
+        path.write_text("x" * 200_000)
+    else:
+        path.write_bytes(data.draw(fuzzing.files(sheets(), path.read_bytes())))
+    found, refused = outcome(read_sheet, str(path), STUDY)
+    assert refused or set(found) <= set(IDS) and set(found.values()) <= {1, 2, 3, 4}
+
+
+def test_a_sheet_that_was_filled_in_is_taken(folder):
+    with RatingLog(str(folder / "d.ratings.jsonl"), STUDY) as log:
+        write_sheet(str(folder / "d.csv"), STUDY, {name: 3 for name in IDS})
+        assert take_sheet(str(folder / "d.csv"), "anna", log) == (len(IDS), len(IDS))
+
+
+# ------------------------------------------------------------------------------- answers
+SAMPLES = [studies.sample(number) for number in range(2)]
+ANSWERS = [
+    {
+        "persona": ["i eat soup.", "i own a goat."],
+        "context": [["partner", f"hello , i am number {n} ."], ["speaker", "hi , i like soup ."],
+                    ["partner", "do you own a pet ?"]],
+        "response": f"a goat {n} .",
+    }
+    for n in range(2)
+]  # fmt: skip
+LOGGED = [
+    {"dialog": [[{"text": m["text"]}, {"text": f"reply {n}"}] for m in SAMPLES[n].messages]}
+    for n in range(2)
+]
+
+
+@cases(200)
+@given(st.one_of(fuzzing.json_lines([*ANSWERS, *LOGGED]), fuzzing.json_lines(ANSWERS)))
+def test_answers_are_read_or_refused(folder, content):
+    path = folder / "answers.jsonl"
+    path.write_bytes(content)
+    found, refused = outcome(from_file, str(path), SAMPLES)
+    if refused:
+        assert "answers.jsonl" in refused
+        return
+    assert len(found) == len(SAMPLES)
+    study, key = study_files.make_study(SAMPLES, {"A": found}, {"A": str(path)}, 1)
+    study_files.write_study(str(folder / "made.json"), study, key, {})
+    assert study_files.read_study(str(folder / "made.json")) == study
+
+
+def test_sound_answers_are_found(folder):
+    path = folder / "sound.jsonl"
+    for lines, said in ((ANSWERS, "a goat {} ."), (LOGGED, "reply {}")):
+        path.write_text("\n".join(map(json.dumps, lines)))
+        assert from_file(str(path), SAMPLES) == [said.format(0), said.format(1)]
+
+
+@cases()
+@given(st.lists(st.one_of(texts(), st.sampled_from(("A=b", "A=c.jsonl", "human=x"))), max_size=3))
+def test_systems_are_named_or_refused(given_):
+    found, refused = outcome(parse_systems, given_)
+    assert refused or all(name and path for name, path in found.items())
+
+
+# -------------------------------------------------------------------- the raters' browser
+class Wire:
+    """What a browser sent, and what it gets back."""
+
+    def __init__(self, sent: bytes):
+        self.sent, self.answer = sent, b""
+
+    def makefile(self, mode, *_):
+        return io.BytesIO(self.sent)
+
+    def sendall(self, data):
+        self.answer += data
+
+    def settimeout(self, seconds):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with RatingLog(str(folder / "page.ratings.jsonl"), STUDY) as log:
+        server = RatingServer(STUDY, log)
+        yield server
+        server.server_close()
+
+
+PATHS = st.one_of(
+    st.sampled_from(("/", "/rate", "/study?rater=anna", "/study?rater=", "/scale", "//[", "*")),
+    st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=20).map("/".__add__),
+    texts(breaks=False).map("/study?rater=".__add__),
+)
+HOSTS = st.one_of(st.sampled_from(("127.0.0.1", "localhost:1", "[::1]", "evil.com", "[", "")),
+                  texts(breaks=False))  # fmt: skip
+LENGTHS = st.sampled_from((None, None, None, "x", "-1", "99999", "", "9" * 5000, "²"))
+
+
+@st.composite
+def requests(draw) -> bytes:
+    body = draw(st.one_of(fuzzing.json_files(RATINGS[0]), st.binary(max_size=30)))
+    length = draw(LENGTHS)
+    lines = [
+        f"{draw(st.sampled_from(('GET', 'POST', 'POST', 'PUT')))} {draw(PATHS)} HTTP/1.1",
+        f"Host: {draw(st.one_of(st.just('127.0.0.1'), HOSTS))}",
+        f"Content-Type: {draw(st.sampled_from(('application/json', 'text/plain', '/', '')))}",
+        f"Content-Length: {len(body) if length is None else length}",
+        "Connection: close",
+    ]
+    if draw(st.booleans()):
+        lines.append(f"Origin: {draw(HOSTS.map('http://'.__add__))}")
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    return head.encode("utf-8", "surrogatepass") + body
+
+
+@cases(200)
+@given(requests())
+@example(b"GET //[ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+@example(b"GET /study?rater=anna HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+def test_whatever_a_browser_sends_is_answered(server, sent):
+    wire = Wire(sent)
+    Handler(wire, ("127.0.0.1", 1), server)
+    if wire.answer.startswith(b"HTTP/"):
+        status = int(wire.answer.split()[1])
+        assert status < 500 or status in (501, 505)
+        head, _, body = wire.answer.partition(b"\r\n\r\n")
+        if b"application/json" in head:
+            json.loads(body.decode("utf-8"))
+    assert issubclass(Handler, BaseHTTPRequestHandler)
+
+
+def test_a_rating_that_a_browser_sends_is_kept(server):
+    body = json.dumps(rating(0, 4, "carla")).encode()
+    head = "POST /rate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    wire = Wire(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    Handler(wire, ("127.0.0.1", 1), server)
+    assert b"200 OK" in wire.answer and server.log.of("carla") == {IDS[0]: 4}
