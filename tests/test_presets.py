@@ -34,7 +34,9 @@ SMALL = {
 SMALL["transfertransfo"] = SMALL["language_model"] = SMALL["transmitter"]
 # those that begin with weights of somebody else's
 PRETRAINED = [n for n in PRESETS if "selfplay" not in n and not n.startswith(("sketch", "small"))]
-SHORT = "-bs 4 --max-train-steps 2 -vme 2 --short-final-eval true --loglevel error"
+SHORT = (
+    "-bs 4 --max-train-steps 2 -vme 2 --short-final-eval true --loglevel error --dict-maxexs 100"
+)
 
 
 def parsed(name: str, folder, *more: str) -> Opt:
@@ -91,6 +93,8 @@ def test_a_preset_sets_what_it_says_and_the_command_line_wins(name, tmp_path):
 def test_a_preset_trains_a_tiny_model(name, tmp_path, convai2, tiny_model, tiny_receiver):
     data = people.write_people(tmp_path) if kind(name) == "receiver" else convai2
     small = f"{SMALL[kind(name)]} {SHORT} -dp {data}"
+    if name.startswith("sketch"):
+        small += " --sketch-dialogues 300"
     if kind(name) == "selfplay":
         small += f" --init-model {tiny_model} --receiver {tiny_receiver}"
     P2botTrainLoop(parsed(name, tmp_path, *small.split())).train()
