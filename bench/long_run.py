@@ -161,7 +161,7 @@ def draw(samples: list[Sample], what: str, path: Path) -> None:
     ]
     for axes, x, y, label in (
         (panels[0], done, [s.memory for s in samples], "memory, MB"),
-        (panels[1], done[1:], speed, "tokens a second of processor time"),
+        (panels[1], done[1:], speed, "tokens a second of CPU"),
         (panels[2], done, [s.files for s in samples], "open files"),
     ):
         axes.plot(x, y)
