@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from itertools import accumulate
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from p2bot_parlai import command
@@ -20,7 +20,7 @@ LONGEST_MESSAGE = 2000  # characters of an error: a file's content has no place 
 
 
 # ------------------------------------------------------------------------------- how many
-def cases(few: int = 100, share: float = 1.0) -> settings:
+def cases(few: int = 50, share: float = 1.0) -> settings:
     """
     How many cases a target gets: ``few``, always the same ones; with ``P2BOT_FUZZ_CASES=N`` the
     share of N, others at every run.
@@ -33,7 +33,6 @@ def cases(few: int = 100, share: float = 1.0) -> settings:
         database=None,
         deadline=None,
         print_blob=True,
-        phases=[Phase.explicit, Phase.generate] if os.environ.get("NOSHRINK") else list(Phase),
         suppress_health_check=list(HealthCheck),
     )
 

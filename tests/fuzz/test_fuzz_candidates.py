@@ -49,7 +49,7 @@ def observed(agent, rows, kind: str):
     return seen
 
 
-@cases(150)
+@cases(40)
 @given(ROWS, st.sampled_from(("labels", "eval_labels")))
 @example([("hi", [""], [""])], "eval_labels")
 @example([("hi", ["a"], []), ("hi", [], ["a", "a"])], "labels")
@@ -112,7 +112,7 @@ def memory_network(tmp_path_factory, convai2):
     return create_agent_from_model_file(str(path), {"loglevel": "error", **fixed})
 
 
-@cases(60, share=0.1)
+@cases(30, share=0.1)
 @given(fuzzing.files(st.lists(ONE, max_size=6).map("\n".join), b"yes\nno\n"), TEXTS)
 @example(b"", "hi")
 @example(b"\n\n", "hi")
@@ -142,7 +142,7 @@ def inline(memory_network):
     memory_network.eval_candidates = "fixed"
 
 
-@cases(40, share=0.05)
+@cases(20, share=0.05)
 @given(ROWS)
 @example([("hi", [], [])])
 @example([("hi", ["a"], ["b"])])

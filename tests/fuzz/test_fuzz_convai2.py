@@ -107,7 +107,7 @@ GOOD_DIALOGUE = st.tuples(
 
 
 # ---------------------------------------------------------------------------- properties
-@cases(150)
+@cases(40)
 @given(st.data())
 def test_a_file_is_read_or_refused(home, sound, data):
     """By everything that reads it: the teacher, the personas of a chat, perception, sampling."""
@@ -155,7 +155,7 @@ def test_a_sound_file_is_read_as_it_was_written(home, dialogues, end):
     assert [d.utterances for d in found] == [[reply for _, reply in t] for _, t in dialogues]
 
 
-@cases(60)
+@cases(40)
 @given(st.data())
 def test_what_is_read_becomes_batches(home, sound, agent, data):
     """Turn by turn as in evaluation, and whole dialogues as in training."""

@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 
 # ------------------------------------------------------------------------ study and key
-@cases(200)
+@cases(80)
 @given(st.data())
 def test_a_study_and_its_key_are_read_or_refused(folder, data):
     sound = {name: json.loads((folder / f"{name}.json").read_text()) for name in
@@ -72,7 +72,7 @@ def check_report(found):
 
 
 # ------------------------------------------------------------------------------- ratings
-@cases(200)
+@cases(80)
 @given(fuzzing.json_lines(RATINGS))
 def test_ratings_are_read_or_refused_by_line(folder, content):
     path = folder / "b.ratings.jsonl"
@@ -87,7 +87,7 @@ def test_ratings_are_read_or_refused_by_line(folder, content):
         check_report(evaluate(STUDY, KEY, latest(found)))
 
 
-@cases(60, share=0.1)
+@cases(30, share=0.1)
 @given(fuzzing.json_lines(RATINGS), texts(), st.sampled_from([*IDS, "", "c9r9"]), fuzzing.VALUES)
 def test_a_log_takes_ratings_that_can_be_read_again(folder, content, rater, response, grade):
     path = folder / "c.ratings.jsonl"
@@ -120,7 +120,7 @@ def sheets(draw) -> str:
     return draw(st.sampled_from(("\n", "\r\n", "\r"))).join([header, *lines])
 
 
-@cases(200)
+@cases(80)
 @given(st.data())
 @example(None)
 def test_a_sheet_is_read_or_refused_by_line(folder, data):
@@ -157,7 +157,7 @@ LOGGED = [
 ]
 
 
-@cases(200)
+@cases(80)
 @given(st.one_of(fuzzing.json_lines([*ANSWERS, *LOGGED]), fuzzing.json_lines(ANSWERS)))
 def test_answers_are_read_or_refused(folder, content):
     path = folder / "answers.jsonl"
@@ -238,7 +238,7 @@ def requests(draw) -> bytes:
     return head.encode("utf-8", "surrogatepass") + body
 
 
-@cases(200)
+@cases(80)
 @given(requests())
 @example(b"GET //[ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
 @example(b"GET /study?rater=anna HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

@@ -36,7 +36,7 @@ def read(folder, name: str, content: bytes):
     return outcome(read_world_logs, str(folder / name))
 
 
-@cases(200)
+@cases(80)
 @given(fuzzing.json_lines(SOUND))
 def test_world_logs_are_read_or_refused(folder, content):
     examples, refused = read(folder, "one.jsonl", content)
@@ -49,7 +49,7 @@ def test_world_logs_are_read_or_refused(folder, content):
             assert weight > 0 and isinstance(float(total), float)
 
 
-@cases(40, share=0.1)
+@cases(20, share=0.1)
 @given(st.data(), st.sampled_from(("dialogue", "turn")))
 def test_any_two_logs_compare(folder, data, unit):
     """The examples of one shuffled, changed, cut: a table of numbers, or why there is none."""

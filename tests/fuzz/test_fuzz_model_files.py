@@ -68,7 +68,7 @@ ANY_BYTES = st.one_of(CHANGED, CHANGED, st.binary(max_size=60), st.sampled_from(
 
 
 # ------------------------------------------------------------------------------- bytes
-@cases(200)
+@cases(80)
 @given(ANY_BYTES)
 @example(b"")
 @example(b"PK\x03\x04")
@@ -80,7 +80,7 @@ def test_bytes_are_a_model_or_refused(folder, content):
     assert refused and str(path) in refused or isinstance(states["p2bot"], dict)
 
 
-@cases(200)
+@cases(80)
 @given(ANY_BYTES)
 @example(b"")
 @example(b"PK\x03\x04")
@@ -135,7 +135,7 @@ def changed_weights(draw, weights: dict) -> dict:
     return found
 
 
-@cases(60, share=0.02)
+@cases(30, share=0.02)
 @given(st.data(), st.sampled_from((HEAD_SIZE, HEAD_SIZE, 0, -1, 3, 16)))
 def test_an_original_transmitter_is_imported_or_refused(originals, data, head_size):
     path, states = originals
@@ -146,7 +146,7 @@ def test_an_original_transmitter_is_imported_or_refused(originals, data, head_si
     assert refused or network.backbone.config.vocab_size == len(tokens)
 
 
-@cases(60, share=0.02)
+@cases(30, share=0.02)
 @given(st.data(), st.sampled_from((HEAD_SIZE, HEAD_SIZE, 0, -1, 3, 16)))
 def test_an_original_receiver_is_imported_or_refused(originals, data, head_size):
     path, states = originals
@@ -171,7 +171,7 @@ def about(states: dict) -> dict:
     return {"p2bot": states["p2bot"], "model": sorted(states["model"])}
 
 
-@cases(40, share=0.01)
+@cases(20, share=0.01)
 @given(st.data())
 def test_a_model_that_was_changed_loads_or_is_refused(folder, tiny_model, data):
     states = torch.load(tiny_model, weights_only=True)
@@ -185,7 +185,7 @@ def test_a_model_that_was_changed_loads_or_is_refused(folder, tiny_model, data):
     assert refused or agent.network
 
 
-@cases(40, share=0.01)
+@cases(20, share=0.01)
 @given(st.data())
 def test_a_receiver_that_was_changed_loads_or_is_refused(folder, tiny_receiver, data):
     states = torch.load(tiny_receiver, weights_only=True)
@@ -197,7 +197,7 @@ def test_a_receiver_that_was_changed_loads_or_is_refused(folder, tiny_receiver, 
 
 
 # ---------------------------------------------------------------------------- dictionaries
-@cases(100, share=0.1)
+@cases(20, share=0.1)
 @given(st.data())
 @example(None)
 def test_a_dictionary_is_read_or_refused(folder, data):

@@ -27,7 +27,7 @@ def read(folder, content: bytes):
     return outcome(read_pairs, Opt({"nli_path": str(folder)}), "valid")
 
 
-@cases(200)
+@cases(80)
 @given(fuzzing.files(st.lists(LINES, max_size=5).map("\n".join), SOUND.encode()))
 @example(b"\xff")
 @example(b"\xef\xbb\xbfi like tea .</s>i enjoy tea.</s>positive")

@@ -34,7 +34,7 @@ def saved(tiny_model) -> dict:
 PICKLED = st.sampled_from((0, 2, 4)).map(lambda protocol: pickle.dumps(PLAIN, protocol))
 
 
-@cases(200)
+@cases(80)
 @given(st.one_of(fuzzing.json_files(PLAIN), PICKLED, PICKLED.flatmap(fuzzing.damaged)))
 @example(b"\x80")
 @example(b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.")
@@ -59,7 +59,7 @@ def changes(draw, saved) -> dict:
     return {name: draw(st.one_of(near, near, fuzzing.VALUES)) for name in names}
 
 
-@cases(60, share=0.01)
+@cases(30, share=0.01)
 @given(st.data())
 def test_a_model_with_changed_options_loads_and_answers_or_is_refused(model, saved, data):
     changed = data.draw(changes(saved))

@@ -27,7 +27,7 @@ def perceiver(tiny_receiver):
 
 
 # --------------------------------------------------------------------------------- files
-@cases(200)
+@cases(80)
 @given(st.one_of(texts(max_parts=12), st.lists(texts(), max_size=6).map("\n".join)))
 @example("your persona: i like tea.\n" + "1" * 5000 + " hello")
 @example("")
@@ -55,7 +55,7 @@ def test_a_sound_dialogue_is_read_as_it_was_written(persona, said, tabs):
 
 
 # ------------------------------------------------------------------------------ relevance
-@cases(40, share=0.02)
+@cases(20, share=0.02)
 @given(SOME, SOME, st.lists(SOME, max_size=3))
 @example([], [], [])
 @example([""], [""], [[]])
@@ -116,7 +116,7 @@ def questions(draw) -> dict:
     return message
 
 
-@cases(150)
+@cases(40)
 @given(st.lists(questions(), min_size=1, max_size=3), st.booleans())
 @example([{"text": "hi", "label_candidates": ["a"], "labels": ["b"]}], False)
 @example([{"text": "hi", "label_candidates": ["a", "b"], "candidate_people": [1]}], True)

@@ -72,7 +72,7 @@ def test_a_teacher_of_any_seed_teaches_or_refuses(folder, seed, dialogues):
         assert len(list(episodes(teacher))) == max(1, dialogues // corpus.VALID_SHARE)
 
 
-@cases()
+@cases(20, share=0.2)
 @given(st.data())
 def test_files_that_were_changed_are_read_or_refused(folder, data):
     """In the data folder of somebody they may be anything."""

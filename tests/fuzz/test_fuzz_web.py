@@ -52,7 +52,7 @@ def page(studio):
 
 
 # -------------------------------------------------------------------------------- limits
-@cases(200)
+@cases(80)
 @given(ANYTHING)
 @example("a\u2028b")
 @example("\ud83d\ude00")
@@ -119,7 +119,7 @@ async def inner(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 
-@cases(300)
+@cases(120)
 @given(METHODS, PATHS, HEADERS, BODIES, st.sampled_from(("http", "http", "http", "websocket")))
 @example("GET", "/", {"host": "localhost", "origin": "http://["}, [b""], "http")
 @example("POST", "/gradio_api/queue/join", {"host": "localhost", "origin": "http://["}, [b""],
@@ -203,7 +203,7 @@ REWARDS = st.dictionaries(st.sampled_from(("style", "coherence", "persona")), NU
 LINES = st.lists(st.builds(Line, st.integers(0, 1), SAID, REWARDS), max_size=3)
 
 
-@cases(150)
+@cases(40)
 @given(fuzzing.personas(), LINES, SHOWN, st.one_of(st.none(), SAID), SAID)
 def test_nothing_that_was_said_is_mark_up(studio, persona, lines, shown, growing, fault):
     talk = Talk(studio, (persona, persona), (None, None))
