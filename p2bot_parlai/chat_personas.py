@@ -110,8 +110,9 @@ def read_personas(lines: Iterable[str]) -> list[Persona]:
             found |= dict.fromkeys([tuple(own), tuple(partner)])
             own, partner = [], []
         for mark, sentences in ((OWN_PERSONA, own), (PARTNER_PERSONA, partner)):
-            if text.startswith(mark):
-                sentences.append(text.removeprefix(mark).strip())
+            sentence = text.removeprefix(mark).strip()
+            if text.startswith(mark) and sentence:
+                sentences.append(sentence)
     found |= dict.fromkeys([tuple(own), tuple(partner)])
     return [persona for persona in found if persona]
 

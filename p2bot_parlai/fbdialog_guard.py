@@ -23,9 +23,11 @@ def install() -> None:
 
 
 def setup_data(self, path: str) -> Iterator[tuple[list, bool]]:
-    """:raises P2botError: for a line that is none of this form, by its number."""
+    """:raises P2botError: for a line that is none of this form, by its number; for no turns."""
+    empty = True
     try:
         for example, starts in _stock_setup_data(self, path):
+            empty = False
             if len(example) > MOST_FIELDS and type(self).__module__.startswith(TEXT_ALONE):
                 raise P2botError(
                     f"{path}{_line_of(path, example)} has {len(example)} fields: text, label, "
@@ -39,6 +41,8 @@ def setup_data(self, path: str) -> Iterator[tuple[list, bool]]:
             yield example, starts
     except (ValueError, OverflowError) as error:
         raise P2botError(f"{path}{_first_bad_line(path)}: {_why(error)}") from error
+    if empty:
+        raise P2botError(f"{path} has no turns: what is said, a tab, and the reply")
 
 
 def _why(error: Exception) -> str:

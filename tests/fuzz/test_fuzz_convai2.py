@@ -111,7 +111,15 @@ GOOD_DIALOGUE = st.tuples(
 @given(st.data())
 def test_a_file_is_read_or_refused(home, sound, data):
     """By everything that reads it: the teacher, the personas of a chat, perception, sampling."""
-    content = data.draw(contents(sound))
+    _read_or_refused(home, data.draw(contents(sound)))
+
+
+@pytest.mark.parametrize("content", [b"1 your persona: \n2 \t\t\t|\n", b"1 \t\t\t|\n"])
+def test_files_that_were_found(home, content):
+    _read_or_refused(home, content)
+
+
+def _read_or_refused(home, content):
     write(home, content)
     read, refused = outcome(_episodes, options(home))
     if not refused:

@@ -36,8 +36,11 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path, capsys, monk
     monkeypatch.setattr(sys, "argv", ["parlai", *line.split(), *folder])
     superscript_main([*line.split(), *folder])
     lines = [x for x in capsys.readouterr().out.splitlines() if x.startswith("parlai ")]
-    assert [x.split()[1] for x in lines] == ["train_model", "perception_table"] * 2
-    assert "-o p2bot/smollm2_receiver" in lines[0] and "--seed 2" in lines[2]
+    assert [x.split()[1] for x in lines] == [
+        *("train_model", "perception_table", "relevance_map", "relevance_map"),
+        *("train_model", "perception_table"),
+    ]
+    assert "-o p2bot/smollm2_receiver" in lines[0] and "--seed 2" in lines[4]
     assert not (tmp_path / "out").exists()
 
 
@@ -61,4 +64,4 @@ def test_a_table_from_nothing(tmp_path, capsys):
     capsys.readouterr()
     again, _ = Reproduce.main(**given)
     assert again == original
-    assert capsys.readouterr().out.count("done before") == 2
+    assert capsys.readouterr().out.count("done before") == 4
