@@ -158,6 +158,7 @@ class Guard:
         """Whoever sends too fast is held back, and far too fast, refused; nobody else is."""
         wait = self.visitors.pace(key)
         if wait is None:
+            await asyncio.sleep(self.limits.penance)
             seconds = str(math.ceil(self.limits.patience))
             raise _Refuse(429, "too many requests: please wait", **{"retry-after": seconds})
         await asyncio.sleep(wait)

@@ -25,7 +25,8 @@ class Limits:
     :param replies_at_once: replies that are being thought of; other visitors queue.
     :param rate: requests a second that a visitor may go on with. :param burst: requests that
         may come at once before. :param patience: seconds that a request beyond these is held
-        back at most; above it is refused.
+        back at most; above it is refused. :param penance: seconds that a refusal takes: whoever
+        floods waits for it, instead of asking again at once.
     :param body: bytes of a request.
     """
 
@@ -39,6 +40,7 @@ class Limits:
     rate: float = 1.0
     burst: int = 10
     patience: float = 10.0
+    penance: float = 2.0
     body: int = 65536
 
     def checked_message(self, text: object) -> str:

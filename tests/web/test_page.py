@@ -24,7 +24,10 @@ QUEUE = "/gradio_api/queue/join"
 @pytest.fixture(scope="module")
 def page(tiny_model, tiny_receiver):
     bot = P2Bot.load(tiny_model, receiver=tiny_receiver, inference="multinomial")
-    with serving(bot, burst=12, rate=1, patience=0.5, visitors=8, idle=0) as (address, site):
+    with serving(bot, burst=12, rate=1, patience=0.5, visitors=8, idle=0, penance=0.5) as (
+        address,
+        site,
+    ):
         yield address, site
 
 
@@ -143,6 +146,7 @@ def test_who_floods_is_held_back_and_then_refused(page, http):
     assert codes.count(429) > 20
     refused = http.post(address + QUEUE, json=body)
     if refused.status_code == 429:
+        assert refused.elapsed.total_seconds() >= 0.5  # so that it cannot ask again at once
         assert int(refused.headers["retry-after"]) >= 0
     other = {**body, "session_hash": "calm"}
     assert http.post(address + QUEUE, json=other).status_code != 429

