@@ -62,6 +62,7 @@ def compare(
 
     :param metrics: names as the report has them. :param resamples: of bootstrap and
         permutations; where all permutations are fewer, all are taken and p is exact.
+    :return: a metric that a single unit has comes without interval (nan), with p = 1.
     :raises P2botError: where there are fewer than two units to compare.
     """
     groups: dict[str, list[tuple[Example, Example]]] = {}
@@ -96,6 +97,9 @@ def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
         return value(n2, w2, axis) - value(n1, w1, axis)
 
     columns = [sums[:, system, part] for system in (0, 1) for part in (0, 1)]
+    if len(sums) < 2:  # a metric of one unit alone: nothing is known of its spread
+        means = value(*columns[:2]), value(*columns[2:])
+        return Comparison(metric, *means, np.nan, np.nan, 1.0, len(sums))
     low, high = _bootstrap(columns, difference, rng, resamples)
     table = sums.swapaxes(0, 1).reshape(-1, 2)  # first system's units, then the second's
     p = _permutation(len(sums), lambda rows: value(table[rows, 0], table[rows, 1]), rng, resamples)

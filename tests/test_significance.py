@@ -93,6 +93,15 @@ def test_what_one_system_lacks_does_not_count_for_it():
     assert found.first == pytest.approx(0.4) and found.second == pytest.approx(0.6)
 
 
+def test_of_a_single_unit_no_spread_is_known():
+    pairs = systems([0.2, 0.4], [0.3, 0.5])
+    for one in pairs[1]:
+        del one.metrics["f1"]
+    (found,) = compare(pairs, ["f1"], seed=1)
+    assert (found.first, found.second, found.p, found.units) == (0.2, 0.3, 1.0, 1)
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_distinct_is_that_of_the_whole_corpus():
     texts = [("a b", "a b"), ("a b c", "c d"), ("a", "e f g")]
     pairs = [(example(i, text=a), example(i, text=b)) for i, (a, b) in enumerate(texts)]
