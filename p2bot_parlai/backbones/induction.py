@@ -19,7 +19,7 @@ That content is compared by weights near the identity is the idea of mimetic ini
 import torch
 from torch import Tensor
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import UsageError
 
 # Positions turn slowly: three quarters of a head's channels compare content at a distance of
 # 100 tokens as they do near by.
@@ -58,11 +58,11 @@ def lay_out_induction_heads(lm) -> None:
 
     :param lm: a LlamaForCausalLM with ``attention_bias`` and `ROPE_THETA`, as many key heads
         as query heads, random weights.
-    :raises P2botError: where it has no second layer.
+    :raises UsageError: where it has no second layer.
     """
     config = lm.config
     if config.num_hidden_layers < 2:
-        raise P2botError("--backbone sketch finds and copies in two steps: --n-layers 2 at least")
+        raise UsageError("--backbone sketch finds and copies in two steps: --n-layers 2 at least")
     width, heads = config.hidden_size, config.num_attention_heads
     head_dim = width // heads
     first, second = (layer.self_attn for layer in lm.model.layers[:2])
