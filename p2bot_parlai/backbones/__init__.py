@@ -102,9 +102,9 @@ def from_json(data: dict):
     if kind == "gpt":
         try:
             return GPT(GPTConfig(**data))
+        except P2botError:
+            raise
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-            if isinstance(error, P2botError):
-                raise
             raise P2botError(f"the saved backbone cannot be built: {error}") from error
     if kind == "hub" and isinstance(data.get("config"), dict):
         from p2bot_parlai.backbones import hub

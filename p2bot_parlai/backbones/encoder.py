@@ -70,7 +70,7 @@ class SentenceEncoder(Computing):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        if getattr(model.config, "is_encoder_decoder", False):
+        if model.config.is_encoder_decoder:
             model = model.get_encoder()
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # its output is not used, so it would never learn

@@ -68,11 +68,14 @@ ANY_BYTES = st.one_of(CHANGED, CHANGED, st.binary(max_size=60), st.sampled_from(
 
 
 # ------------------------------------------------------------------------------- bytes
-@cases(80)
-@given(ANY_BYTES)
-@example(b"")
-@example(b"PK\x03\x04")
-@example(b"\x80\x02.")
+def any_bytes(test):
+    """A property of whatever a file may hold; the beginnings of its two forms among it."""
+    for content in (b"", b"PK\x03\x04", b"\x80\x02."):
+        test = example(content)(test)
+    return cases(80)(given(ANY_BYTES)(test))
+
+
+@any_bytes
 def test_bytes_are_a_model_or_refused(folder, content):
     path = folder / "any"
     path.write_bytes(content)
@@ -80,11 +83,7 @@ def test_bytes_are_a_model_or_refused(folder, content):
     assert refused and str(path) in refused or isinstance(states["p2bot"], dict)
 
 
-@cases(80)
-@given(ANY_BYTES)
-@example(b"")
-@example(b"PK\x03\x04")
-@example(b"\x80\x02.")
+@any_bytes
 def test_bytes_are_an_original_or_refused(folder, content):
     path = folder / "any"
     path.write_bytes(content)
