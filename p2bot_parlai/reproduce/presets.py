@@ -60,7 +60,8 @@ PRESETS = {
         baselines="small",
         transfertransfo=(
             "transfertransfo",
-            {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100},
+            # eight dialogues with three distractors each take 15 GB of a SmolLM2
+            {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100, "batchsize": 2},
         ),
     ),
     # section 5.1: GPT and BERT, a model for original and one for revised personas
