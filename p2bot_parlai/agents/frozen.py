@@ -89,7 +89,7 @@ def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
         raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
     if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
         raise P2botError(f"{path} has another tokenizer than the Transmitter")
-    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
+    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"], states["model"]))
     load_weights(network, states, path)
     return network.eval().requires_grad_(False)
 

@@ -83,7 +83,8 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
             self._saved = read_nli_file(path)
             about = self._saved["p2bot"]
             check_flags(path, about["options"], self.opt.get("override", {}))
-            encoder, pairing = encoders.from_json(about["encoder"]), about["options"]["pairing"]
+            encoder = encoders.from_json(about["encoder"], self._saved["model"])
+            pairing = about["options"]["pairing"]
         else:
             pairing = self.opt["pairing"]
             if self.opt["encoder"] == encoders.SCRATCH:
@@ -198,7 +199,8 @@ def load_judge(path: str) -> NliJudge:
     """
     states = read_nli_file(path)
     about = states["p2bot"]
-    network = PersonaNli(encoders.from_json(about["encoder"]), about["options"]["pairing"])
+    encoder = encoders.from_json(about["encoder"], states["model"])
+    network = PersonaNli(encoder, about["options"]["pairing"])
     load_weights(network, states, path)
     tokenizer = read_tokenizer(f"{path}.dict")
     tokenizer.limit(min(about["text_truncate"], network.encoder.max_tokens))

@@ -103,7 +103,7 @@ class ReceiverAgent(Learner, TorchAgent):
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = {}
         states = read_receiver_file(init_model) if init_model else {}
-        self.model = self.build_model(states.get("p2bot"), init_model)
+        self.model = self.build_model(states, init_model)
         self.dict.sentences.limit(min(self.text_truncate, self.model.impression.max_tokens))
         self.perceiver = Perceiver(self.model, self.dict.sentences, opt["tau_start"])
         if states:
@@ -132,10 +132,11 @@ class ReceiverAgent(Learner, TorchAgent):
         dictionary.check_learnt()
         return dictionary
 
-    def build_model(self, saved: dict | None = None, path: str | None = None) -> Receiver:
-        if saved:
-            check_flags(path, saved["options"], self.opt.get("override", {}))
-            return build_network(saved)
+    def build_model(self, states: dict | None = None, path: str | None = None) -> Receiver:
+        """:param states: of a saved model, and empty or None where there is none."""
+        if states:
+            check_flags(path, states["p2bot"]["options"], self.opt.get("override", {}))
+            return build_network(states)
         shared = self.opt["share_encoders"]
         if self.opt["encoder"] == encoders.SCRATCH:
             names = ("embedding_size", "n_layers", "n_heads", "dropout")
@@ -316,11 +317,12 @@ def training_candidates(questions: list[Question], whole_batch: bool):
     return personas, allowed
 
 
-def build_network(saved: dict) -> Receiver:
-    """The network of a saved model, with fresh weights."""
-    first = encoders.from_json(saved["encoder"])
+def build_network(states: dict) -> Receiver:
+    """The network of a model file that was read, with fresh weights."""
+    saved, weights = states["p2bot"], states["model"]
+    first = encoders.from_json(saved["encoder"], weights)
     shared = saved["options"].get("share_encoders", False)
-    return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
+    return Receiver(first, first if shared else encoders.from_json(saved["encoder"], weights))
 
 
 def read_receiver_file(path: str) -> dict:
@@ -343,7 +345,7 @@ def load_perceiver(path: str) -> Perceiver:
     if not PathManager.exists(path):
         raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
     states = read_receiver_file(path)
-    network = build_network(states["p2bot"]).eval().requires_grad_(False)
+    network = build_network(states).eval().requires_grad_(False)
     load_weights(network, states, path)
     tokenizer = read_tokenizer(f"{path}.dict")
     tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))

@@ -14,8 +14,13 @@ Positions and masks are always explicit: padding may stand anywhere, and branche
 context can be laid out in any order.
 """
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from p2bot_parlai.backbones import packaged
 from p2bot_parlai.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.backbones.limits import check_size
 from p2bot_parlai.errors import P2botError
 
 # presets of --backbone that are not hub names themselves
@@ -95,13 +100,19 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
     return backbone
 
 
-def from_json(data: dict):
-    """Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network."""
+def from_json(data: dict, weights: Mapping[str, Tensor] | None = None):
+    """
+    Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network.
+
+    :param weights: those of the file that says so; a network far larger than they is refused.
+    """
     data = dict(data)
     kind = data.pop("kind", None)
     if kind == "gpt":
         try:
-            return GPT(GPTConfig(**data))
+            config = GPTConfig(**data)
+            check_size(lambda: GPT(config), weights)
+            return GPT(config)
         except P2botError:
             raise
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
@@ -109,5 +120,5 @@ def from_json(data: dict):
     if kind == "hub" and isinstance(data.get("config"), dict):
         from p2bot_parlai.backbones import hub
 
-        return hub.CausalLM.from_json(data["config"])
+        return hub.CausalLM.from_json(data["config"], weights)
     raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

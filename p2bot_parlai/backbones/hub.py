@@ -1,8 +1,10 @@
 """Any causal language model of Hugging Face transformers as a backbone."""
 
+import copy
 import logging
 import os
 import pickle
+from collections.abc import Mapping
 from difflib import get_close_matches
 
 import torch
@@ -11,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from p2bot_parlai.backbones.computing import Computing
+from p2bot_parlai.backbones.limits import check_size
 from p2bot_parlai.errors import P2botError
 
 WEIGHT_FILES = (
@@ -65,10 +68,13 @@ def fetch(name: str, auto_class: str, **kwargs):
         ) from error
 
 
-def build(config: dict, auto_class: str) -> nn.Module:
+def build(
+    config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None
+) -> nn.Module:
     """
     A model of transformers with fresh weights, in float32, from a saved configuration.
 
+    :param weights: those of the file that holds the configuration, see `limits.check_size`.
     :raises P2botError: for a family that this transformers does not have.
     """
     import transformers
@@ -77,7 +83,11 @@ def build(config: dict, auto_class: str) -> nn.Module:
     try:
         built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         kind = getattr(transformers, auto_class)
-        model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
+        how = {"attn_implementation": "sdpa", "trust_remote_code": False}
+        check_size(lambda: kind.from_config(copy.deepcopy(built), **how), weights)
+        model = kind.from_config(built, **how)
+    except P2botError:
+        raise
     except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()
@@ -131,8 +141,8 @@ class CausalLM(Computing):
         return cls(lm)
 
     @classmethod
-    def from_json(cls, data: dict) -> "CausalLM":
-        return cls(build(data, "AutoModelForCausalLM"))
+    def from_json(cls, data: dict, weights: Mapping[str, Tensor] | None = None) -> "CausalLM":
+        return cls(build(data, "AutoModelForCausalLM", weights))
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
         """See `p2bot_parlai.backbones`; mask is bool (B, T, S)."""
