@@ -3,7 +3,9 @@
 import random
 
 import torch
+from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
+from parlai.core.torch_agent import Output
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -139,10 +141,26 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
 
     # ------------------------------------------------------------------------ memory
     def train_step(self, batch):
-        if batch.text_vec is not None and self.opt["kv_memories"]:
+        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
+        if batch.text_vec is None:
+            return None
+        self._maybe_invalidate_fixed_encs_cache()
+        self.model.train()
+        self.zero_grad()
+        offered, vectors, right = self._build_candidates(batch, self.candidates, "train")
+        scores = self.score_candidates(batch, vectors)
+        losses = self.criterion(scores, right)
+        self.record_local_metric("mean_loss", AverageMetric.many(losses))
+        self.backward(losses.mean())
+        self.update_params()
+        if self.opt["kv_memories"]:
             for history, response in zip(batch.text_vec, batch.label_vec, strict=True):
                 self._remember(history, response)
-        return super().train_step(batch)
+        if self.candidates == "batch":
+            self._get_batch_train_metrics(scores)
+        elif self.opt["train_predict"]:
+            return self._get_train_preds(scores, right, offered, vectors)
+        return Output()
 
     def _remember(self, history: Tensor, response: Tensor) -> None:
         """Reservoir sampling: whatever was seen has the same chance to be remembered."""

@@ -13,6 +13,8 @@ from parlai.core.message import Message
 
 from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.agents.kv_profile_memory import KvProfileMemoryAgent
+from p2bot_parlai.agents.learning import PATIENCE
 from p2bot_parlai.errors import P2botError
 
 # model -> options of a network that trains in a moment; validation writes nothing
@@ -223,3 +225,18 @@ def test_the_profile_sentences_are_shuffled_in_training_alone(trained):
         history.add_reply("hi")
         history.update_history(Message({"text": "how are you ?", field: ["well"]}))
         assert history.dialogue.persona == first  # one order a dialogue
+
+
+def test_a_batch_that_memory_does_not_hold_is_counted_by_the_ranker_too(
+    trained, convai2, tmp_path, monkeypatch
+):
+    """ParlAI's ranker would log it alone, and go on for ever."""
+
+    def score(self, *args):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    path = tmp_path / "model"
+    monkeypatch.setattr(KvProfileMemoryAgent, "score_candidates", score)
+    said = f"{PATIENCE} batches in a row were skipped, out of memory with 4 rows"
+    with pytest.raises(P2botError, match=said):
+        train("p2bot/kv_profile_memory", convai2, path, batchsize=4, max_train_steps=PATIENCE + 1)
