@@ -1,11 +1,14 @@
 """Two processes on gloo learn what one process learns from the same data."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
 HERE = Path(__file__).parent
@@ -80,23 +83,59 @@ def test_two_processes_agree_with_one_in_self_play(convai2, tiny_model, tiny_rec
         torch.testing.assert_close(first[name], weight, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.slow
-def test_multiprocessing_train_works_unchanged(convai2, tiny_model, tmp_path):
-    import tiny
-
-    (tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
-    options = tiny.options(convai2, tmp_path / "model", batchsize=2, max_train_steps=3)
+def multiprocessing_train(convai2, path, **changes) -> list[str]:
+    """The command for two processes, from the dictionary beside ``path``."""
+    options = tiny.options(convai2, path, **{"batchsize": 2, "max_train_steps": 3, **changes})
     options |= {"distributed_world_size": 2, "port": free_port(), "skip_generation": True}
     del options["verbose"]
     flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
-    done = subprocess.run(
-        [sys.executable, "-m", "p2bot_parlai", "multiprocessing_train", *flags],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    return [sys.executable, "-m", "p2bot_parlai", "multiprocessing_train", *flags]
+
+
+@pytest.mark.slow
+def test_multiprocessing_train_works_unchanged(convai2, tiny_model, tmp_path):
+    (tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+    command = multiprocessing_train(convai2, tmp_path / "model")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "model").exists()
     saved = torch.load(tmp_path / "model", weights_only=True)
     assert len(saved["p2bot"]["run"]["workers"]) == 2
     assert not any(name.startswith("module.") for name in saved["model"])
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_asked_to_end_go_on_like_unbroken_ones(
+    convai2, tiny_model, tmp_path
+):
+    """A scheduler asks one process of them, or all."""
+    commands = {}
+    for name in ("unbroken", "stopped"):
+        path = tmp_path / name
+        Path(f"{path}.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
+        changes = {"max_train_steps": 80, "log_every_n_steps": 1, "loglevel": "info", "seed": 3}
+        commands[name] = multiprocessing_train(convai2, path, **changes)
+    for everybody in (False, True):
+        assert_ends_when_asked(commands["stopped"], everybody)
+        states = torch.load(tmp_path / "stopped.checkpoint", weights_only=True)
+        assert 0 < states["number_training_updates"] < 80
+    for command in commands.values():
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
+    one, other = (torch.load(tmp_path / name, weights_only=True)["model"] for name in commands)
+    for name, weight in one.items():
+        torch.testing.assert_close(other[name], weight, atol=1e-6, rtol=0)
+
+
+def assert_ends_when_asked(command: list[str], everybody: bool) -> None:
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    said = []
+    for line in running.stdout:
+        said.append(line)
+        if "% done" in line:
+            break
+    (os.killpg if everybody else os.kill)(running.pid, signal.SIGTERM)
+    said.append(running.communicate(timeout=120)[0])
+    assert running.returncode == 0, "".join(said)
+    assert "the same command goes on from there" in said[-1]
