@@ -17,6 +17,7 @@ from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.allocation import give_back
 from p2bot_parlai.chat_personas import Persona, split_persona
 from p2bot_parlai.context import Dialogue
 from p2bot_parlai.errors import P2botError
@@ -25,6 +26,8 @@ from p2bot_parlai.selfplay import in_one_line
 from p2bot_parlai.streaming import pieces, words
 
 BOT, PARTNER = "bot", "partner"
+# replies, of all conversations together
+GIVE_BACK_EVERY = 500
 
 
 class Utterance(NamedTuple):
@@ -52,6 +55,14 @@ class Speaker:
 
     agent: TransmitterAgent
     lock: threading.RLock = field(default_factory=threading.RLock)
+    replies: int = 0
+
+    def replied(self) -> None:
+        """Now and then freed memory goes back to the system: a page may talk for weeks."""
+        with self.lock:
+            self.replies += 1
+            if self.replies % GIVE_BACK_EVERY == 0:
+                give_back()
 
 
 class Chance:
@@ -184,6 +195,7 @@ class Conversation:
             finally:
                 if said:
                     dialogue.say(said)
+                self._speaker.replied()
 
     def _pieces(self) -> Iterator[str]:
         if self._speaker.agent.beam_size == 1:

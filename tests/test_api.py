@@ -11,7 +11,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
-from p2bot_parlai import P2Bot
+from p2bot_parlai import P2Bot, conversation
 from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.chat_personas import persona_text
 from p2bot_parlai.errors import P2botError
@@ -166,6 +166,19 @@ def test_a_conversation_reads_only_what_is_new(tiny_model, monkeypatch):
     agent = bot._speaker.agent
     answer, heard = agent.response_ids(bot.turns[1].text, 99), agent.dict.txt2vec("yes")
     assert first > 10 and read == [1 + len(answer) + 1 + len(heard)]
+
+
+def test_freed_memory_goes_back_now_and_then(bot, monkeypatch):
+    """Counted over all conversations, whether they stream or not."""
+    given = []
+    monkeypatch.setattr(conversation, "give_back", lambda: given.append(bot.speaker.replies))
+    monkeypatch.setattr(conversation, "GIVE_BACK_EVERY", 3)
+    before = bot.speaker.replies
+    for talk in [bot.conversation() for _ in range(3)]:
+        talk.reply("hello")
+        list(talk.stream("hello"))
+    assert bot.speaker.replies == before + 6
+    assert len(given) == 2 and all(count % 3 == 0 for count in given)
 
 
 def test_reset_begins_again(bot):
