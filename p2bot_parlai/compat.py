@@ -25,6 +25,7 @@ def apply() -> None:
     lengths_in_memory()
     delayed_nucleus_beam()
     full_stops_of_several_tokens()
+    batches_that_are_freed()
 
 
 def _replace(module, name: str, new) -> None:
@@ -287,3 +288,34 @@ class _LastToken:
 
     def txt2vec(self, text: str) -> list[int]:
         return self.dictionary.txt2vec(text)[-1:]
+
+
+# --- any Python: batches that refer to themselves -----------------------------------------------
+
+
+def batches_that_are_freed() -> None:
+    """parlai/utils/misc.py:292 makes an AttrDict its own ``__dict__``, any version.
+
+    Without it every Batch and Output, with all its tensors, stays until Python's garbage collector
+    comes to its oldest generation, which may be ten thousand batches later.
+    """
+    from parlai.utils.misc import AttrDict
+
+    AttrDict.__init__ = dict.__init__
+    AttrDict.__getattr__ = _get_item
+    AttrDict.__setattr__ = dict.__setitem__
+    AttrDict.__delattr__ = _delete_item
+
+
+def _get_item(self, name: str):
+    try:
+        return self[name]
+    except KeyError:
+        raise AttributeError(name) from None
+
+
+def _delete_item(self, name: str) -> None:
+    try:
+        del self[name]
+    except KeyError:
+        raise AttributeError(name) from None

@@ -1,5 +1,6 @@
 """The Python API: agrees with the ParlAI agent, keeps conversations apart, repeats."""
 
+import gc
 import runpy
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.chat_personas import persona_text
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.memory import ContextMemory
+from p2bot_parlai.states import ContextStates
 
 ROOT = Path(__file__).parents[1]
 PERSONA = ["i like tea.", "i have two dogs."]
@@ -166,6 +168,24 @@ def test_a_conversation_reads_only_what_is_new(tiny_model, monkeypatch):
     agent = bot._speaker.agent
     answer, heard = agent.response_ids(bot.turns[1].text, 99), agent.dict.txt2vec("yes")
     assert first > 10 and read == [1 + len(answer) + 1 + len(heard)]
+
+
+def test_a_reply_leaves_nothing_for_the_garbage_collector(bot):
+    """A context's states are large: they go when the reply is there, not some day."""
+    talk = bot.conversation()
+    talk.reply("hello")
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        talk.reply("do you have pets ?")
+        gc.collect()
+        left = [thing for thing in gc.garbage if isinstance(thing, torch.Tensor | ContextStates)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left
 
 
 def test_freed_memory_goes_back_now_and_then(bot, monkeypatch):

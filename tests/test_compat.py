@@ -1,8 +1,12 @@
 """Each shim of p2bot_parlai.compat: the break is gone, and nothing changes where there is none."""
 
+import copy
+import gc
 import os
+import pickle
 import subprocess
 import sys
+import weakref
 
 import parlai.nn.lr_scheduler as schedulers
 import parlai.utils.distributed as distributed
@@ -11,6 +15,8 @@ import torch
 import torch.distributed as dist
 from convai2_files import write_convai2
 from parlai.core.opt import Opt
+from parlai.core.torch_agent import Batch
+from parlai.utils.misc import AttrDict
 
 from p2bot_parlai import compat
 
@@ -183,3 +189,37 @@ def test_full_stops_may_be_several_tokens():
 
     search = FactualNucleusSampling(0.9, 0.9, 0.3, True, 1, dict=Dictionary())
     assert search.full_stop_list.flatten().tolist() == [4, 5, 6]
+
+
+def test_a_batch_is_freed_when_nobody_has_it_any_more():
+    """With the garbage collector off: nothing of a batch refers to the batch."""
+    gc.disable()
+    try:
+        batch, vector = Batch(batchsize=1), torch.zeros(3)
+        batch.reward = vector
+        seen = weakref.ref(vector)
+        del vector
+        assert seen() is not None
+        del batch
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+def test_batches_are_read_and_changed_as_before():
+    batch = Batch(batchsize=2, text_vec=torch.ones(2, 3), is_training=False)
+    assert batch.batchsize == batch["batchsize"] == 2 and batch.labels is None
+    batch.extra = 1
+    batch["more"] = 2
+    batch.extra += 1
+    assert (batch["extra"], batch.more) == (2, 2) and "extra" in batch
+    del batch.extra
+    assert "extra" not in batch and not hasattr(batch, "extra")
+    with pytest.raises(AttributeError, match="extra"):
+        _ = batch.extra
+    with pytest.raises(AttributeError, match="extra"):
+        del batch.extra
+    for other in (copy.copy(batch), copy.deepcopy(batch), pickle.loads(pickle.dumps(batch))):
+        assert type(other) is Batch and other.more == 2 and other.text_vec.shape == (2, 3)
+    assert batch.to("cpu").text_vec.shape == (2, 3)
+    assert AttrDict({"value": -1}).value == -1
