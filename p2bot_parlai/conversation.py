@@ -51,6 +51,7 @@ class Speaker:
 
     :param agent: the loaded model, only ever read.
     :param lock: held by whoever uses the network.
+    :param replies: how many were given, broken off or failed, by all conversations.
     """
 
     agent: TransmitterAgent

@@ -107,9 +107,7 @@ class TransmitterAgent(
                     f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
                     "use the .dict beside that file, or another --model-file"
                 )
-            backbone = backbones.from_json(
-                self._saved["p2bot"]["backbone"], self._saved["model"]
-            )
+            backbone = backbones.from_json(self._saved["p2bot"]["backbone"], self._saved["model"])
         elif self.opt["backbone"] in backbones.UNTRAINED:
             backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
         else:

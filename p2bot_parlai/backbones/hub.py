@@ -68,9 +68,7 @@ def fetch(name: str, auto_class: str, **kwargs):
         ) from error
 
 
-def build(
-    config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None
-) -> nn.Module:
+def build(config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
     """
     A model of transformers with fresh weights, in float32, from a saved configuration.
 
