@@ -120,6 +120,18 @@ def test_importing_the_package_imports_no_torch(tmp_path):
     assert python("-c", code, cwd=tmp_path).stdout.split() == ["False", "0.1.0"]
 
 
+def test_a_command_without_a_model_waits_for_no_transformers(tmp_path):
+    """It was half of what ``parlai display_data --help`` took."""
+    code = (
+        "import sys; from parlai.core.script import setup_script_registry, SCRIPT_REGISTRY; "
+        "setup_script_registry(); [script.klass.setup_args() for name, script in "
+        "SCRIPT_REGISTRY.items() if script.klass.__module__.startswith('p2bot_parlai.')]; "
+        "print('export_hf' in SCRIPT_REGISTRY, 'transformers' in sys.modules)"
+    )
+    ended = python("-c", code, cwd=tmp_path)
+    assert ended.stdout.split()[-2:] == ["True", "False"], ended.stderr
+
+
 @pytest.mark.parametrize(
     ("missing", "command"),
     [

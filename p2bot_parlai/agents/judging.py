@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from parlai.core.build_data import modelzoo_path
 from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
 from parlai.core.opt import Opt
-from parlai.core.params import ParlaiParser
 from parlai.utils.io import PathManager
 
 from p2bot_parlai import persona_metrics as measures
@@ -17,29 +16,6 @@ from p2bot_parlai.perceiver import Perceiver
 
 # one entry an example: ParlAI asks for exactly that of the metrics of a batch
 Judgements = dict[str, list[Metric | None]]
-
-
-def add_persona_metrics_options(parser: ParlaiParser) -> None:
-    group = parser.add_argument_group("Persona metrics")
-    group.add_argument(
-        "--persona-metrics",
-        type="bool",
-        default=False,
-        help="Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
-        "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
-    )
-    group.add_argument(
-        "--receiver",
-        type=str,
-        default=None,
-        help="Model file of a trained Receiver (-m p2bot/receiver), for --persona-metrics",
-    )
-    group.add_argument(
-        "--nli-model",
-        type=str,
-        default=None,
-        help="Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
-    )
 
 
 class PersonaJudges:

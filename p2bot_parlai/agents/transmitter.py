@@ -19,9 +19,10 @@ from p2bot_parlai.agents.checkpoint import (
 from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges, add_persona_metrics_options
+from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges
 from p2bot_parlai.agents.learning import GeneratorLearner
 from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
+from p2bot_parlai.agents.persona_metrics_options import add_persona_metrics_options
 from p2bot_parlai.agents.ranking import Ranking
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
 from p2bot_parlai.backbones.computing import keep_casts, set_computing

@@ -17,9 +17,7 @@ from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.backbones.encoder import SCRATCH, load_encoder
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.receiver import Receiver
 
 
 def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: float) -> dict:
@@ -37,6 +35,10 @@ def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: flo
 
 def pretrained_weights(options: dict) -> dict[str, Tensor]:
     """What a Receiver with these options started from."""
+    # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+    from p2bot_parlai.backbones.encoder import SCRATCH, load_encoder
+    from p2bot_parlai.receiver import Receiver
+
     if options["encoder"] == SCRATCH:
         raise UsageError(
             f"--encoder {SCRATCH} started from random weights: name the Receiver to blend with "

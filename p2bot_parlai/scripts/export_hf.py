@@ -14,14 +14,7 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.dictionary import read_tokenizer
-from p2bot_parlai.agents.frozen import load_transmitter
-from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.export.card import receiver_card, transmitter_card
-from p2bot_parlai.export.folder import new_folder
-from p2bot_parlai.export.receiver import write_receiver
-from p2bot_parlai.export.transmitter import write_transmitter
 
 
 def setup_args() -> ParlaiParser:
@@ -48,6 +41,15 @@ class ExportHf(ParlaiScript):
         return setup_args()
 
     def run(self) -> None:
+        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+        from p2bot_parlai.agents.dictionary import read_tokenizer
+        from p2bot_parlai.agents.frozen import load_transmitter
+        from p2bot_parlai.agents.receiver import load_perceiver
+        from p2bot_parlai.export.card import receiver_card, transmitter_card
+        from p2bot_parlai.export.folder import new_folder
+        from p2bot_parlai.export.receiver import write_receiver
+        from p2bot_parlai.export.transmitter import write_transmitter
+
         path, out = self.opt.get("model_file"), self.opt.get("out")
         if not path:
             raise UsageError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")

@@ -10,13 +10,9 @@ import os
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from p2bot_parlai.backbones import backbone_path
 from p2bot_parlai.context_style import ORIGINAL
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.original.reading import Weights, read_weights
-from p2bot_parlai.original.receiver import to_receiver, without_separator
-from p2bot_parlai.original.transmitter import to_transmitter
-from p2bot_parlai.original.writing import write_receiver, write_transmitter
 from p2bot_parlai.sentences import SentenceTokenizer
 from p2bot_parlai.tokenizer import P2botTokenizer
 
@@ -72,6 +68,12 @@ class ImportOriginal(ParlaiScript):
         return setup_args()
 
     def run(self) -> None:
+        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+        from p2bot_parlai.backbones import backbone_path
+        from p2bot_parlai.original.receiver import to_receiver, without_separator
+        from p2bot_parlai.original.transmitter import to_transmitter
+        from p2bot_parlai.original.writing import write_receiver, write_transmitter
+
         opt = self.opt
         out, size = opt.get("outfile"), opt["head_size"]
         if not opt.get("transmitter") and not opt.get("receiver"):

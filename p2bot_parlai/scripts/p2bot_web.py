@@ -7,18 +7,21 @@ Needs the extra ``web``; docs/web.md says what the page promises.
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from p2bot_parlai.api import P2Bot
 from p2bot_parlai.chat import add_chat_options
 from p2bot_parlai.chat_personas import load_personas, split_persona
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
+
+if TYPE_CHECKING:
+    from p2bot_parlai.api import P2Bot
 
 DRAWN = 40  # sketch people on the page, where no task brings its own
 # options that say something about the page; all others are the model's
@@ -107,8 +110,10 @@ def _server():
     return server
 
 
-def load_bot(opt: Opt) -> P2Bot:
+def load_bot(opt: Opt) -> "P2Bot":
     """The model as the command line wants it; a ``--receiver`` that was not given is a guess."""
+    from p2bot_parlai.api import P2Bot  # transformers, which takes seconds too
+
     given = {k: v for k, v in opt.get("override", {}).items() if k not in OF_THE_PAGE}
     given["datapath"] = opt["datapath"]
     receiver = opt.get("override", {}).get("receiver")

@@ -12,7 +12,6 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.figures import draw_relevance_map
@@ -106,6 +105,9 @@ class RelevanceMap(ParlaiScript):
         return setup_args()
 
     def run(self):
+        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+        from p2bot_parlai.agents.receiver import load_perceiver
+
         if not self.opt.get("model_file"):
             raise UsageError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
         dialogue = choose_dialogue(self.opt)
