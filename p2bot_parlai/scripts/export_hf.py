@@ -41,6 +41,13 @@ class ExportHf(ParlaiScript):
         return setup_args()
 
     def run(self) -> None:
+        path, out = self.opt.get("model_file"), self.opt.get("out")
+        if not path:
+            raise UsageError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
+        if not out:
+            raise UsageError("say where to write: --out DIR")
+        if not PathManager.exists(path):
+            raise P2botError(f"there is no model at {path}")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
         from p2bot_parlai.agents.dictionary import read_tokenizer
         from p2bot_parlai.agents.frozen import load_transmitter
@@ -50,13 +57,6 @@ class ExportHf(ParlaiScript):
         from p2bot_parlai.export.receiver import write_receiver
         from p2bot_parlai.export.transmitter import write_transmitter
 
-        path, out = self.opt.get("model_file"), self.opt.get("out")
-        if not path:
-            raise UsageError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
-        if not out:
-            raise UsageError("say where to write: --out DIR")
-        if not PathManager.exists(path):
-            raise P2botError(f"there is no model at {path}")
         saved = read_model_file(path)["p2bot"]
         opt = {**_trained_with(path), **saved["options"]}
         with new_folder(out) as folder:

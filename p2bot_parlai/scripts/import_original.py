@@ -68,18 +68,18 @@ class ImportOriginal(ParlaiScript):
         return setup_args()
 
     def run(self) -> None:
-        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.backbones import backbone_path
-        from p2bot_parlai.original.receiver import to_receiver, without_separator
-        from p2bot_parlai.original.transmitter import to_transmitter
-        from p2bot_parlai.original.writing import write_receiver, write_transmitter
-
         opt = self.opt
         out, size = opt.get("outfile"), opt["head_size"]
         if not opt.get("transmitter") and not opt.get("receiver"):
             raise UsageError("say what to read: --transmitter FILE, --receiver FILE, or both")
         if not out:
             raise UsageError("say where to write: --outfile DIR")
+        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+        from p2bot_parlai.backbones import backbone_path
+        from p2bot_parlai.original.receiver import to_receiver, without_separator
+        from p2bot_parlai.original.transmitter import to_transmitter
+        from p2bot_parlai.original.writing import write_receiver, write_transmitter
+
         models = []  # all are read before one is written
         if opt.get("transmitter"):
             tokens = P2botTokenizer.from_pretrained(backbone_path(opt["tokenizer"]), ORIGINAL)

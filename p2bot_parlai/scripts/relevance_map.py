@@ -105,12 +105,12 @@ class RelevanceMap(ParlaiScript):
         return setup_args()
 
     def run(self):
-        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.agents.receiver import load_perceiver
-
         if not self.opt.get("model_file"):
             raise UsageError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
         dialogue = choose_dialogue(self.opt)
+        # imported here: every ``parlai`` command imports this file, and transformers takes seconds
+        from p2bot_parlai.agents.receiver import load_perceiver
+
         perceiver = load_perceiver(self.opt["model_file"])
         relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()
         path = self.opt["outfile"]
