@@ -9,7 +9,7 @@ from pathlib import Path
 from p2bot_parlai.human_eval import side_by_side
 from p2bot_parlai.report import Report, curves, svg_element, train_reports
 from p2bot_parlai.reproduce import machine
-from p2bot_parlai.reproduce.running import Runner
+from p2bot_parlai.reproduce.running import Runner, made_with_others
 from p2bot_parlai.reproduce.steps import Plan, as_command
 from p2bot_parlai.reproduce.tables import MAKERS, PAPER, Table, read_reports
 from p2bot_parlai.transcript import as_text
@@ -84,9 +84,9 @@ def read_lines(path: Path | None) -> list[dict]:
 
 
 def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
-    marks = [runner.done(step) or {} for step in runner.steps]
-    seconds = sum(mark.get("seconds", 0) for mark in marks)
-    cores = sum(mark.get("core_seconds", 0) for mark in marks)
+    marks = {step.name: runner.done(step) or {} for step in runner.steps}
+    seconds = sum(mark.get("seconds", 0) for mark in marks.values())
+    cores = sum(mark.get("core_seconds", 0) for mark in marks.values())
     size = plan.size
     facts = {
         "command": command,
@@ -99,6 +99,9 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
         "versions": ", ".join(f"{name} {v}" for name, v in machine.versions().items()),
         "paper": f"{PAPER['source']}, {PAPER['url']}",
     }
+    others = made_with_others(marks)
+    if others:
+        facts["other versions"] = f"some steps were run with them: {others}"
     if size.scale != 1:
         facts["scale"] = f"{size.scale:g} of the training: a trial, these are no results"
     return facts

@@ -17,13 +17,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.reproduce import machine
 from p2bot_parlai.reproduce.commands import PARLAI
 from p2bot_parlai.reproduce.lanes import Job, Shown, failure, start
 
@@ -105,9 +106,12 @@ class Runner:
             shutil.rmtree(place, ignore_errors=True)
             (self.logs / f"{step.name}.log").unlink(missing_ok=True)
             begun = {"checksum": checksum, "attempts": 0, "seconds": 0.0, "core_seconds": 0.0}
+            begun["versions"] = []
         place.mkdir(parents=True, exist_ok=True)
         (place / "done.json").unlink(missing_ok=True)
         begun["attempts"] += 1
+        if "versions" in begun and machine.versions() not in begun["versions"]:
+            begun["versions"].append(machine.versions())
         _write(place / "begun.json", begun)
         clock, cores = time.monotonic(), _core_seconds()
         try:
@@ -161,6 +165,27 @@ class Runner:
         ]
         text = json.dumps([command, step.settings, below])
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def made_with_others(marks: Mapping[str, dict]) -> str:
+    """
+    Which steps ran with other versions than those of now: a checksum does not hold them.
+
+    :param marks: step -> what `Runner.done` has of it.
+    :return: "torch 2.12.0: step, step; ..."; empty where there is none.
+    """
+    now, found = machine.versions(), {}
+    for name, mark in marks.items():
+        used = mark.get("versions")
+        others = {
+            f"{package} {version}"
+            for versions in used or []
+            for package, version in versions.items()
+            if version != now.get(package)
+        }
+        if others or used is None:
+            found.setdefault(", ".join(sorted(others)) or "not noted", []).append(name)
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in sorted(found.items()))
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -13,7 +13,8 @@ import pytest
 from filelock import FileLock
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reproduce.running import Runner, Step
+from p2bot_parlai.reproduce import machine
+from p2bot_parlai.reproduce.running import Runner, Step, made_with_others
 
 PYTHON = (sys.executable, "-c")
 
@@ -68,6 +69,22 @@ def test_a_folder_may_be_moved(tmp_path):
     before.rename(after)
     run(after, step(after, "a"))
     assert ran(after) == ["a"]
+
+
+def test_what_was_made_with_other_versions_is_said(tmp_path, monkeypatch):
+    steps = [step(tmp_path, "a"), step(tmp_path, "b"), step(tmp_path, "c")]
+    run(tmp_path, *steps[:1])
+    now = machine.versions()
+    monkeypatch.setattr(machine, "versions", lambda: {**now, "torch": "9.0"})
+    run(tmp_path, *steps[:2])
+    runner = run(tmp_path, *steps)
+    marks = {s.name: runner.done(s) for s in steps}
+    assert made_with_others(marks) == f"torch {now['torch']}: a"
+    monkeypatch.undo()
+    assert made_with_others(marks) == "torch 9.0: b, c"
+    del marks["b"]["versions"]  # of a release that did not note them
+    marks["c"]["versions"].append(now)  # it was stopped, and went on now
+    assert made_with_others(marks) == "not noted: b; torch 9.0: c"
 
 
 @pytest.mark.parametrize("damage", ["lost", "broken"])
