@@ -121,7 +121,7 @@ def test_importing_the_package_imports_no_torch(tmp_path):
 
 
 def test_a_command_without_a_model_waits_for_no_transformers(tmp_path):
-    """It was half of what ``parlai display_data --help`` took."""
+    """It was a third of what ``parlai display_data --help`` took (docs/log.md)."""
     code = (
         "import sys; from parlai.core.script import setup_script_registry, SCRIPT_REGISTRY; "
         "setup_script_registry(); [script.klass.setup_args() for name, script in "
