@@ -191,7 +191,7 @@ class CausalLM(Computing):
 
     @property
     def dropout(self) -> float:
-        """For the [CLS] head; families that train without dropout have no such entry."""
+        """For the [CLS] head; 0 for a family without ``resid_pdrop``, also where it drops out."""
         return getattr(self.lm.config, "resid_pdrop", 0.0)
 
     @property
