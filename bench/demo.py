@@ -20,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import demo_report
 
-from p2bot_parlai.reproduce.commands import PARLAI, QUICK, SHORT, arguments
-from p2bot_parlai.reproduce.lanes import Job, run
+from p2bot_parlai.tools.reproduce.commands import PARLAI, QUICK, SHORT, arguments
+from p2bot_parlai.tools.reproduce.lanes import Job, run
 
 # chance of hits@1: one of twenty candidates, and one of 32 personas
 CHANCE, PERSONA_CHANCE = 1 / 20, 1 / 32

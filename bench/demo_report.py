@@ -4,8 +4,8 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from p2bot_parlai.report import Report, curves, train_reports
-from p2bot_parlai.transcript import as_text as dialogue_text
+from p2bot_parlai.method.transcript import as_text as dialogue_text
+from p2bot_parlai.tools.report import Report, curves, train_reports
 
 COLUMNS = {"hits@1": "hits@1 %", "ppl": "ppl", "f1": "F1 %", "bleu-4": "BLEU-4 %"}
 PERCENT = ("hits@1", "f1", "bleu-4")

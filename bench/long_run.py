@@ -26,7 +26,7 @@ from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 
 from p2bot_parlai import P2Bot, plugin
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 MODEL, RECEIVER = "zoo:p2bot/sketch/model", "zoo:p2bot/sketch/receiver"
 SAMPLES, WARM_UP = 50, 0.2

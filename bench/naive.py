@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.interlocutor import draw
-from p2bot_parlai.packing import Turn
-from p2bot_parlai.tokenizer import P2botTokenizer
-from p2bot_parlai.transmitter import Transmitter
+from p2bot_parlai.method.layout import Turn
+from p2bot_parlai.method.speakers import draw
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
 
 
 class Naive:

@@ -3,7 +3,7 @@
 import torch
 import transformers
 
-from p2bot_parlai.backbones import GPT
+from p2bot_parlai.method.backbones import GPT
 
 
 class Generate:

@@ -4,11 +4,12 @@ import torch
 from parlai.core.torch_agent import Batch
 from torch import Tensor
 
-from p2bot_parlai.backbones.computing import keep_casts
-from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.packing import Turn, pack
-from p2bot_parlai.selfplay import log_policy, mean_baseline, policy_gradient_loss
-from p2bot_parlai.transmitter import spread, token_log_likelihood
+from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.backbones.precision import keep_casts
+from p2bot_parlai.method.layout import Turn, pack
+from p2bot_parlai.method.selfplay import policy_gradient_loss
+from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
 
 
 class Ours:
@@ -58,7 +59,7 @@ class Ours:
     ) -> tuple[list[list[Turn]], list[Tensor]]:
         """As `naive.Naive.sample`: only what is new is read."""
         limit = self.agent.text_truncate
-        speakers = Interlocutors(self.network.eval(), self.tokens, heads, limit)
+        speakers = Speakers(self.network.eval(), self.tokens, heads, limit)
         played, scores = [], []
         with keep_casts(speakers.device):
             for heard, numbers in zip(said, uniforms, strict=True):
@@ -76,8 +77,8 @@ class Ours:
         packed = pack(turns, self.tokens.self_, self.tokens.cls, self.tokens.pad)
         logits, _ = self.network(packed)
         mask = packed.target_mask
-        scores = spread(token_log_likelihood(logits, packed.targets[mask]), mask)
-        log_p = log_policy(scores, mask)
+        scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
+        log_p = log_likelihood(scores, mask)
         flat = rewards.T.flatten()  # turn n of dialogue b is b * N + n
         baseline = mean_baseline(flat.sum(), torch.tensor(len(flat)))
         policy_gradient_loss(log_p, flat, baseline).mean().backward()

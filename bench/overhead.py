@@ -22,7 +22,7 @@ from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 
 from p2bot_parlai import plugin, zoo
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 # replies of a dialogue of p2bot:sketch
 REPLIES = 7

@@ -18,9 +18,9 @@ from parlai.core.opt import Opt
 
 from p2bot_parlai.agents.perception import Question, lines
 from p2bot_parlai.agents.receiver import training_candidates
-from p2bot_parlai.backbones.encoder import encoder_path, load_encoder
-from p2bot_parlai.perceiver import Perceiver
-from p2bot_parlai.receiver import (
+from p2bot_parlai.method.backbones.encoder import encoder_path, load_encoder
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.receiver import (
     Receiver,
     aggregate,
     cumulative_score,
@@ -29,7 +29,7 @@ from p2bot_parlai.receiver import (
     relevance,
     sparsity,
 )
-from p2bot_parlai.sentences import SentenceTokenizer
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 
 TAU, MARGIN, BETA, BATCH = 0.5, 0.4, 1e-4, 16

@@ -12,8 +12,8 @@ from parlai.scripts.train_model import setup_args
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from p2bot_parlai import plugin
-from p2bot_parlai.context_style import SPECIAL_TOKENS
-from p2bot_parlai.packing import Turn
+from p2bot_parlai.method.context_style import SPECIAL_TOKENS
+from p2bot_parlai.method.layout import Turn
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,7 @@ class Browser:
             return []
         saved = (await self.http.get("/chat.json")).json()
         there = [(turn["speaker"], turn["text"]) for turn in saved["turns"]]
-        here = [
-            turn for pair in self.said for turn in zip(("partner", "bot"), pair, strict=True)
-        ]
+        here = [turn for pair in self.said for turn in zip(("partner", "bot"), pair, strict=True)]
         return [] if there == here else [f"{self.session}: remembered {there}, was {here}"]
 
 

@@ -9,7 +9,7 @@ from naive import Naive
 from ours import Ours
 from setting import Data, Size, build_agent
 
-from p2bot_parlai.backbones.computing import set_computing
+from p2bot_parlai.method.backbones.precision import set_computing
 
 # both sides in fp32; where ours is in bf16 its results are checked before, in fp32
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}

@@ -6,7 +6,7 @@ from parlai.core.agents import create_agent
 from parlai.core.message import Message
 from parlai.scripts.train_model import setup_args
 
-from p2bot_parlai.selfplay import Opening
+from p2bot_parlai.method.rollouts import Opening
 
 
 def agent_for(convai2, path, options):

@@ -2,8 +2,8 @@
 
 from parlai.core.message import Message
 
-from p2bot_parlai.human_eval.sampling import Sample
-from p2bot_parlai.human_eval.study import Key, Study, make_study
+from p2bot_parlai.tools.human_eval.sampling import Sample
+from p2bot_parlai.tools.human_eval.study import Key, Study, make_study
 
 SCRIPT = "<script>document.title = 'hacked'</script>"
 

@@ -12,12 +12,12 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
-from p2bot_parlai import P2Bot, conversation
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.chat_personas import persona_text
+from p2bot_parlai import P2Bot
+from p2bot_parlai.chat import conversation
+from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.memory import ContextMemory
-from p2bot_parlai.states import ContextStates
+from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.model_files import load_perceiver
 
 ROOT = Path(__file__).parents[1]
 PERSONA = ["i like tea.", "i have two dogs."]
@@ -191,8 +191,8 @@ def test_a_reply_leaves_nothing_for_the_garbage_collector(bot):
 def test_freed_memory_goes_back_now_and_then(bot, monkeypatch):
     """Counted over all conversations, whether they stream or not."""
     given = []
-    monkeypatch.setattr(conversation, "give_back", lambda: given.append(bot.speaker.replies))
-    monkeypatch.setattr(conversation, "GIVE_BACK_EVERY", 3)
+    monkeypatch.setattr(conversation, "trim_memory", lambda: given.append(bot.speaker.replies))
+    monkeypatch.setattr(conversation, "TRIM_EVERY", 3)
     before = bot.speaker.replies
     for talk in [bot.conversation() for _ in range(3)]:
         talk.reply("hello")

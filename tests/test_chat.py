@@ -13,11 +13,11 @@ from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
 from terminal import at_a_terminal, type_in
 
-from p2bot_parlai import chat
 from p2bot_parlai.agents.p2bot import P2botAgent
-from p2bot_parlai.chat_personas import ChatPersonas, persona_text, read_personas, split_persona
-from p2bot_parlai.context import SILENCE
+from p2bot_parlai.chat.personas import ChatPersonas, persona_text, read_personas, split_persona
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context import SILENCE
+from p2bot_parlai.tasks.chat import persona_worlds
 
 TEA, DOGS = "i like tea.", "i have two dogs."
 VARIANTS = ("convai2", "convai2:self_original", "convai2:self_revised", "convai2:both")
@@ -72,23 +72,25 @@ def as_patterns(sentences):
 # --------------------------------------------------------------------- which world
 @pytest.mark.parametrize("task", [*VARIANTS, "convai2:none", "convai2:SelfOriginal:no_cands"])
 def test_every_variant_of_the_task_has_our_worlds(task):
-    assert load_world_module(task, interactive_task=True) is chat.InteractiveWorld
-    assert load_world_module(task, selfchat_task=True) is chat.SelfChatWorld
+    assert load_world_module(task, interactive_task=True) is persona_worlds.InteractiveWorld
+    assert load_world_module(task, selfchat_task=True) is persona_worlds.SelfChatWorld
     assert load_world_module(task, num_agents=2).__name__ == "DialogPartnerWorld"
 
 
 def test_the_commands_default_tasks_have_our_worlds_and_other_tasks_keep_theirs():
-    assert load_world_module("interactive", interactive_task=True) is chat.InteractiveWorld
-    assert load_world_module("self_chat", selfchat_task=True) is chat.SelfChatWorld
+    assert (
+        load_world_module("interactive", interactive_task=True) is persona_worlds.InteractiveWorld
+    )
+    assert load_world_module("self_chat", selfchat_task=True) is persona_worlds.SelfChatWorld
     other = load_world_module("blended_skill_talk", interactive_task=True)
     assert other.__module__ == "parlai.tasks.blended_skill_talk.worlds"
-    assert not issubclass(other, chat.InteractiveWorld)
+    assert not issubclass(other, persona_worlds.InteractiveWorld)
 
 
 def test_self_chat_keeps_its_own_seed_option():
     parser = ParlaiParser(False, False)
     parser.add_argument("--seed", type=int, default=42)
-    chat.add_chat_options(parser)
+    persona_worlds.add_chat_options(parser)
     assert parser.parse_args([])["seed"] == 42
     assert parser.parse_args(["--persona", TEA])["persona"] == TEA
 

@@ -9,10 +9,11 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import SCRIPT_REGISTRY, superscript_main
 from parlai.scripts.eval_model import setup_args as eval_args
 
-from p2bot_parlai import command, plugin, scripts
-from p2bot_parlai.agents.options import add_transmitter_options
-from p2bot_parlai.agents.receiver_options import add_receiver_options
-from p2bot_parlai.agents.selfplay_options import add_selfplay_options
+from p2bot_parlai import plugin, scripts
+from p2bot_parlai.agents.options.receiver import add_receiver_options
+from p2bot_parlai.agents.options.selfplay import add_selfplay_options
+from p2bot_parlai.agents.options.transmitter import add_transmitter_options
+from p2bot_parlai.plugin import command
 
 plugin.register()
 OURS = {
@@ -21,7 +22,7 @@ OURS = {
     if found.klass.__module__.startswith(scripts.__name__)
 }
 # commands that are called with nothing and have something to do
-NEED_NOTHING = {"p2bot_completion", "perception_table"}
+NEED_NOTHING = {"perception_table"}
 MODEL_COMMANDS = ("train_model", "eval_model", "interactive", "self_chat")
 
 
@@ -56,7 +57,7 @@ def own_options(parser: ParlaiParser) -> list:
 
 
 def test_none_is_forgotten():
-    assert {"export_hf", "import_original", "relevance_map", "p2bot_completion"} <= set(OURS)
+    assert {"export_hf", "import_original", "relevance_map"} <= set(OURS)
 
 
 # ------------------------------------------------------------------------------------ help

@@ -1,4 +1,4 @@
-"""Each shim of p2bot_parlai.compat: the break is gone, and nothing changes where there is none."""
+"""Each shim: the break is gone, and nothing changes where there is none."""
 
 import copy
 import gc
@@ -18,12 +18,12 @@ from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from parlai.utils.misc import AttrDict
 
-from p2bot_parlai import compat
+from p2bot_parlai.parlai_support import shims
 
 
 @pytest.fixture(autouse=True)
 def applied():
-    compat.apply()
+    shims.apply()
 
 
 def test_apply_twice_changes_nothing():
@@ -32,17 +32,17 @@ def test_apply_twice_changes_nothing():
             schedulers.ReduceOnPlateauLRScheduler.__init__,
             distributed.distributed_context,
             distributed.all_gather_list,
-            dict(compat._originals),
+            dict(shims._originals),
         )
 
     import parlai.scripts.multiprocessing_eval
     import parlai.scripts.multiprocessing_train  # noqa: F401
 
-    compat.multiprocessing_on_cpu()
+    shims.multiprocessing_on_cpu()
     before = state()
-    compat.apply()
+    shims.apply()
     assert state() == before
-    assert compat._originals["all_gather_list"].__module__ == "parlai.utils.distributed"
+    assert shims._originals["all_gather_list"].__module__ == "parlai.utils.distributed"
 
 
 def test_the_default_scheduler_can_be_built_and_lowers_the_rate():
@@ -60,7 +60,7 @@ def test_the_scheduler_is_left_alone_where_torch_knows_verbose(monkeypatch):
 
     monkeypatch.setattr(torch.optim.lr_scheduler, "ReduceLROnPlateau", Old)
     monkeypatch.setattr(schedulers.ReduceOnPlateauLRScheduler, "__init__", "upstream's")
-    compat.plateau_scheduler_verbose()
+    shims.plateau_scheduler_verbose()
     assert schedulers.ReduceOnPlateauLRScheduler.__init__ == "upstream's"
 
 
@@ -91,7 +91,7 @@ def test_with_a_gpu_the_context_is_upstreams(monkeypatch):
     def upstream(*args):
         yield "upstream"
 
-    monkeypatch.setitem(compat._originals, "distributed_context", upstream)
+    monkeypatch.setitem(shims._originals, "distributed_context", upstream)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with distributed.distributed_context(0, Opt()) as opt:
         assert opt == "upstream"
@@ -109,7 +109,7 @@ def test_a_missing_preset_is_parlais_own_error(tmp_path):
     """In a process whose parlai_internal is a namespace package."""
     (tmp_path / "parlai_internal" / "scripts").mkdir(parents=True)
     code = (
-        "import p2bot_parlai.compat as c; c.presets_and_namespace_packages()\n"
+        "import p2bot_parlai.parlai_support.shims as c; c.presets_and_namespace_packages()\n"
         "from parlai.core.opt import Opt\n"
         "try: Opt.load_init('nosuch')\n"
         "except FileNotFoundError as error: print(error)"

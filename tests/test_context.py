@@ -2,9 +2,9 @@
 
 import pytest
 
-from p2bot_parlai.context import Dialogue, build_context, parse_message
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context import Dialogue, build_context, parse_message
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 TOKENIZER = P2botTokenizer.train(["a b c d e f g h i j k l m n o p"] * 3, vocab_size=400)
 

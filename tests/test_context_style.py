@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from p2bot_parlai.context import Dialogue, build_context
-from p2bot_parlai.context_style import ORIGINAL
-from p2bot_parlai.packing import Turn, pack
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.context_style import ORIGINAL
+from p2bot_parlai.method.layout import Turn, pack
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 TOKENIZER = P2botTokenizer.train(["a b c d e f g h i j k l m n o p"] * 3, 400, ORIGINAL)
 

@@ -13,8 +13,8 @@ import pytest
 import requests
 from convai2_files import FOLDS, VERSION, write_convai2
 
-from p2bot_parlai import data_guard
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support import convai2_files
 
 TEACHERS = {
     "self_original": convai2_agents.SelfOriginalTeacher,
@@ -66,8 +66,8 @@ def test_a_sound_folder_is_read_as_ever(home, kind, fold, cands):
 def test_parlai_still_expects_the_version_that_we_guard(home, monkeypatch):
     asked = []
     monkeypatch.setattr(build_data, "built", lambda *args: asked.append(args) or True)
-    data_guard._stock_build({"datapath": str(home.parent)})
-    assert asked == [(str(home), VERSION)] == [(str(home), data_guard.VERSION)]
+    convai2_files._stock_build({"datapath": str(home.parent)})
+    assert asked == [(str(home), VERSION)] == [(str(home), convai2_files.VERSION)]
 
 
 @pytest.mark.parametrize("mark", ["2020-01-01\nv4.0", "2020-01-01", "", f"{VERSION}\n"])
@@ -145,8 +145,8 @@ def test_only_the_ends_of_a_file_are_read(home, monkeypatch):
             counts.append(len(data))
             return data
 
-    monkeypatch.setattr(data_guard, "open", Counted, raising=False)
-    data_guard.check_file(str(path))
+    monkeypatch.setattr(convai2_files, "open", Counted, raising=False)
+    convai2_files.check_file(str(path))
     assert path.stat().st_size > 1_000_000
     assert 0 < sum(counts) < 100_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2bot_parlai.reproduce.lanes import Job, run
+from p2bot_parlai.tools.reproduce.lanes import Job, run
 
 BENCH = Path(__file__).parents[1] / "bench"
 REPORTS = [{"train_steps": 10 * i, "loss": 5.0 - i, "nup_acc": 0.5, "true_first": 0.6, "reward": -i}

@@ -6,11 +6,11 @@ import torch
 from playing import agent_for, opening
 from test_packing import CLS, PAD, SELF, TURNS
 
-from p2bot_parlai.backbones import build_untrained
-from p2bot_parlai.backbones.computing import set_computing
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.packing import pack
-from p2bot_parlai.transmitter import Transmitter
+from p2bot_parlai.method.backbones import build_untrained
+from p2bot_parlai.method.backbones.precision import set_computing
+from p2bot_parlai.method.layout import pack
+from p2bot_parlai.method.transmitter import Transmitter
 
 SIZES = {"n_positions": 64, "embedding_size": 16, "n_layers": 6, "n_heads": 2}
 

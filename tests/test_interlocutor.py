@@ -6,8 +6,8 @@ import torch
 from convai2_files import write_convai2
 from parlai.core.agents import create_agent_from_model_file
 
-from p2bot_parlai.interlocutor import Interlocutors, draw
-from p2bot_parlai.selfplay import persona_heads
+from p2bot_parlai.method.selfplay import persona_heads
+from p2bot_parlai.method.speakers import Speakers, draw
 
 PERSONAS = [["i live in Bern.", "i own a cat."], ["i eat soup every day."], ["i am a judge."]]
 SAID = [
@@ -26,7 +26,7 @@ def trained(bot):
 def people(trained, limit=200, history_size=-1, rows=slice(None)):
     network, tokenizer = trained
     heads = persona_heads(PERSONAS, tokenizer)[rows]
-    return Interlocutors(network, tokenizer, heads, limit, history_size)
+    return Speakers(network, tokenizer, heads, limit, history_size)
 
 
 def next_words(network, states, tokenizer):
@@ -210,7 +210,7 @@ def test_an_empty_response_is_a_response(tmp_path):
         .float()
         .mul(100)
     )
-    side = Interlocutors(network, tokenizer, persona_heads(PERSONAS, tokenizer), 128)
+    side = Speakers(network, tokenizer, persona_heads(PERSONAS, tokenizer), 128)
     for said in SAID:
         side.hear(said)
         assert side.sample(torch.rand(3, 4))[0] == [[tokenizer.eos]] * 3

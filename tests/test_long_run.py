@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2bot_parlai.allocation import give_back
+from p2bot_parlai.method.memory import trim_memory
 
 
 @pytest.fixture
@@ -44,6 +44,6 @@ def test_freed_memory_goes_back_to_the_system(long_run):
     blocks = [bytearray(100_000) for _ in range(2_000)]  # 200 MB, each below the mmap threshold
     last = blocks.pop()
     del blocks
-    give_back()
+    trim_memory()
     assert long_run.sample(0, 0).memory < before + 20
     del last

@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 
-from p2bot_parlai.backbones import GPT, GPTConfig
-from p2bot_parlai.memory import ContextMemory, in_common
-from p2bot_parlai.transmitter import Transmitter
+from p2bot_parlai.method.backbones import GPT, GPTConfig
+from p2bot_parlai.method.kv_cache import ContextMemory, in_common
+from p2bot_parlai.method.transmitter import Transmitter
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import tiny
 import torch
 from parlai.core.message import Message
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.selfplay import leave_one_out_baseline, mean_baseline
+from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
+from p2bot_parlai.method.model_files import read_model_file
 
 
 def _weights(path):

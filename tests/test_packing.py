@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from p2bot_parlai.backbones import GPT, GPTConfig
-from p2bot_parlai.packing import Turn, pack
-from p2bot_parlai.transmitter import Transmitter, lay_out
+from p2bot_parlai.method.backbones import GPT, GPTConfig
+from p2bot_parlai.method.layout import Turn, lay_out, pack
+from p2bot_parlai.method.transmitter import Transmitter
 
 PAD, SELF, EOS, CLS, PARTNER = 0, 1, 2, 3, 4
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from p2bot_parlai import perceiver as perceivers
-from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.method import perceiver as perceivers
+from p2bot_parlai.method.model_files import load_perceiver
 
 
 def test_sentences_that_are_new_for_ever_do_not_pile_up(tiny_receiver, monkeypatch):

@@ -2,44 +2,52 @@
 
 import pytest
 
-from p2bot_parlai import persona_metrics as measures
-from p2bot_parlai.nli import LABELS
+from p2bot_parlai.agents.words import content_words, words
+from p2bot_parlai.metrics import persona_metrics as measures
+from p2bot_parlai.metrics.nli import LABELS
 
 PERSONA = ["i have two dogs.", "my favorite food is pizza.", "i live in Rome."]
 
 
 def test_words_are_those_of_parlais_f1():
-    assert measures.words("The dog , it's a DOG !") == ["dog", "it", "s", "dog"]
+    assert words("The dog , it's a DOG !") == ["dog", "it", "s", "dog"]
 
 
 def test_repetition_within_a_response():
     # i like | like tea | tea i | i like | like tea | tea too: 4 different of 6
-    assert measures.repetition_within("i like tea , i like tea too .") == pytest.approx(2 / 6)
-    assert measures.repetition_within("no no no no") == pytest.approx(2 / 3)
-    assert measures.repetition_within("i like tea .") == 0
-    assert measures.repetition_within("no no no no", order=3) == pytest.approx(1 / 2)
-    assert measures.repetition_within("tea !") is None and measures.repetition_within("") is None
+    assert measures.repetition_within("i like tea , i like tea too .", words) == pytest.approx(
+        2 / 6
+    )
+    assert measures.repetition_within("no no no no", words) == pytest.approx(2 / 3)
+    assert measures.repetition_within("i like tea .", words) == 0
+    assert measures.repetition_within("no no no no", words, order=3) == pytest.approx(1 / 2)
+    assert (
+        measures.repetition_within("tea !", words) is None
+        and measures.repetition_within("", words) is None
+    )
 
 
 def test_repetition_of_earlier_turns():
     earlier = ["hello , i like tea .", "i work as baker ."]
     # i like (said) | like tea (said) | tea at | at work
-    assert measures.repetition_across("i like tea at work", earlier) == pytest.approx(2 / 4)
+    assert measures.repetition_across("i like tea at work", earlier, words) == pytest.approx(2 / 4)
     # no n-gram goes over the border between two turns
-    assert measures.repetition_across("tea i", earlier) == 0
-    assert measures.repetition_across("i like tea", []) is None  # nothing to repeat
-    assert measures.repetition_across("tea", earlier) is None
+    assert measures.repetition_across("tea i", earlier, words) == 0
+    assert measures.repetition_across("i like tea", [], words) is None  # nothing to repeat
+    assert measures.repetition_across("tea", earlier, words) is None
 
 
 def test_persona_f1():
     # {live, rome, pizza} against {two, dogs, favorite, food, pizza, live, rome}
-    assert measures.persona_f1("i live in rome , pizza !", PERSONA) == pytest.approx(6 / 10)
+    assert measures.persona_f1("i live in rome , pizza !", PERSONA, content_words) == pytest.approx(
+        6 / 10
+    )
     # said twice counts once
-    assert measures.persona_f1("dogs dogs dogs", PERSONA) == pytest.approx(2 / 8)
+    assert measures.persona_f1("dogs dogs dogs", PERSONA, content_words) == pytest.approx(2 / 8)
     # stop words alone
-    assert measures.persona_f1("i have my own and so do you", PERSONA) == 0
-    assert measures.persona_f1("", PERSONA) == 0
-    assert measures.persona_f1("dogs", ["i am."]) == 0
+    assert measures.persona_f1("i have my own and so do you", PERSONA, content_words) == 0
+    assert measures.persona_f1("", PERSONA, content_words) == 0
+    assert measures.persona_f1("dogs", ["i am."], content_words) == 0
 
 
 @pytest.mark.parametrize(

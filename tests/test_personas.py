@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from p2bot_parlai.personas import draw_others, group_by_person, sentence_key
+from p2bot_parlai.method.personas import draw_others, group_by_person, sentence_key
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import torch
 from playing import agent_for, opening, step
 from torch import nn
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.receiver_options import precision_of
-from p2bot_parlai.backbones import GPT, GPTConfig, build_untrained
-from p2bot_parlai.backbones.computing import freeze_casts, keep_casts, set_computing
+from p2bot_parlai.agents.options.receiver import precision_of
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.transmitter import Transmitter, token_log_likelihood
+from p2bot_parlai.method.backbones import GPT, GPTConfig, build_untrained
+from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
+from p2bot_parlai.method.model_files import read_model_file
+from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
 
 SIZES = {"n_positions": 64, "embedding_size": 16, "n_layers": 2, "n_heads": 2, "dropout": 0.0}
 

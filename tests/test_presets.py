@@ -11,9 +11,9 @@ from parlai.core.opt import Opt
 from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai import zoo
-from p2bot_parlai.backbones import packaged
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 PRESETS = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))

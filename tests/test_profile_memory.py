@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from p2bot_parlai.profile_memory import (
+from p2bot_parlai.agents.memory_networks import (
     GenerativeProfileMemory,
     KeyValueProfileMemory,
     read_memory,

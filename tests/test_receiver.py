@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from p2bot_parlai import receiver
-from p2bot_parlai.backbones.encoder import random_encoder
-from p2bot_parlai.receiver import Receiver
+from p2bot_parlai.method import receiver
+from p2bot_parlai.method.backbones.encoder import random_encoder
+from p2bot_parlai.method.receiver import Receiver
 
 YES = torch.ones(1, dtype=torch.bool)
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.report import Report, curves, train_reports
+from p2bot_parlai.tools.report import Report, curves, train_reports
 
 REPORTS = [{"train_steps": 10 * i, "loss": 5.0 - i, "reward": -i} for i in range(4)]
 

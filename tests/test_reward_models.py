@@ -3,28 +3,28 @@
 import pytest
 import torch
 
-from p2bot_parlai import reward_models, rewards
-from p2bot_parlai.backbones import from_json
-from p2bot_parlai.packing import Turn
-from p2bot_parlai.reward_models import (
+from p2bot_parlai.method import reward_models, rewards
+from p2bot_parlai.method.backbones import from_json
+from p2bot_parlai.method.layout import Turn
+from p2bot_parlai.method.reward_models import (
     DiscourseCoherence,
     LanguageStyle,
     PersonaPerception,
     Repetition,
     SupervisedReading,
 )
-from p2bot_parlai.selfplay import Opening, Played
+from p2bot_parlai.method.rollouts import Opening, Rollouts
 
 AGENT = [["hi", "i own a cat", "i own a cat"], ["no", "yes", "i live in Bern with six hens"]]
 USER = [["hello", "who ?", "why ?"], ["what ?", "really", "and you ?"]]
 
 
 @pytest.fixture
-def played(bot) -> Played:
+def played(bot) -> Rollouts:
     """Two dialogues of three turns; every other response was cut, without [EOS]."""
     tokens = bot.dict.p2bot
     openings = [Opening([f"user {b}"], [f"agent {b}"], USER[b][0], b) for b in range(2)]
-    found = Played(openings)
+    found = Rollouts(openings)
     contexts = [[tokens.persona_start, tokens.persona_end] for _ in range(2)]
     for n in range(3):
         turns = []

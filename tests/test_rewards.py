@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from p2bot_parlai import rewards
+from p2bot_parlai.method import rewards
 
 
 def close(value, expected, tolerance=1e-6):

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from p2bot_parlai import selfplay
-from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.packing import pack
-from p2bot_parlai.selfplay import Opening, persona_heads
-from p2bot_parlai.transmitter import spread, token_log_likelihood
+from p2bot_parlai.method import selfplay
+from p2bot_parlai.method.layout import pack
+from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.method.selfplay import persona_heads
+from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.transmitter import scatter_to_mask, token_log_likelihood
 
 OPENINGS = [
     Opening(["i am a judge."], ["i live in Bern.", "i own a cat."], "hello there", 11),
@@ -30,7 +31,7 @@ def test_eq_5_by_hand():
     # log p(a) = log 1/2 + log 1/4 = log 1/8 (the third token is padding); reward 3, baseline 1:
     # the loss is -(3 - 1) log 1/8 = 2 log 8, and its slope by log p is -2
     scores = torch.tensor([[0.5, 0.25, 0.9]]).log().requires_grad_()
-    log_p = selfplay.log_policy(scores, torch.tensor([[True, True, False]]))
+    log_p = selfplay.log_likelihood(scores, torch.tensor([[True, True, False]]))
     close(log_p.detach(), [math.log(1 / 8)])
     loss = selfplay.policy_gradient_loss(log_p, torch.tensor([3.0]), torch.tensor(1.0))
     close(loss.detach(), [2 * math.log(8)])
@@ -85,7 +86,7 @@ def test_eq_5_leads_to_the_rewarded_word():
 def sides(bot, openings, limit=200, history_size=-1):
     network, tokenizer = bot.network.eval(), bot.dict.p2bot
     return [
-        Interlocutors(network, tokenizer, persona_heads(personas, tokenizer), limit, history_size)
+        Speakers(network, tokenizer, persona_heads(personas, tokenizer), limit, history_size)
         for personas in (
             [opening.user_persona for opening in openings],
             [opening.agent_persona for opening in openings],
@@ -104,7 +105,7 @@ def rescored(bot, dialogues):
     packed = pack(dialogues.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
     logits, _ = bot.network.eval()(packed)
     mask = packed.target_mask
-    return spread(token_log_likelihood(logits, packed.targets[mask]), mask), mask
+    return scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask), mask
 
 
 @pytest.mark.parametrize("options", [{}, {"limit": 60}, {"history_size": 1}])
@@ -136,7 +137,7 @@ def test_the_gradient_is_that_of_one_token_at_a_time(bot):
         return found
 
     scores, mask = rescored(bot, dialogues)
-    log_p = selfplay.log_policy(scores, mask)
+    log_p = selfplay.log_likelihood(scores, mask)
     ours = gradient(selfplay.policy_gradient_loss(log_p, rewards, baseline).mean())
 
     naive = 0.0

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.sentences import SentenceTokenizer
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.significance import compare, pair_up
-from p2bot_parlai.world_logs import Example
+from p2bot_parlai.metrics.significance import Example, compare, pair_up
 
 
 def example(number, dialogue=None, text="", **metrics):

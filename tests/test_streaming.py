@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from p2bot_parlai.streaming import pieces, words
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.chat.conversation import pieces, words
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def grown(text):

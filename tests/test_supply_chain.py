@@ -44,7 +44,7 @@ def test_the_licence_is_what_the_package_says(name):
 
 
 def test_all_weights_that_ship_or_have_a_preset_are_listed():
-    from p2bot_parlai.backbones.packaged import ENCODERS, LANGUAGE_MODELS
+    from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
     from p2bot_parlai.zoo.sketch import NAMES
 
     listed = " ".join(row[0] for row in licenses["WEIGHTS"])

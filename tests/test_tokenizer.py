@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from p2bot_parlai.context_style import SPECIAL_TOKENS
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context_style import SPECIAL_TOKENS
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 TEXTS = ["i like tea .", "do you like tea ?", "i have two dogs !"]
 

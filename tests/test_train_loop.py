@@ -9,8 +9,8 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import TrainModel, set_seed, setup_args
 
-from p2bot_parlai import resume
-from p2bot_parlai.train_loop import P2botTrainLoop, ProgressLine
+from p2bot_parlai.parlai_support import resume
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop, ProgressLine
 
 GIVEN = {
     "max_train_steps": 24,
@@ -101,7 +101,7 @@ def test_a_resumed_self_play_run_too(convai2, tiny_model, tiny_receiver, tmp_pat
 
 def test_another_batch_size_on_resume_is_said_and_goes_on(convai2, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("p2bot_parlai.resume.logging.warning", said.append)
+    monkeypatch.setattr("p2bot_parlai.parlai_support.resume.logging.warning", said.append)
     run(convai2, tmp_path, kill_at=8, batchsize=4)
     _, seen = run(convai2, tmp_path, batchsize=2)
     assert any("place in the data is not resumed" in line for line in said)
@@ -214,7 +214,7 @@ def test_random_states_come_back():
 
 def test_the_progress_line_tells_speed_and_time_left(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("p2bot_parlai.train_loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("p2bot_parlai.parlai_support.training_loop.time.monotonic", lambda: now[0])
     line = ProgressLine()
     line.start(share=0.0, examples=0)
     now[0] += 10
@@ -227,7 +227,7 @@ def test_the_progress_line_tells_speed_and_time_left(monkeypatch):
 
 def test_training_says_how_far_it_is(convai2, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("p2bot_parlai.train_loop.logging.info", said.append)
+    monkeypatch.setattr("p2bot_parlai.parlai_support.training_loop.logging.info", said.append)
     tiny.train(convai2, tmp_path / "model", log_every_n_steps=2)
     assert any(line.startswith("training 50% done, 8 dialogues,") for line in said)
 

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from p2bot_parlai import transmitter
-from p2bot_parlai.backbones import GPT, GPTConfig
-from p2bot_parlai.transmitter import Transmitter, lay_out
+from p2bot_parlai.method import transmitter
+from p2bot_parlai.method.backbones import GPT, GPTConfig
+from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.transmitter import Transmitter
 
 SELF, EOS, CLS, PAD = 1, 2, 3, 0
 
@@ -42,9 +43,9 @@ def test_eq_1_by_hand():
 def test_values_go_back_to_their_places():
     mask = torch.tensor([[True, False, True], [False, True, False]])
     values = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    spread = transmitter.spread(values, mask)
-    assert spread.tolist() == [[1, 0, 2], [0, 3, 0]]
-    (spread * torch.arange(6.0).view(2, 3)).sum().backward()
+    scatter_to_mask = transmitter.scatter_to_mask(values, mask)
+    assert scatter_to_mask.tolist() == [[1, 0, 2], [0, 3, 0]]
+    (scatter_to_mask * torch.arange(6.0).view(2, 3)).sum().backward()
     assert values.grad.tolist() == [0, 2, 4]
 
 

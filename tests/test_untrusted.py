@@ -16,11 +16,12 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.opt import Opt
 from parlai.core.script import superscript_main
 
-from p2bot_parlai import P2Bot, backbones, command
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.backbones import hub
+from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones import hub
+from p2bot_parlai.method.model_files import load_perceiver, read_model_file
+from p2bot_parlai.plugin import command
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from p2bot_parlai.word_dropout import WordDropout
+from p2bot_parlai.method.perceiver import WordDropout
 
 CLS, SEP = 1, 2
 WORDS = range(10, 210)

@@ -8,9 +8,8 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.build_data import modelzoo_path
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.zoo.sketch import HERE, NAMES, pack, unpack
 
 SMALL = {"sketch_dialogues": 450, "loglevel": "error"}  # 50 to validate on

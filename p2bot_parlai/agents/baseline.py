@@ -4,13 +4,14 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric
 
-from p2bot_parlai.agents.checkpoint import FORMAT, check_flags, load_weights, read_model_file
+from p2bot_parlai.agents.checkpoint import check_flags
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import GeneratorLearner, Learner
-from p2bot_parlai.context import Dialogue, build_context
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.plugin import set_model_type
+from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.model_files import FORMAT, load_weights, read_model_file
+from p2bot_parlai.parlai_support.names import set_model_type
 
 GROUP = "P²Bot baselines"
 

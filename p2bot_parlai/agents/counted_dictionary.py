@@ -6,9 +6,9 @@ from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
-from p2bot_parlai.backbones import SCRATCH
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reading import parse_json
+from p2bot_parlai.method.backbones.names import SCRATCH
+from p2bot_parlai.parlai_support.files import parse_json
 
 
 class CountedDictionary(P2botDictionary):

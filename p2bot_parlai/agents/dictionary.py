@@ -12,15 +12,15 @@ from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
-from p2bot_parlai import saving
-from p2bot_parlai.backbones import UNTRAINED, backbone_path
-from p2bot_parlai.context import parse_message
-from p2bot_parlai.context_style import APPEND, STYLES
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.reading import parse_json
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.backbones import backbone_path
+from p2bot_parlai.method.backbones.names import UNTRAINED
+from p2bot_parlai.method.context import parse_message
+from p2bot_parlai.method.context_style import APPEND, STYLES
+from p2bot_parlai.method.model_files import TOKENIZER_FORMAT, read_tokenizer
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.parlai_support import files
 
-FORMAT = "p2bot-tokenizer-1"
 # distinct utterances whose ids are remembered: candidates come up again and again
 REMEMBERED_TEXTS = 20_000
 
@@ -105,7 +105,7 @@ class P2botDictionary(DictionaryAgent):
             self.learn()
             self.texts = []
         filename = filename or self.opt["dict_file"]
-        saving.make_folder(filename)
+        files.make_folder(filename)
         write_tokenizer(self.p2bot, filename, **self.beside())
 
     def beside(self) -> dict:
@@ -142,24 +142,8 @@ class P2botDictionary(DictionaryAgent):
 
 def write_tokenizer(tokenizer: P2botTokenizer, filename: str, **more) -> None:
     """The ``.dict`` beside a model. :param more: what it holds besides."""
-    data = {"format": FORMAT, "tokenizer": tokenizer.to_json(), **more}
+    data = {"format": TOKENIZER_FORMAT, "tokenizer": tokenizer.to_json(), **more}
     if tokenizer.style is not APPEND:
         data["context_style"] = tokenizer.style.name
-    with saving.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with files.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(data, file)
-
-
-def read_tokenizer(filename: str) -> P2botTokenizer:
-    """:raises P2botError: for a file that is none, or is damaged."""
-    try:
-        with PathManager.open(filename, "rb") as file:
-            data = parse_json(file.read())
-        if data["format"] != FORMAT:
-            raise KeyError(data["format"])
-        saved, style = data["tokenizer"], STYLES[data.get("context_style", APPEND.name)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise P2botError(
-            f"{filename} is no tokenizer of P²Bot: it is missing, damaged or belongs to another "
-            "kind of model; choose another --model-file or --dict-file"
-        ) from error
-    return P2botTokenizer.from_json(saved, style)

@@ -6,13 +6,11 @@ from parlai.core.dict import DictionaryAgent
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
-from p2bot_parlai import saving
-from p2bot_parlai.backbones.encoder import SCRATCH, encoder_path
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reading import parse_json
-from p2bot_parlai.sentences import SentenceTokenizer
-
-FORMAT = "p2bot-encoder-tokenizer-1"
+from p2bot_parlai.method.backbones.encoder import SCRATCH, encoder_path
+from p2bot_parlai.method.model_files import SENTENCE_TOKENIZER_FORMAT, read_sentence_tokenizer
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
+from p2bot_parlai.parlai_support import files
 
 
 class EncoderDictionary(DictionaryAgent):
@@ -33,7 +31,7 @@ class EncoderDictionary(DictionaryAgent):
         if shared:
             self.sentences = shared["sentences"]
         elif path and PathManager.exists(path):
-            self.sentences = read_tokenizer(path)
+            self.sentences = read_sentence_tokenizer(path)
         elif opt["encoder"] != SCRATCH:
             self.sentences = SentenceTokenizer.from_pretrained(encoder_path(opt["encoder"]))
 
@@ -74,28 +72,14 @@ class EncoderDictionary(DictionaryAgent):
             self.sentences = SentenceTokenizer.train(self.texts, self.opt["vocab_size"])
             self.texts = []
         filename = filename or self.opt["dict_file"]
-        saving.make_folder(filename)
-        with saving.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, "tokenizer": self.sentences.to_json()}, file)
+        files.make_folder(filename)
+        with files.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            json.dump(
+                {"format": SENTENCE_TOKENIZER_FORMAT, "tokenizer": self.sentences.to_json()}, file
+            )
 
     def load(self, filename: str) -> None:
-        self.sentences = read_tokenizer(filename)
+        self.sentences = read_sentence_tokenizer(filename)
 
     def share(self):
         return {"opt": self.opt, "class": type(self), "sentences": self.sentences}
-
-
-def read_tokenizer(path: str) -> SentenceTokenizer:
-    """:raises P2botError: for a file that is none, or is damaged."""
-    try:
-        with PathManager.open(path, "rb") as file:
-            data = parse_json(file.read())
-        if data["format"] != FORMAT:
-            raise KeyError(data["format"])
-        saved = data["tokenizer"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise P2botError(
-            f"{path} is no tokenizer of a Receiver: it is missing, damaged or belongs to another "
-            "kind of model; choose another --model-file or --dict-file"
-        ) from error
-    return SentenceTokenizer.from_json(saved)

@@ -1,33 +1,20 @@
 """The frozen models of self-play: where they come from, and that they stay what they were."""
 
-import hashlib
-
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
-from torch import nn
 
-from p2bot_parlai import backbones
-from p2bot_parlai.agents.checkpoint import load_weights, read_model_file
-from p2bot_parlai.agents.dictionary import read_tokenizer
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reward_models import LanguageStyle
-from p2bot_parlai.tokenizer import P2botTokenizer
-from p2bot_parlai.transmitter import Transmitter
-
-
-def checksum(path: str) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with PathManager.open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def weights_checksum(network: nn.Module) -> str:
-    """The same of a network's weights: a pretrained model is a folder of files, or in a cache."""
-    found = hashlib.sha256()
-    for name, weight in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.cpu().contiguous().numpy())
-    return found.hexdigest()
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones.names import UNTRAINED
+from p2bot_parlai.method.model_files import (
+    checksum,
+    load_transmitter,
+    read_tokenizer,
+    weights_checksum,
+)
+from p2bot_parlai.method.reward_models import LanguageStyle
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
 
 
 class FrozenFiles:
@@ -78,22 +65,6 @@ class FrozenFiles:
         return {**self.saved, **self.used}
 
 
-def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
-    """
-    A trained Transmitter, frozen and in evaluation mode.
-
-    :raises P2botError: for a file of another agent, or one with another tokenizer.
-    """
-    states = read_model_file(path)
-    if "backbone" not in states["p2bot"]:
-        raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
-    if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
-        raise P2botError(f"{path} has another tokenizer than the Transmitter")
-    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"], states["model"]))
-    load_weights(network, states, path)
-    return network.eval().requires_grad_(False)
-
-
 def is_language_model_of_ours(name: str) -> bool:
     """Whether ``--language-model`` names a model file of p2bot, not a folder or hub name."""
     return PathManager.exists(name) and not PathManager.isdir(name)
@@ -132,7 +103,7 @@ def load_language_style(
         path = files.path("language model", "--language-model", name, None)
         lm = load_transmitter(path, tokenizer)
         return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
-    name = name or (None if backbone in backbones.UNTRAINED else backbone)
+    name = name or (None if backbone in UNTRAINED else backbone)
     if name is None:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
     try:

@@ -5,7 +5,7 @@ import random
 from parlai.core.message import Message
 from parlai.core.torch_agent import History
 
-from p2bot_parlai.context import Context, Dialogue, build_context
+from p2bot_parlai.method.context import Context, Dialogue, build_context
 
 
 class DialogueHistory(History):

@@ -7,12 +7,12 @@ from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
-from p2bot_parlai import persona_metrics as measures
-from p2bot_parlai.agents.persona_nli import load_judge
-from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.nli import NliJudge
-from p2bot_parlai.perceiver import Perceiver
+from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.metrics import persona_metrics as measures
+from p2bot_parlai.metrics.nli import NliJudge, load_judge
 
 # one entry an example: ParlAI asks for exactly that of the metrics of a batch
 Judgements = dict[str, list[Metric | None]]
@@ -76,11 +76,14 @@ class PersonaJudges:
             (`nli.LABELS`) where there is a classifier.
         """
         metrics: Judgements = {
-            "response_len": _means([len(measures.words(r)) for r in responses]),
-            "repetition": _means(map(measures.repetition_within, responses)),
-            "self_repetition": _means(map(measures.repetition_across, responses, earlier)),
+            "response_len": _means([len(words(r)) for r in responses]),
+            "repetition": _means(measures.repetition_within(r, words) for r in responses),
+            "self_repetition": _means(
+                measures.repetition_across(r, before, words)
+                for r, before in zip(responses, earlier, strict=True)
+            ),
             "persona_f1": _means(
-                measures.persona_f1(r, p) if p else None
+                measures.persona_f1(r, p, content_words) if p else None
                 for r, p in zip(responses, personas, strict=True)
             ),
         }

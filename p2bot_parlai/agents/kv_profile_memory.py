@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.baseline import GROUP, Baseline, ProfileReader
+from p2bot_parlai.agents.memory_networks import KeyValueProfileMemory, word_weights
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.profile_memory import KeyValueProfileMemory, word_weights
-from p2bot_parlai.reading import read_text
+from p2bot_parlai.parlai_support.files import read_text
 
 
 class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):

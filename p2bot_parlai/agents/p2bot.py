@@ -9,26 +9,21 @@ from parlai.core.torch_agent import Batch
 from parlai.utils import logging
 from torch import Tensor
 
-from p2bot_parlai.agents import selfplay_options
 from p2bot_parlai.agents.frozen import FrozenFiles
-from p2bot_parlai.agents.selfplay_parts import (
+from p2bot_parlai.agents.options import selfplay
+from p2bot_parlai.agents.selfplay_setup import (
     build_world,
     dialogue_metrics,
     inherit_context_options,
     refuse_broken,
 )
 from p2bot_parlai.agents.transmitter import TransmitterAgent
-from p2bot_parlai.selfplay import (
-    Opening,
-    kl_divergence,
-    leave_one_out_baseline,
-    log_policy,
-    mean_baseline,
-    policy_gradient_loss,
-)
-from p2bot_parlai.tasks.selfplay.worlds import Judged, SelfPlayWorld
-from p2bot_parlai.transcript import as_text
-from p2bot_parlai.transmitter import spread, token_log_likelihood
+from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
+from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
+from p2bot_parlai.method.selfplay import SelfPlay, kl_divergence, policy_gradient_loss
+from p2bot_parlai.method.transcript import as_text
+from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
 
 
 class P2botAgent(TransmitterAgent):
@@ -40,32 +35,32 @@ class P2botAgent(TransmitterAgent):
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
-        selfplay_options.add_selfplay_options(parser, partial_opt)
+        selfplay.add_selfplay_options(parser, partial_opt)
         return parser
 
     # ----------------------------------------------------------------- construction
     @staticmethod
     def check_training(opt: Opt) -> None:
         TransmitterAgent.check_training(opt)
-        if selfplay_options.plays(opt):
-            selfplay_options.find_in_zoo(opt)
-            selfplay_options.check_selfplay_options(opt)
+        if selfplay.plays(opt):
+            selfplay.find_in_zoo(opt)
+            selfplay.check_selfplay_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
-        self.playing = selfplay_options.plays(opt)
+        self.playing = selfplay.plays(opt)
         if not shared:
-            selfplay_options.find_in_zoo(opt)
+            selfplay.find_in_zoo(opt)
         if self.playing:
             self.smaller = (*self.smaller, "selfplay_turns")
             if not shared:
                 inherit_context_options(opt)
-        self.world: SelfPlayWorld | None = shared["world"] if shared else None
+        self.world: SelfPlay | None = shared["world"] if shared else None
         self.files: FrozenFiles = shared["files"] if shared else FrozenFiles()
         self._head_was_trained = False
         super().__init__(opt, shared)
         if shared:
             self.has_next_utterance = shared["has_next_utterance"]
-        elif self.playing and all(map(selfplay_options.is_selfplay, opt["task"].split(","))):
+        elif self.playing and all(map(selfplay.is_selfplay, opt["task"].split(","))):
             self.has_next_utterance = self._head_was_trained  # it learns from others alone
 
     def begin_training(self) -> None:
@@ -79,7 +74,7 @@ class P2botAgent(TransmitterAgent):
         it will be used for, and in evaluation its options are still those of training.
         """
         if self.world is None:
-            selfplay_options.check_rewards(self.opt)
+            selfplay.check_rewards(self.opt)
             self.world = build_world(self, learning=False)
 
     def load(self, path: str) -> dict:
@@ -153,9 +148,9 @@ class P2botAgent(TransmitterAgent):
         return None
 
     # -------------------------------------------------------------------- the loss
-    def play(self, openings: Sequence[Opening]) -> Judged:
+    def play(self, openings: Sequence[Opening]) -> ScoredRollouts:
         """Dialogues with their rewards; the agent of the world is this one's network."""
-        judged = self.world.judge(self.world.play(openings))
+        judged = self.world.score(self.world.play(openings))
         refuse_broken(judged, self.opt.get("model_file"))
         return judged
 
@@ -168,7 +163,7 @@ class P2botAgent(TransmitterAgent):
             self._share_of_all(torch.zeros((), device=self.device))
         return torch.zeros((), device=self.device)
 
-    def _selfplay_loss(self, judged: Judged | None, ordinary: int) -> Tensor:
+    def _selfplay_loss(self, judged: ScoredRollouts | None, ordinary: int) -> Tensor:
         """Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's."""
         rewards = judged.total.flatten() if judged else torch.zeros(0)
         rewards = rewards.to(self.device)
@@ -189,7 +184,7 @@ class P2botAgent(TransmitterAgent):
         self._record(metrics, ordinary)
         return terms.sum() / share
 
-    def _score(self, judged: Judged) -> tuple[Tensor, Tensor]:
+    def _score(self, judged: ScoredRollouts) -> tuple[Tensor, Tensor]:
         """
         log p(a | s) of every sampled response (M,), with gradients, and its KL divergence
         from the supervised model (M,), summed over tokens.
@@ -200,7 +195,7 @@ class P2botAgent(TransmitterAgent):
         packed, hidden, _ = self.world.reading(judged.played)
         logits, cls_scores = self.model(packed)
         mask = packed.target_mask
-        scores = spread(token_log_likelihood(logits, packed.targets[mask]), mask)
+        scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
         with torch.no_grad():
             reference = self.world.user.output(hidden[packed.target_index[mask]])
         # most of the vocabulary's memory: where it is only reported no gradients are kept
@@ -209,8 +204,8 @@ class P2botAgent(TransmitterAgent):
                 logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
             )
         # 0 times the head's scores keeps it in the graph of every worker
-        log_p = log_policy(scores, mask) + 0 * cls_scores
-        return log_p, spread(divergence, mask).sum(dim=-1)
+        log_p = log_likelihood(scores, mask) + 0 * cls_scores
+        return log_p, scatter_to_mask(divergence, mask).sum(dim=-1)
 
     def _sum_of_all(self, value: Tensor) -> Tensor:
         """The sum over all processes."""

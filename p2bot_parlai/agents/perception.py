@@ -15,7 +15,7 @@ from parlai.core.metrics import AverageMetric, Metric
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.plugin import set_model_type
+from p2bot_parlai.parlai_support.names import set_model_type
 
 HARD_METRIC = "hits@1_of_{}"
 

@@ -5,27 +5,23 @@ from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
-from parlai.utils.io import PathManager
 from torch import Tensor
 
-from p2bot_parlai.agents.checkpoint import (
-    FORMAT,
-    check_description,
-    check_flags,
-    load_weights,
-    read_model_file,
-)
-from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary, read_tokenizer
+from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.persona_nli_options import add_persona_nli_options, check_options
+from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options, check_options
 from p2bot_parlai.agents.receiver import NoHistory
-from p2bot_parlai.backbones import encoder as encoders
-from p2bot_parlai.backbones.computing import set_computing
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.nli import LABELS, PAIRINGS, NliJudge, Pair, PersonaNli
-from p2bot_parlai.plugin import set_model_type
+from p2bot_parlai.method.backbones import encoder as encoders
+from p2bot_parlai.method.backbones.precision import set_computing
+from p2bot_parlai.method.model_files import (
+    FORMAT,
+    load_weights,
+)
+from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
+from p2bot_parlai.parlai_support.names import set_model_type
 
-KIND = "persona_nli"
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
 
@@ -172,36 +168,3 @@ def read_pair(text: str) -> Pair:
             f"has {len(found)}: use -t p2bot:persona_nli"
         )
     return found[0], found[1]
-
-
-def read_nli_file(path: str) -> dict:
-    """:raises P2botError: for a file that is not there, damaged, or of another agent."""
-    if not PathManager.exists(path):
-        raise P2botError(
-            f"there is no entailment classifier at {path}: train one with -m p2bot/persona_nli"
-        )
-    states = read_model_file(path)
-    if states["p2bot"].get("kind") != KIND:
-        raise P2botError(f"{path} holds another agent, not a classifier (-m p2bot/persona_nli)")
-    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
-    about = check_description(states, path, **needed)
-    if about["options"].get("pairing") not in PAIRINGS:
-        raise P2botError(f"{path} is damaged: it does not say its pairing. Use another copy")
-    return states
-
-
-def load_judge(path: str) -> NliJudge:
-    """
-    A trained classifier for use by other code: frozen, with its tokenizer.
-
-    :param path: the ``--model-file`` of a `PersonaNliAgent`; its ``.dict`` stands beside it.
-    :raises P2botError: for a file that is not there, damaged, or of another agent.
-    """
-    states = read_nli_file(path)
-    about = states["p2bot"]
-    encoder = encoders.from_json(about["encoder"], states["model"])
-    network = PersonaNli(encoder, about["options"]["pairing"])
-    load_weights(network, states, path)
-    tokenizer = read_tokenizer(f"{path}.dict")
-    tokenizer.limit(min(about["text_truncate"], network.encoder.max_tokens))
-    return NliJudge(network.eval().requires_grad_(False), tokenizer)

@@ -4,7 +4,7 @@ from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
 from p2bot_parlai.agents.baseline import GROUP, BaselineGenerator, ProfileReader
-from p2bot_parlai.profile_memory import GenerativeProfileMemory, word_weights
+from p2bot_parlai.agents.memory_networks import GenerativeProfileMemory, word_weights
 
 
 class ProfileMemoryAgent(ProfileReader, BaselineGenerator, TorchGeneratorAgent):

@@ -5,17 +5,11 @@ from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch, History, Output, TorchAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
-from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import (
-    FORMAT,
-    check_description,
-    check_flags,
-    load_weights,
-    read_model_file,
-)
-from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary, read_tokenizer
+from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options, precision_of
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
     Question,
@@ -25,19 +19,18 @@ from p2bot_parlai.agents.perception import (
     ranked,
     true_cell_metric,
 )
-from p2bot_parlai.agents.receiver_options import (
-    add_receiver_options,
-    check_options,
-    precision_of,
+from p2bot_parlai.method.backbones import encoder as encoders
+from p2bot_parlai.method.backbones.precision import set_computing
+from p2bot_parlai.method.context import Dialogue
+from p2bot_parlai.method.model_files import (
+    FORMAT,
+    build_network,
+    load_weights,
+    read_receiver_file,
 )
-from p2bot_parlai.backbones import encoder as encoders
-from p2bot_parlai.backbones.computing import set_computing
-from p2bot_parlai.context import Dialogue
-from p2bot_parlai.errors import P2botError
-from p2bot_parlai.perceiver import Perceiver
-from p2bot_parlai.plugin import set_model_type
-from p2bot_parlai.receiver import Receiver, receiver_loss, softmax_loss
-from p2bot_parlai.word_dropout import WordDropout
+from p2bot_parlai.method.perceiver import Perceiver, WordDropout
+from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.parlai_support.names import set_model_type
 
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
@@ -82,7 +75,7 @@ class ReceiverAgent(Learner, TorchAgent):
     # ----------------------------------------------------------------- construction
     @staticmethod
     def check_training(opt: Opt) -> None:
-        """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
+        """Called before a training run loads anything; see `training_loop`."""
         check_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
@@ -99,7 +92,7 @@ class ReceiverAgent(Learner, TorchAgent):
             self.reset()
             return
 
-        self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.receiver
+        self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.method.receiver
         # what a checkpoint tells the training loop about the run; see train_loop
         self.run_state: dict = {}
         states = read_receiver_file(init_model) if init_model else {}
@@ -315,38 +308,3 @@ def training_candidates(questions: list[Question], whole_batch: bool):
     for row, other in enumerate(others):
         allowed[row, : len(other)] = torch.tensor(other)
     return personas, allowed
-
-
-def build_network(states: dict) -> Receiver:
-    """The network of a model file that was read, with fresh weights."""
-    saved, weights = states["p2bot"], states["model"]
-    first = encoders.from_json(saved["encoder"], weights)
-    shared = saved["options"].get("share_encoders", False)
-    return Receiver(first, first if shared else encoders.from_json(saved["encoder"], weights))
-
-
-def read_receiver_file(path: str) -> dict:
-    """:raises P2botError: for a file that is damaged, or of another agent."""
-    states = read_model_file(path)
-    if states["p2bot"].get("kind") != "receiver":
-        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
-    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
-    check_description(states, path, tau=(int, float), **needed)
-    return states
-
-
-def load_perceiver(path: str) -> Perceiver:
-    """
-    A trained Receiver for use by other code: frozen, with its tokenizer and its tau.
-
-    :param path: the ``--model-file`` of a Receiver; its ``.dict`` stands beside it.
-    :raises P2botError: for a file that is not there, damaged, or of another agent.
-    """
-    if not PathManager.exists(path):
-        raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
-    states = read_receiver_file(path)
-    network = build_network(states).eval().requires_grad_(False)
-    load_weights(network, states, path)
-    tokenizer = read_tokenizer(f"{path}.dict")
-    tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
-    return Perceiver(network, tokenizer, states["p2bot"]["tau"])

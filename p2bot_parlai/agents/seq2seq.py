@@ -3,7 +3,7 @@
 from parlai.agents.seq2seq.seq2seq import Seq2seqAgent as StockSeq2seqAgent
 
 from p2bot_parlai.agents.baseline import BaselineGenerator
-from p2bot_parlai.agents.checkpoint import load_weights
+from p2bot_parlai.method.model_files import load_weights
 
 SHAPE = ("hiddensize", "embeddingsize", "numlayers", "bidirectional", "rnn_class")
 SHAPE += ("attention", "attention_length", "attention_time", "decoder", "lookuptable")

@@ -8,29 +8,29 @@ from parlai.utils.distributed import is_distributed, num_workers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai import backbones, transmitter
-from p2bot_parlai.agents.checkpoint import (
-    FORMAT,
-    check_description,
-    check_flags,
-    load_weights,
-    read_model_file,
-)
-from p2bot_parlai.agents.decoding import BEAM_SEARCHES, Decoding
+from p2bot_parlai.agents.checkpoint import check_flags
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges
 from p2bot_parlai.agents.learning import GeneratorLearner
-from p2bot_parlai.agents.options import add_transmitter_options, check_options, computing_options
-from p2bot_parlai.agents.persona_metrics_options import add_persona_metrics_options
-from p2bot_parlai.agents.ranking import Ranking
+from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
+from p2bot_parlai.agents.options.transmitter import (
+    add_transmitter_options,
+    check_options,
+    computing_options,
+)
+from p2bot_parlai.agents.scoring import BEAM_SEARCHES, Decoding, Ranking
 from p2bot_parlai.agents.whole_dialogues import WholeDialogues
-from p2bot_parlai.backbones.computing import keep_casts, set_computing
-from p2bot_parlai.context_style import APPEND
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.memory import ContextMemory
-from p2bot_parlai.plugin import set_model_type
-from p2bot_parlai.transmitter import Transmitter, lay_out, spread
+from p2bot_parlai.method import backbones, transmitter
+from p2bot_parlai.method.backbones.names import UNTRAINED
+from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
+from p2bot_parlai.method.context_style import APPEND
+from p2bot_parlai.method.kv_cache import ContextMemory
+from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
+from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
+from p2bot_parlai.parlai_support.names import set_model_type
 
 # options that shape the network: a saved model keeps its own
 SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
@@ -63,7 +63,7 @@ class TransmitterAgent(
     # ----------------------------------------------------------------- construction
     @staticmethod
     def check_training(opt: Opt) -> None:
-        """Called before a training run loads anything; see `p2bot_parlai.train_loop`."""
+        """Called before a training run loads anything; see `training_loop`."""
         check_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
@@ -109,7 +109,7 @@ class TransmitterAgent(
                     "use the .dict beside that file, or another --model-file"
                 )
             backbone = backbones.from_json(self._saved["p2bot"]["backbone"], self._saved["model"])
-        elif self.opt["backbone"] in backbones.UNTRAINED:
+        elif self.opt["backbone"] in UNTRAINED:
             backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
         else:
             backbone = backbones.load_backbone(self.opt["backbone"])
@@ -270,8 +270,10 @@ class TransmitterAgent(
         mask = batch.label_vec != self.NULL_IDX
         logits, scores = self._read_for_loss(batch, mask)
         targets, best = batch.label_vec[mask], logits.argmax(-1)
-        token_scores = spread(transmitter.token_log_likelihood(logits, targets), mask)
-        self._record_language_metrics(batch, token_scores, spread(best == targets, mask), mask)
+        token_scores = scatter_to_mask(transmitter.token_log_likelihood(logits, targets), mask)
+        self._record_language_metrics(
+            batch, token_scores, scatter_to_mask(best == targets, mask), mask
+        )
         loss = -token_scores.sum() / self._share_of_all(mask.sum())
         loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
         if self.nup_coef > 0:
@@ -284,7 +286,7 @@ class TransmitterAgent(
         if self.show_token_details:  # ParlAI looks at them for nothing else
             shown = logits.new_zeros(*mask.shape, logits.shape[-1])
             shown[mask] = logits
-        return loss, (shown, spread(best, mask), None)
+        return loss, (shown, scatter_to_mask(best, mask), None)
 
     def _read_for_loss(self, batch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """

@@ -1,5 +1,5 @@
 """
-Training on whole dialogues: all turns of an episode in one row (`p2bot_parlai.packing`).
+Training on whole dialogues: all turns of an episode in one row (`p2bot_parlai.method.layout`).
 
 The same examples with the same loss as turn by turn, without reading every context anew.
 """
@@ -12,15 +12,17 @@ from parlai.core.message import Message
 from parlai.core.metrics import Metric
 from parlai.core.torch_agent import Batch
 
-from p2bot_parlai.packing import Turn, pack
+from p2bot_parlai.method.layout import Turn, pack
 
 
 class WholeDialogues:
     """
-    What `TransmitterAgent` does with messages of `p2bot_parlai.mutators.WholeDialogueMutator`.
+    What `TransmitterAgent` does with messages of `WholeDialogueMutator`.
 
     To be named before ParlAI's TorchAgent among the bases.
     """
+
+    reads_whole_dialogues = True
 
     def vectorize(self, obs: Message, history, **kwargs):
         if "dialogue" not in obs:

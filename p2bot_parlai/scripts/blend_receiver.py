@@ -16,8 +16,8 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.io import PathManager
 from torch import Tensor
 
-from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.model_files import read_model_file
 
 
 def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: float) -> dict:
@@ -36,8 +36,8 @@ def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: flo
 def pretrained_weights(options: dict) -> dict[str, Tensor]:
     """What a Receiver with these options started from."""
     # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-    from p2bot_parlai.backbones.encoder import SCRATCH, load_encoder
-    from p2bot_parlai.receiver import Receiver
+    from p2bot_parlai.method.backbones.encoder import SCRATCH, load_encoder
+    from p2bot_parlai.method.receiver import Receiver
 
     if options["encoder"] == SCRATCH:
         raise UsageError(

@@ -20,10 +20,10 @@ from parlai.scripts.eval_model import EvalModel, get_task_world_logs
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
 
-from p2bot_parlai.agents.persona_metrics_options import add_persona_metrics_options
+from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.significance import UNITS, Comparison, compare, pair_up
-from p2bot_parlai.world_logs import DISTINCT, Example, read_world_logs
+from p2bot_parlai.metrics.significance import DISTINCT, UNITS, Comparison, Example, compare, pair_up
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 
 # what the table shows where it is there
 METRICS = (

@@ -13,8 +13,8 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.model_files import read_model_file
 
 
 def setup_args() -> ParlaiParser:
@@ -49,13 +49,11 @@ class ExportHf(ParlaiScript):
         if not PathManager.exists(path):
             raise P2botError(f"there is no model at {path}")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.agents.dictionary import read_tokenizer
-        from p2bot_parlai.agents.frozen import load_transmitter
-        from p2bot_parlai.agents.receiver import load_perceiver
-        from p2bot_parlai.export.card import receiver_card, transmitter_card
-        from p2bot_parlai.export.folder import new_folder
-        from p2bot_parlai.export.receiver import write_receiver
-        from p2bot_parlai.export.transmitter import write_transmitter
+        from p2bot_parlai.method.model_files import load_perceiver, load_transmitter, read_tokenizer
+        from p2bot_parlai.tools.export.card import receiver_card, transmitter_card
+        from p2bot_parlai.tools.export.folder import new_folder
+        from p2bot_parlai.tools.export.receiver import write_receiver
+        from p2bot_parlai.tools.export.transmitter import write_transmitter
 
         saved = read_model_file(path)["p2bot"]
         opt = {**_trained_with(path), **saved["options"]}

@@ -14,14 +14,14 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import study as files
-from p2bot_parlai.human_eval.answers import collect, parse_systems
-from p2bot_parlai.human_eval.options import ACTIONS, USED_BY, HelpOnAction, Several
-from p2bot_parlai.human_eval.options import add_sampling_options as add_sampling
-from p2bot_parlai.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
-from p2bot_parlai.human_eval.sampling import draw_samples
-from p2bot_parlai.human_eval.server import LOCAL, RatingServer
-from p2bot_parlai.human_eval.sheet import scale_in_words, take_sheet, write_sheet
+from p2bot_parlai.tools.human_eval import study as files
+from p2bot_parlai.tools.human_eval.answers import collect, parse_systems
+from p2bot_parlai.tools.human_eval.options import ACTIONS, USED_BY, HelpOnAction, Several
+from p2bot_parlai.tools.human_eval.options import add_sampling_options as add_sampling
+from p2bot_parlai.tools.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
+from p2bot_parlai.tools.human_eval.sampling import draw_samples
+from p2bot_parlai.tools.human_eval.server import LOCAL, RatingServer
+from p2bot_parlai.tools.human_eval.sheet import scale_in_words, take_sheet, write_sheet
 
 
 def setup_args() -> ParlaiParser:
@@ -175,8 +175,8 @@ def rate_by_sheet(sheet: str, rater: str, path: str, study: files.Study) -> None
 def report(opt: Opt):
     """Table 2 of this study, on the terminal and, with --outfile, as Markdown and JSON."""
     # scipy.stats takes half a second to import, which no other command should
-    from p2bot_parlai.human_eval import results
-    from p2bot_parlai.human_eval.statistics import evaluate
+    from p2bot_parlai.tools.human_eval import results
+    from p2bot_parlai.tools.human_eval.statistics import evaluate
 
     study = files.read_study(opt["study"])
     key = files.read_key(opt.get("key") or files.key_path(opt["study"]), study)

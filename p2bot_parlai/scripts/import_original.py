@@ -10,11 +10,10 @@ import os
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from p2bot_parlai.context_style import ORIGINAL
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.original.reading import Weights, read_weights
-from p2bot_parlai.sentences import SentenceTokenizer
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context_style import ORIGINAL
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.tools.original.reading import Weights, read_weights
 
 
 def setup_args() -> ParlaiParser:
@@ -75,10 +74,10 @@ class ImportOriginal(ParlaiScript):
         if not out:
             raise UsageError("say where to write: --outfile DIR")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.backbones import backbone_path
-        from p2bot_parlai.original.receiver import to_receiver, without_separator
-        from p2bot_parlai.original.transmitter import to_transmitter
-        from p2bot_parlai.original.writing import write_receiver, write_transmitter
+        from p2bot_parlai.method.backbones import backbone_path
+        from p2bot_parlai.tools.original.receiver import to_receiver, without_separator
+        from p2bot_parlai.tools.original.transmitter import to_transmitter
+        from p2bot_parlai.tools.original.writing import write_receiver, write_transmitter
 
         models = []  # all are read before one is written
         if opt.get("transmitter"):

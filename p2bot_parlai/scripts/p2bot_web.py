@@ -14,14 +14,14 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from p2bot_parlai.chat import add_chat_options
-from p2bot_parlai.chat_personas import load_personas, split_persona
+from p2bot_parlai.chat.personas import load_personas, split_persona
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.tasks.chat.persona_worlds import add_chat_options
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
 
 if TYPE_CHECKING:
-    from p2bot_parlai.api import P2Bot
+    from p2bot_parlai.chat.api import P2Bot
 
 DRAWN = 40  # sketch people on the page, where no task brings its own
 # options that say something about the page; all others are the model's
@@ -105,14 +105,14 @@ def _server():
         raise P2botError(
             f'p2bot_web needs {error.name}: pip install -c constraints.txt ".[web]"'
         ) from error
-    from p2bot_parlai.web import server
+    from p2bot_parlai.tools.web import server
 
     return server
 
 
 def load_bot(opt: Opt) -> "P2Bot":
     """The model as the command line wants it; a ``--receiver`` that was not given is a guess."""
-    from p2bot_parlai.api import P2Bot  # transformers, which takes seconds too
+    from p2bot_parlai.chat.api import P2Bot  # transformers, which takes seconds too
 
     given = {k: v for k, v in opt.get("override", {}).items() if k not in OF_THE_PAGE}
     given["datapath"] = opt["datapath"]

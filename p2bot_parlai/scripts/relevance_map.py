@@ -12,11 +12,11 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.figures import draw_relevance_map
-from p2bot_parlai.reading import read_text
-from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue, read_dialogues
+from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
+from p2bot_parlai.parlai_support.dialogues import SpokenDialogue, read_dialogues
+from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.tools.figures import draw_relevance_map
 
 
 def setup_args() -> ParlaiParser:
@@ -109,7 +109,7 @@ class RelevanceMap(ParlaiScript):
             raise UsageError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
         dialogue = choose_dialogue(self.opt)
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.agents.receiver import load_perceiver
+        from p2bot_parlai.method.model_files import load_perceiver
 
         perceiver = load_perceiver(self.opt["model_file"])
         relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()

@@ -15,10 +15,10 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.reproduce import report
-from p2bot_parlai.reproduce.presets import PRESETS
-from p2bot_parlai.reproduce.running import Runner
-from p2bot_parlai.reproduce.steps import TABLES, Plan, Size, as_command
+from p2bot_parlai.tools.reproduce import report
+from p2bot_parlai.tools.reproduce.presets import PRESETS
+from p2bot_parlai.tools.reproduce.running import Runner
+from p2bot_parlai.tools.reproduce.steps import TABLES, Plan, Size, as_command
 
 TERMINATED = 128 + signal.SIGTERM
 

@@ -8,11 +8,11 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import side_by_side
-from p2bot_parlai.human_eval.answers import collect, parse_systems
-from p2bot_parlai.human_eval.options import add_sampling_options
-from p2bot_parlai.human_eval.sampling import draw_samples
-from p2bot_parlai.human_eval.study import write_text
+from p2bot_parlai.tools.human_eval import side_by_side
+from p2bot_parlai.tools.human_eval.answers import collect, parse_systems
+from p2bot_parlai.tools.human_eval.options import add_sampling_options
+from p2bot_parlai.tools.human_eval.sampling import draw_samples
+from p2bot_parlai.tools.human_eval.study import write_text
 
 
 def setup_args() -> ParlaiParser:

@@ -14,8 +14,8 @@ from parlai.core.worlds import create_task
 from tqdm import tqdm
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.selfplay import Opening
-from p2bot_parlai.transcript import as_text
+from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.method.transcript import as_text
 
 
 def setup_args() -> ParlaiParser:

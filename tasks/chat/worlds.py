@@ -10,12 +10,12 @@ from parlai.core.worlds import validate
 from parlai.utils.io import PathManager
 from parlai.utils.strings import colorize
 
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.chat import InteractiveWorld, persona_block, seed_everything
-from p2bot_parlai.chat_personas import persona_text, split_persona
+from p2bot_parlai.chat.commands import Chat, help_text, save, why
+from p2bot_parlai.chat.personas import persona_text, split_persona
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.perceiver import Perceiver
-from p2bot_parlai.tasks.chat.commands import Chat, help_text, save, why
+from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.tasks.chat.persona_worlds import InteractiveWorld, persona_block, seed_everything
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
 

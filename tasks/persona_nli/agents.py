@@ -17,10 +17,10 @@ from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.nli import LABELS
-from p2bot_parlai.reading import read_text
+from p2bot_parlai.metrics.nli import LABELS
+from p2bot_parlai.parlai_support.dialogues import SpokenDialogue
+from p2bot_parlai.parlai_support.files import read_text
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
-from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue
 from p2bot_parlai.tasks.sketch.corpus import DIALOGUES
 from p2bot_parlai.tasks.sketch.nli import sketch_pairs
 

@@ -11,8 +11,8 @@ from parlai.utils.data import DatatypeHelper
 from parlai.utils.distributed import get_rank, is_distributed, num_workers
 
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.personas import SHARED_SENTENCES
-from p2bot_parlai.tasks.persona_perception.dialogues import (
+from p2bot_parlai.method.personas import SHARED_SENTENCES
+from p2bot_parlai.parlai_support.dialogues import (
     DEFAULT_TASK,
     PersonaFold,
     SpokenDialogue,
@@ -40,7 +40,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
       ``own_sentences``, the rows of the speaker's own; and ``reveals``, which of the own
       sentences each utterance shows, where the task behind knows (`p2bot:sketch` does).
 
-    A distractor is always another person; `p2bot_parlai.personas.group_by_person` says how
+    A distractor is always another person; `p2bot_parlai.method.personas.group_by_person` says how
     that is decided. Lists depend on the seed, the order of the dialogues and who is who:
     original and revised files of the same dialogues get the same lists.
     """

@@ -1,4 +1,4 @@
-"""``-t p2bot:selfplay``: how dialogues begin; `worlds.SelfPlayWorld` plays them."""
+"""``-t p2bot:selfplay``: how dialogues begin; `worlds.SelfPlay` plays them."""
 
 import copy
 import random
@@ -12,11 +12,11 @@ from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 from parlai.utils.distributed import get_rank, is_distributed, num_workers
 
-from p2bot_parlai.context import OWN_PERSONA
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.personas import draw_others, group_by_person
-from p2bot_parlai.selfplay import Opening
-from p2bot_parlai.tasks.persona_perception.dialogues import (
+from p2bot_parlai.method.context import OWN_PERSONA
+from p2bot_parlai.method.personas import draw_others, group_by_person
+from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.parlai_support.dialogues import (
     DEFAULT_TASK,
     SpokenDialogue,
     read_dialogues,
@@ -36,7 +36,7 @@ class SelfplayTeacher(FixedDialogTeacher):
     One message a dialogue, all that the two interlocutors are given.
 
     - ``text``: persona of the agent B and what the user A says first, as an agent would
-      hear it; ``opening``: the fields of a `p2bot_parlai.selfplay.Opening`; ``learn``: whether the
+      hear it; ``opening``: the fields of an `Opening`; ``learn``: whether the
       agent shall learn from it. There are no labels: nobody knows what B should say.
 
     Dialogue number i is the same in every run with the same ``--seed``: the personas are of

@@ -7,8 +7,8 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FbDeprecatedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 
-from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.tasks.sketch import corpus
 from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 

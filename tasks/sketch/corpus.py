@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA, SILENCE
+from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA, SILENCE
 from p2bot_parlai.tasks.sketch.conversation import Utterance, converse
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reading import read_text
+from p2bot_parlai.parlai_support.files import read_text
 from p2bot_parlai.tasks.sketch import corpus
 
 FOLDER = "p2bot_sketch"

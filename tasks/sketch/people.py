@@ -46,7 +46,7 @@ def people(draw: Draw) -> Iterator[Person]:
     :raises P2botError: where there is nobody else.
 
     Two people share at most one fact. In ConvAI2 two shared sentences mark one person
-    (`p2bot_parlai.personas.group_by_person`), and the same holds here.
+    (`p2bot_parlai.method.personas.group_by_person`), and the same holds here.
     """
     facts = tuple(FACTS.values())
     taken: set[tuple[str, str]] = set()

@@ -11,11 +11,11 @@ from asking import PERSONA, ask, ask_together
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
-from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.kv_profile_memory import KvProfileMemoryAgent
 from p2bot_parlai.agents.learning import PATIENCE
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import read_model_file
 
 # model -> options of a network that trains in a moment; validation writes nothing
 SMALL = {

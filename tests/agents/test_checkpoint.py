@@ -14,7 +14,7 @@ from convai2_files import write_convai2
 from parlai.core.agents import create_agent_from_model_file
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def copied(tiny_model, folder):

@@ -15,9 +15,9 @@ from parlai.core.message import Message
 from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
 
-from p2bot_parlai.context import persona_tokens
-from p2bot_parlai.memory import ContextMemory
-from p2bot_parlai.transmitter import Transmitter
+from p2bot_parlai.method.context import persona_tokens
+from p2bot_parlai.method.kv_cache import ContextMemory
+from p2bot_parlai.method.transmitter import Transmitter
 
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima ."]
 OTHER = "your persona: i own a cat.\n"

@@ -10,7 +10,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.memory import ContextMemory
+from p2bot_parlai.method.kv_cache import ContextMemory
 
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima ."]
 

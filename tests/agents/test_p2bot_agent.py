@@ -11,12 +11,11 @@ from parlai.core.message import Message
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 
-from p2bot_parlai.agents import selfplay_parts
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.frozen import checksum
+from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.selfplay import mean_baseline
-from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
+from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.selfplay import SelfPlay
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
 
@@ -167,7 +166,7 @@ def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, wit
         raise AssertionError(f"{without} was loaded")
 
     name = {"style": "load_language_style", "coherence": "DiscourseCoherence"}
-    monkeypatch.setattr(selfplay_parts, name.get(without, "load_perceiver"), refuse)
+    monkeypatch.setattr(selfplay_setup, name.get(without, "load_perceiver"), refuse)
     options = {**playing, f"lambda_{without}": 0.0}
     if without == "persona":
         options["receiver"] = None
@@ -237,7 +236,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
     path = str(tmp_path / "short")
     tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
-    assert isinstance(agent.world, SelfPlayWorld)
+    assert isinstance(agent.world, SelfPlay)
     assert (agent.world.history_size, agent.world.limit) == (1, 64)
     assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
 

@@ -14,11 +14,11 @@ from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.frozen import checksum
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.selfplay import in_one_line, persona_heads, uniforms
+from p2bot_parlai.method.context import in_one_line
+from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.selfplay import persona_heads, uniforms
+from p2bot_parlai.method.speakers import Speakers
 
 
 def copy_model(path, to) -> str:
@@ -161,7 +161,7 @@ def test_the_user_does_not_learn_with_the_agent(convai2, tmp_path, playing):
     begun, tokens = [opening(1), opening(2)], agent.dict.p2bot
     played = agent.world.play(begun)
     heads = persona_heads([o.user_persona for o in begun], tokens)
-    user = Interlocutors(agent.world.user, tokens, heads, 128)
+    user = Speakers(agent.world.user, tokens, heads, 128)
     user.say([tokens.encode(o.utterance) for o in begun])
     user.hear(played.agent_texts[0])
     answers, _ = user.sample(uniforms(begun, 0, 1, 8))

@@ -8,11 +8,12 @@ import tiny
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.metrics import InterDistinctMetric
 
-from p2bot_parlai import persona_metrics as measures
 from p2bot_parlai.agents import judging
-from p2bot_parlai.agents.persona_nli import load_judge
-from p2bot_parlai.agents.receiver import load_perceiver
+from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.metrics import persona_metrics as measures
+from p2bot_parlai.metrics.nli import load_judge
 
 TEXT_METRICS = {"distinct-1", "distinct-2", "response_len", "repetition", "self_repetition"}
 TEXT_METRICS |= {"persona_f1"}
@@ -54,9 +55,11 @@ def test_reports_are_the_means_of_the_definitions(judged, tiny_receiver, nli):
         found = [value for value in values if value is not None]
         return pytest.approx(sum(found) / len(found), rel=1e-4)
 
-    assert report["response_len"] == mean([len(measures.words(t)) for t in texts])
-    assert report["repetition"] == mean(map(measures.repetition_within, texts))
-    assert report["persona_f1"] == mean(map(measures.persona_f1, texts, personas))
+    assert report["response_len"] == mean([len(words(t)) for t in texts])
+    assert report["repetition"] == mean([measures.repetition_within(t, words) for t in texts])
+    assert report["persona_f1"] == mean(
+        [measures.persona_f1(t, p, content_words) for t, p in zip(texts, personas, strict=True)]
+    )
     scores = load_perceiver(tiny_receiver).score(texts, personas)
     assert report["perception"] == mean(scores.tolist())
     judge = load_judge(nli)

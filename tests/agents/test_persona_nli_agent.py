@@ -9,13 +9,12 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from parlai.scripts.train_model import set_seed, setup_args
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.persona_nli import load_judge
-from p2bot_parlai.backbones.encoder import random_encoder
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.nli import LABELS, PAIRINGS, PersonaNli, pair_features
-from p2bot_parlai.sentences import SentenceTokenizer
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.method.backbones.encoder import random_encoder
+from p2bot_parlai.method.model_files import read_model_file
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
+from p2bot_parlai.metrics.nli import LABELS, PAIRINGS, PersonaNli, load_judge, pair_features
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 TEXTS = [
     ("i like tea .", "i enjoy tea."),

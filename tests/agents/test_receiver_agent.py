@@ -6,11 +6,11 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.build_dict import build_dict
 
-from p2bot_parlai import receiver
-from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.agents.perception import Question
-from p2bot_parlai.agents.receiver import load_perceiver, training_candidates
+from p2bot_parlai.agents.receiver import training_candidates
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import receiver
+from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 
 LONG = "we talked about lemons and boats and grapes and horses for hours and hours " * 4
 MESSAGES = [
@@ -169,7 +169,7 @@ def test_a_batch_of_unequal_dialogues_equals_one_by_one(trained):
 
 
 def test_each_distinct_sentence_is_encoded_once(folder, model_file, monkeypatch):
-    from p2bot_parlai.backbones.encoder import SentenceEncoder
+    from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 
     encoded = []
     forward = SentenceEncoder.forward

@@ -6,8 +6,8 @@ import torch
 from asking import PERSONA, QUESTIONS
 from parlai.core.message import Message
 
-from p2bot_parlai import transmitter
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method import transmitter
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def test_every_parameter_changes_in_training(convai2, tmp_path):

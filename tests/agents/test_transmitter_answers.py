@@ -84,8 +84,8 @@ def test_multinomial_samples_the_plain_softmax(tiny_model):
     picked = search.select_paths(torch.log_softmax(logits, -1), torch.zeros(1), 0).token_ids
     expected = torch.softmax(logits[0], -1)
     counted = torch.bincount(picked, minlength=4) / len(picked)
-    spread = (expected * (1 - expected) / len(picked)).sqrt()
-    assert ((counted - expected).abs() < 5 * spread).all()
+    scatter_to_mask = (expected * (1 - expected) / len(picked)).sqrt()
+    assert ((counted - expected).abs() < 5 * scatter_to_mask).all()
 
 
 def test_beams_are_reranked_by_eq_3(tiny_model):

@@ -8,9 +8,9 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_agent import Batch
 
-from p2bot_parlai.backbones.gpt import Attention
-from p2bot_parlai.mutators import WHOLE_DIALOGUE, add_whole_dialogues
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.method.backbones.gpt import Attention
+from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE, add_whole_dialogues
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 METRICS = ("loss", "ppl", "ppl_word", "token_acc", "token_em", "nup_loss", "nup_acc")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from p2bot_parlai.backbones.cache import SPARE_SLOTS, growing_cache
+from p2bot_parlai.method.kv_cache import SPARE_SLOTS, growing_cache
 
 
 def part(count: int, seed: int):

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 import torch
 
-from p2bot_parlai.backbones import encoder, packaged
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.sentences import SentenceTokenizer
+from p2bot_parlai.method.backbones import encoder, packaged
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
 SENTENCES = [[5, 6, 7, 8, 9, 10, 11], [5], [9, 9, 9], [12, 5], [30, 31, 32, 33, 34]]
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
-from p2bot_parlai.backbones import from_json, load_backbone
-from p2bot_parlai.backbones.gpt import GPT, GPTConfig
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import from_json, load_backbone
+from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
 
 
 @pytest.fixture

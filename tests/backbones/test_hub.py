@@ -4,12 +4,13 @@ import pytest
 import torch
 import transformers
 
-from p2bot_parlai import backbones
-from p2bot_parlai.backbones import from_json, load_backbone
-from p2bot_parlai.backbones.hub import CausalLM
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.states import ContextStates
-from p2bot_parlai.transmitter import Transmitter
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones import from_json, load_backbone
+from p2bot_parlai.method.backbones.hub import CausalLM
+from p2bot_parlai.method.backbones.names import SKETCH
+from p2bot_parlai.method.kv_cache import ContextStates
+from p2bot_parlai.method.transmitter import Transmitter
 
 SMALL = {"vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2}
 CONFIGS = {
@@ -135,7 +136,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path):
 def test_the_sketch_backbone_is_built_from_options_and_from_what_was_saved():
     sizes = {"embedding_size": 16, "n_layers": 2, "n_heads": 2, "n_positions": 64, "dropout": 0.0}
     torch.manual_seed(0)
-    built = backbones.build_untrained(backbones.SKETCH, 40, sizes)
+    built = backbones.build_untrained(SKETCH, 40, sizes)
     assert (built.hidden_size, built.max_positions, built.start_token) == (16, 64, None)
     again = backbones.from_json(built.to_json())
     again.load_state_dict(built.state_dict())

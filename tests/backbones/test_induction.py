@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from p2bot_parlai.backbones import build_untrained
-from p2bot_parlai.backbones.induction import look_back
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import build_untrained
+from p2bot_parlai.method.backbones.induction import look_back
 
 SIZES = {"n_layers": 2, "n_heads": 2, "embedding_size": 128, "n_positions": 128, "dropout": 0.0}
 

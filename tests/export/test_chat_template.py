@@ -4,10 +4,10 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
-from p2bot_parlai.context import Dialogue, build_context
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.export.chat_template import chat_tokenizer, messages_of, rendered_ids
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.tools.export.chat_template import chat_tokenizer, messages_of, rendered_ids
 
 TEXTS = [
     *("i like tea", "We have 22 dogs.", "hi there , don't you ?", "yes", "say it !", "héllo 😀"),

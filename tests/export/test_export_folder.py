@@ -6,7 +6,7 @@ import os
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.export.folder import MANIFEST, new_folder
+from p2bot_parlai.tools.export.folder import MANIFEST, new_folder
 
 
 def export(out, **files):

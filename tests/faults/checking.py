@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from p2bot_parlai.agents.checkpoint import read_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import read_model_file
 
 MODELS = ("model", "model.checkpoint")
 CLOSE = 1e-6

@@ -28,7 +28,7 @@ LAZY = (
     "p2bot_parlai.agents.receiver",
     "p2bot_parlai.tasks.persona_perception.agents",
     "p2bot_parlai.tasks.selfplay.agents",
-    "p2bot_parlai.tasks.selfplay.worlds",
+    "p2bot_parlai.method.selfplay",
     "p2bot_parlai.tasks.sketch.agents",
     "parlai.agents.p2bot.p2bot",
     "parlai.agents.p2bot.receiver",

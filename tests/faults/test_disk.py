@@ -13,9 +13,10 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import TrainModel
 
-from p2bot_parlai import command, saving
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.parlai_support import files
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
+from p2bot_parlai.plugin import command
 
 RUN = {
     "max_train_steps": 8,
@@ -124,13 +125,13 @@ def test_a_limit_on_the_size_of_files(convai2, unbroken, monkeypatch, tmp_path):
 
 def test_the_last_report(disk, convai2, monkeypatch):
     """The model is saved by then; what cannot be written is what was measured."""
-    write = saving.append
+    write = files.append
 
     def closed(path, text):
         disk.close()
         write(path, text)
 
-    monkeypatch.setattr(saving, "append", closed)
+    monkeypatch.setattr(files, "append", closed)
     with pytest.raises(P2botError, match=f"cannot write {disk.folder}/model.valid: Read-only"):
         train(convai2, disk.folder)
     assert checking.broken(disk.folder) == []

@@ -9,7 +9,7 @@ import tiny
 import torch
 from parlai.scripts.train_model import set_seed, setup_args
 
-from p2bot_parlai.train_loop import P2botTrainLoop
+from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 RHYTHM = {
     "max_train_steps": 8,
@@ -94,7 +94,7 @@ def test_it_saves_and_ends_well_and_the_resumed_run_is_the_unbroken_one(
 ):
     """In a training step, and in the middle of the second validation."""
     said = []
-    monkeypatch.setattr("p2bot_parlai.train_loop.logging.info", said.append)
+    monkeypatch.setattr("p2bot_parlai.parlai_support.training_loop.logging.info", said.append)
     train(options, tmp_path / "whole")
     expected = weights(tmp_path / "whole")
     broken = tmp_path / "broken"

@@ -11,9 +11,9 @@ from itertools import accumulate
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from p2bot_parlai import command
-from p2bot_parlai.context_style import ORIGINAL_TOKENS, SPECIAL_TOKENS
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context_style import ORIGINAL_TOKENS, SPECIAL_TOKENS
+from p2bot_parlai.plugin import command
 
 CASES = int(os.environ.get("P2BOT_FUZZ_CASES", 0))
 LONGEST_MESSAGE = 2000  # characters of an error: a file's content has no place in it

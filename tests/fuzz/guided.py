@@ -77,7 +77,7 @@ def one(target: str, cases: int, arguments: list[str]) -> int:
     import atheris
 
     with atheris.instrument_imports(include=["p2bot_parlai"]):
-        import p2bot_parlai.api  # noqa: F401
+        import p2bot_parlai.chat.api  # noqa: F401
         import p2bot_parlai.plugin
 
         p2bot_parlai.plugin.register()

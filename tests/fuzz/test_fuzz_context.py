@@ -9,20 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from original_files import write_vocabulary
 
-from p2bot_parlai.chat_personas import persona_text, split_persona
-from p2bot_parlai.context import (
+from p2bot_parlai.chat.conversation import pieces, words
+from p2bot_parlai.chat.personas import persona_text, split_persona
+from p2bot_parlai.method.context import (
     MIN_UTTERANCE_TOKENS,
     Dialogue,
     build_context,
+    in_one_line,
     parse_message,
     turn_tokens,
 )
-from p2bot_parlai.context_style import APPEND, ORIGINAL, STYLES
-from p2bot_parlai.interlocutor import Interlocutors
-from p2bot_parlai.selfplay import in_one_line, persona_heads
-from p2bot_parlai.sentences import SentenceTokenizer
-from p2bot_parlai.streaming import pieces, words
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context_style import APPEND, ORIGINAL, STYLES
+from p2bot_parlai.method.selfplay import persona_heads
+from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 
 CORPUS = ["i have two dogs .", "hello , how are you ?", "i'm a nurse and i like tea !"]
 TURNS = st.lists(st.tuples(st.booleans(), texts()), max_size=5)
@@ -93,7 +93,7 @@ def test_a_context_begins_with_those_of_earlier_turns(tokenizers, own, turns):
 def test_self_play_reads_what_a_chat_reads(tokenizers, persona, said, limit):
     for tokenizer in tokenizers:
         heads = persona_heads([persona], tokenizer)
-        speaker = Interlocutors(None, tokenizer, heads, limit)
+        speaker = Speakers(None, tokenizer, heads, limit)
         dialogue = Dialogue(list(persona))
         for text in said:
             speaker.hear([text])

@@ -11,16 +11,11 @@ from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.teachers import create_task_agent_from_taskname
 
-from p2bot_parlai.chat_personas import load_personas
-from p2bot_parlai.context import OWN_PERSONA, PARTNER_PERSONA
-from p2bot_parlai.human_eval.sampling import read_samples
-from p2bot_parlai.mutators import WHOLE_DIALOGUE
-from p2bot_parlai.tasks.persona_perception.dialogues import (
-    PersonaFold,
-    episodes,
-    read_dialogues,
-    task_behind,
-)
+from p2bot_parlai.chat.personas import load_personas
+from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
+from p2bot_parlai.parlai_support.dialogues import PersonaFold, episodes, read_dialogues, task_behind
+from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
+from p2bot_parlai.tools.human_eval.sampling import read_samples
 
 TASK = "convai2:self_original"
 FILES = ("train_self_original", "valid_self_original")

@@ -11,13 +11,13 @@ from fuzzing import cases, outcome, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2bot_parlai.human_eval import results
-from p2bot_parlai.human_eval import study as study_files
-from p2bot_parlai.human_eval.answers import from_file, parse_systems
-from p2bot_parlai.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
-from p2bot_parlai.human_eval.server import Handler, RatingServer
-from p2bot_parlai.human_eval.sheet import read_sheet, take_sheet, write_sheet
-from p2bot_parlai.human_eval.statistics import evaluate
+from p2bot_parlai.tools.human_eval import results
+from p2bot_parlai.tools.human_eval import study as study_files
+from p2bot_parlai.tools.human_eval.answers import from_file, parse_systems
+from p2bot_parlai.tools.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
+from p2bot_parlai.tools.human_eval.server import Handler, RatingServer
+from p2bot_parlai.tools.human_eval.sheet import read_sheet, take_sheet, write_sheet
+from p2bot_parlai.tools.human_eval.statistics import evaluate
 
 STUDY, KEY = studies.study(3)
 IDS = [response.id for _, response in STUDY.responses()]

@@ -8,9 +8,9 @@ from fuzzing import cases, outcome, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.scripts.compare import compare_all, format_table
 from p2bot_parlai.scripts.selfplay_transcript import write
-from p2bot_parlai.world_logs import read_world_logs
 
 
 def turn(number: int) -> list[dict]:

@@ -21,16 +21,13 @@ from original_files import (
 )
 from parlai.core.agents import create_agent_from_model_file
 
-from p2bot_parlai.agents.checkpoint import read_model_file
-from p2bot_parlai.agents.dictionary import read_tokenizer
-from p2bot_parlai.agents.encoder_dictionary import read_tokenizer as read_encoder_tokenizer
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.context_style import ORIGINAL
-from p2bot_parlai.original.reading import Weights, read_weights
-from p2bot_parlai.original.receiver import to_receiver, without_separator
-from p2bot_parlai.original.transmitter import to_transmitter
-from p2bot_parlai.sentences import SentenceTokenizer
-from p2bot_parlai.tokenizer import P2botTokenizer
+from p2bot_parlai.method.context_style import ORIGINAL
+from p2bot_parlai.method.model_files import load_perceiver, read_model_file, read_tokenizer
+from p2bot_parlai.method.model_files import read_sentence_tokenizer as read_encoder_tokenizer
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.tools.original.reading import Weights, read_weights
+from p2bot_parlai.tools.original.receiver import to_receiver, without_separator
+from p2bot_parlai.tools.original.transmitter import to_transmitter
 
 HEAD_SIZE = 8
 

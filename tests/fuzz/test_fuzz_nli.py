@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from parlai.core.opt import Opt
 
 from p2bot_parlai.agents.persona_nli import read_pair
-from p2bot_parlai.nli import LABELS
+from p2bot_parlai.metrics.nli import LABELS
 from p2bot_parlai.tasks.persona_nli.agents import SEPARATOR, PersonaNliTeacher, read_pairs
 
 SOUND = "i like tea .</s>i enjoy tea.</s>positive\ni hate tea .</s>i enjoy tea.</s>negative\n"

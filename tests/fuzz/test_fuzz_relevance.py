@@ -11,11 +11,13 @@ from parlai.core.message import Message
 from p2bot_parlai import P2Bot
 from p2bot_parlai.agents.ir_perception import IrPerceptionAgent
 from p2bot_parlai.agents.perception import Question
-from p2bot_parlai.agents.receiver import load_perceiver, training_candidates
-from p2bot_parlai.figures import draw_relevance_map
-from p2bot_parlai.persona_metrics import persona_f1, repetition_across, repetition_within
-from p2bot_parlai.personas import group_by_person, sentence_key
+from p2bot_parlai.agents.receiver import training_candidates
+from p2bot_parlai.agents.words import content_words, words
+from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.personas import group_by_person, sentence_key
+from p2bot_parlai.metrics.persona_metrics import persona_f1, repetition_across, repetition_within
 from p2bot_parlai.scripts.relevance_map import parse_dialogues
+from p2bot_parlai.tools.figures import draw_relevance_map
 
 SOME = st.lists(texts(max_parts=3), max_size=3)
 FIXED = ("i like tea.", "", " ", "\x00", "[SEP]", "i have two dogs .", "\ud800", "x" * 3000)
@@ -160,9 +162,9 @@ def test_people_are_numbered_in_order(personas):
 @given(texts(), SOME)
 def test_measures_of_words_are_shares(response, others):
     for value in (
-        repetition_within(response),
-        repetition_across(response, others),
-        persona_f1(response, others) if others else 0,
+        repetition_within(response, words),
+        repetition_across(response, others, words),
+        persona_f1(response, others, content_words) if others else 0,
     ):
         assert value is None or 0 <= value <= 1
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from parlai.core.opt import Opt
 
-from p2bot_parlai.tasks.persona_perception.dialogues import episodes
+from p2bot_parlai.parlai_support.dialogues import episodes
 from p2bot_parlai.tasks.sketch import corpus, nli
 from p2bot_parlai.tasks.sketch.agents import SketchTeacher, read_variant
 from p2bot_parlai.tasks.sketch.files import data_file, truth_file

@@ -14,15 +14,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.api import Impression
-from p2bot_parlai.web import render
-from p2bot_parlai.web.guard import Guard, visitor_key
-from p2bot_parlai.web.judge import Judge
-from p2bot_parlai.web.limits import Limits, Refused
-from p2bot_parlai.web.page import Page
-from p2bot_parlai.web.server import draw
-from p2bot_parlai.web.talk import Line, Shown, Studio, Talk
-from p2bot_parlai.web.visitors import CHAT, DUET, Visitors
+from p2bot_parlai.chat.api import Impression
+from p2bot_parlai.tools.web import render
+from p2bot_parlai.tools.web.guard import Guard, visitor_key
+from p2bot_parlai.tools.web.judge import Judge
+from p2bot_parlai.tools.web.limits import Limits, Refused
+from p2bot_parlai.tools.web.page import Page
+from p2bot_parlai.tools.web.server import draw
+from p2bot_parlai.tools.web.talk import Line, Shown, Studio, Talk
+from p2bot_parlai.tools.web.visitors import CHAT, DUET, Visitors
 
 PERSONAS = [["i like tea.", "i have two dogs."], ["i work as a nurse."], ["i eat pizza."]]
 LIMITS = Limits(rate=1e6, burst=10**6, exchanges=4)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from p2bot_parlai.human_eval.agreement import krippendorff_alpha, ordinal_difference
+from p2bot_parlai.tools.human_eval.agreement import krippendorff_alpha, ordinal_difference
 
 # Krippendorff (2011), section C: four observers, twelve units, missing values
 OBSERVERS = {

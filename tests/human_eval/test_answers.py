@@ -9,8 +9,8 @@ from parlai.core.agents import Agent
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval.answers import ask, collect, from_file, load, parse_systems
-from p2bot_parlai.human_eval.sampling import draw_samples, named_turns, read_samples
+from p2bot_parlai.tools.human_eval.answers import ask, collect, from_file, load, parse_systems
+from p2bot_parlai.tools.human_eval.sampling import draw_samples, named_turns, read_samples
 
 TASK = "convai2:self_original"
 

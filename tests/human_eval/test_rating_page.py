@@ -10,8 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from p2bot_parlai.human_eval.ratings import RatingLog, read_ratings
-from p2bot_parlai.human_eval.server import RatingServer
+from p2bot_parlai.tools.human_eval.ratings import RatingLog, read_ratings
+from p2bot_parlai.tools.human_eval.server import RatingServer
 
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1100")
 

@@ -11,9 +11,9 @@ import pytest
 import studies
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import ratings
-from p2bot_parlai.human_eval.ratings import Rating, RatingLog, latest, read_ratings
-from p2bot_parlai.human_eval.study import write_study
+from p2bot_parlai.tools.human_eval import ratings
+from p2bot_parlai.tools.human_eval.ratings import Rating, RatingLog, latest, read_ratings
+from p2bot_parlai.tools.human_eval.study import write_study
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_a_killed_process_loses_nothing(study, tmp_path):
     path = str(tmp_path / "ratings.jsonl")
     code = (
         "import os, signal, sys\n"
-        "from p2bot_parlai.human_eval.ratings import RatingLog\n"
-        "from p2bot_parlai.human_eval.study import read_study\n"
+        "from p2bot_parlai.tools.human_eval.ratings import RatingLog\n"
+        "from p2bot_parlai.tools.human_eval.study import read_study\n"
         "log = RatingLog(sys.argv[2], read_study(sys.argv[1]))\n"
         "log.add('anna', 'c1r1', 2)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -9,8 +9,8 @@ import pytest
 import studies
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval.ratings import RatingLog, read_ratings
-from p2bot_parlai.human_eval.server import PAGES, RatingServer
+from p2bot_parlai.tools.human_eval.ratings import RatingLog, read_ratings
+from p2bot_parlai.tools.human_eval.server import PAGES, RatingServer
 
 JSON = {"Content-Type": "application/json"}
 

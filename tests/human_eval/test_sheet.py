@@ -7,8 +7,8 @@ import pytest
 import studies
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval.ratings import RatingLog
-from p2bot_parlai.human_eval.sheet import read_sheet, take_sheet, write_sheet
+from p2bot_parlai.tools.human_eval.ratings import RatingLog
+from p2bot_parlai.tools.human_eval.sheet import read_sheet, take_sheet, write_sheet
 
 
 @pytest.fixture

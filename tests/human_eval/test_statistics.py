@@ -7,9 +7,9 @@ import studies
 from scipy.stats import rankdata
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import results
-from p2bot_parlai.human_eval.scale import PAPER_TABLE_2
-from p2bot_parlai.human_eval.statistics import (
+from p2bot_parlai.tools.human_eval import results
+from p2bot_parlai.tools.human_eval.scale import PAPER_TABLE_2
+from p2bot_parlai.tools.human_eval.statistics import (
     bootstrap_interval,
     compare_all,
     evaluate,

@@ -7,7 +7,7 @@ import pytest
 import studies
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import study as files
+from p2bot_parlai.tools.human_eval import study as files
 
 DRAWN = {"task": "t", "seed": 3}
 

@@ -13,8 +13,8 @@ import pytest
 from filelock import FileLock
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.reproduce import machine
-from p2bot_parlai.reproduce.running import Runner, Step, made_with_others
+from p2bot_parlai.tools.reproduce import machine
+from p2bot_parlai.tools.reproduce.running import Runner, Step, made_with_others
 
 PYTHON = (sys.executable, "-c")
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.figures import draw_relevance_map
-from p2bot_parlai.reproduce import report
-from p2bot_parlai.reproduce.presets import BASELINES, PRESETS
-from p2bot_parlai.reproduce.running import Runner
-from p2bot_parlai.reproduce.steps import Plan, Size, as_command, scaled
-from p2bot_parlai.reproduce.tables import (
+from p2bot_parlai.tools.figures import draw_relevance_map
+from p2bot_parlai.tools.reproduce import report
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS
+from p2bot_parlai.tools.reproduce.running import Runner
+from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command, scaled
+from p2bot_parlai.tools.reproduce.tables import (
     read_reports,
     relative,
     summarise,

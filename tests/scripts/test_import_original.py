@@ -22,12 +22,12 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.original.reading import read_weights
+from p2bot_parlai.method.context import parse_message
+from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.scripts.export_hf import ExportHf
 from p2bot_parlai.scripts.import_original import ImportOriginal
+from p2bot_parlai.tools.original.reading import read_weights
 
 PERSONA = ["I eat soup every day.", "i live in Bern."]
 TURNS = [

@@ -7,8 +7,8 @@ import people
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.figures import draw_relevance_map
 from p2bot_parlai.scripts.relevance_map import RelevanceMap, parse_dialogues
+from p2bot_parlai.tools.figures import draw_relevance_map
 
 PLAIN = """your persona: i collect lemons.
 your persona: my uncle sells kites for $5 and has done so for as long as i can think back.

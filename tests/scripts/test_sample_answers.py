@@ -6,8 +6,8 @@ import pytest
 import tiny
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.human_eval import side_by_side
 from p2bot_parlai.scripts.sample_answers import SampleAnswers
+from p2bot_parlai.tools.human_eval import side_by_side
 
 RECORD = {
     "task": "a_task",

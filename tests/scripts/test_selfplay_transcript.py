@@ -6,8 +6,8 @@ import pytest
 import tiny
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.scripts.selfplay_transcript import SelfplayTranscript
-from p2bot_parlai.transcript import as_text
 
 EXAMPLE = {
     "user_persona": ["i own a cat."],

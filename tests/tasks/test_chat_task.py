@@ -9,10 +9,10 @@ from parlai.scripts.interactive import Interactive
 from terminal import at_a_terminal, type_in
 
 from p2bot_parlai.agents.p2bot import P2botAgent
-from p2bot_parlai.agents.receiver import load_perceiver
-from p2bot_parlai.chat_personas import persona_text
+from p2bot_parlai.chat.commands import HELP, Chat, save, why
+from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tasks.chat.commands import HELP, Chat, save, why
+from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.tasks.chat.worlds import InteractiveChatWorld
 
 TEA, DOGS = "i like tea.", "i have two dogs."

@@ -9,9 +9,9 @@ from parlai.core.opt import Opt
 from parlai.scripts.display_data import setup_args
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.personas import sentence_key
+from p2bot_parlai.method.personas import sentence_key
+from p2bot_parlai.parlai_support.dialogues import PersonaFold, SpokenDialogue
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher, source_task
-from p2bot_parlai.tasks.persona_perception.dialogues import PersonaFold, SpokenDialogue
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

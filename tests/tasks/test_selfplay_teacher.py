@@ -5,8 +5,8 @@ import tiny
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.personas import group_by_person
-from p2bot_parlai.tasks.persona_perception.dialogues import SpokenDialogue
+from p2bot_parlai.method.personas import group_by_person
+from p2bot_parlai.parlai_support.dialogues import SpokenDialogue
 from p2bot_parlai.tasks.selfplay.agents import Openings, SelfplayTeacher, source_task
 
 # two variants of one person among them

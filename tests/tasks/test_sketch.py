@@ -12,9 +12,9 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 
-from p2bot_parlai.context import parse_message
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.personas import group_by_person
+from p2bot_parlai.method.context import parse_message
+from p2bot_parlai.method.personas import group_by_person
 from p2bot_parlai.tasks.sketch import agents, corpus, files, smalltalk
 from p2bot_parlai.tasks.sketch.clashes import clash
 from p2bot_parlai.tasks.sketch.grammar import FACTS, KINDS

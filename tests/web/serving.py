@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import uvicorn
 
-from p2bot_parlai.web.limits import Limits
-from p2bot_parlai.web.server import Cast, Site, bind
+from p2bot_parlai.tools.web.limits import Limits
+from p2bot_parlai.tools.web.server import Cast, Site, bind
 
 PERSONAS = [
     ["i like tea.", "i have two dogs."],

@@ -16,7 +16,7 @@ from serving import serving, until
 from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.scripts.p2bot_web import P2botWeb
-from p2bot_parlai.web.server import bind
+from p2bot_parlai.tools.web.server import bind
 
 QUEUE = "/gradio_api/queue/join"
 

@@ -9,20 +9,20 @@ import torch
 from serving import PERSONAS
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.context import Dialogue, build_context
-from p2bot_parlai.packing import Turn
-from p2bot_parlai.reward_models import (
+from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.layout import Turn
+from p2bot_parlai.method.reward_models import (
     DiscourseCoherence,
     LanguageStyle,
     PersonaPerception,
     SupervisedReading,
 )
-from p2bot_parlai.selfplay import Opening, Played
-from p2bot_parlai.web import render
-from p2bot_parlai.web.judge import Exchange, Judge
-from p2bot_parlai.web.limits import Bucket, Limits, Refused
-from p2bot_parlai.web.talk import FIRST, SECOND, Studio
-from p2bot_parlai.web.visitors import CHAT, Visitors
+from p2bot_parlai.method.rollouts import Opening, Rollouts
+from p2bot_parlai.tools.web import render
+from p2bot_parlai.tools.web.judge import Exchange, Judge
+from p2bot_parlai.tools.web.limits import Bucket, Limits, Refused
+from p2bot_parlai.tools.web.talk import FIRST, SECOND, Studio
+from p2bot_parlai.tools.web.visitors import CHAT, Visitors
 
 OWN, PARTNER = PERSONAS[:2]
 SAID = [("hello", "i have two dogs ."), ("nice !", "do you like tea ?"), ("no", "why ?")]
@@ -68,7 +68,7 @@ def test_rewards_are_those_of_self_play(bot, judge):
         turns.append([Turn(ids, [*tokens.encode(said), tokens.eos])])
         dialogue.turns.append((True, said))
     heard, said = ([[text] for text in texts] for texts in zip(*SAID, strict=True))
-    played = Played([Opening(PARTNER, OWN, SAID[0][0], 0)], heard, said, turns)
+    played = Rollouts([Opening(PARTNER, OWN, SAID[0][0], 0)], heard, said, turns)
     style = LanguageStyle(agent.network.backbone, [tokens.self_], tokens)(played)[0]
     coherence = DiscourseCoherence(SupervisedReading(agent.network, tokens))(played)[0]
     with bot.perceiver() as perceiver:

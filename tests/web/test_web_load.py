@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from serving import serving
 
-from p2bot_parlai.api import P2Bot
+from p2bot_parlai.chat.api import P2Bot
 
 
 @pytest.fixture

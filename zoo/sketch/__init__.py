@@ -40,7 +40,7 @@ def pack(model_file: str | Path, packed: Path) -> None:
     """
     from safetensors.torch import save_file
 
-    from p2bot_parlai.agents.checkpoint import read_model_file
+    from p2bot_parlai.method.model_files import read_model_file
 
     states = read_model_file(str(model_file))
     about = {k: v for k, v in states["p2bot"].items() if k not in ("run", "selfplay")}

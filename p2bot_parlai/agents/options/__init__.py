@@ -1,0 +1,1 @@
+"""Command-line options, one file an agent."""

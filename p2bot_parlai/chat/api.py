@@ -1,0 +1,210 @@
+"""
+P²Bot as a Python object: ``from p2bot_parlai import P2Bot``.
+
+Two networks stand behind it: a Transmitter, which talks and ranks, and a Receiver, which
+perceives. docs/api.md and the programs in examples/ show it at work.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from parlai.core.agents import create_agent
+from parlai.core.build_data import modelzoo_path
+from parlai.core.params import ParlaiParser
+from parlai.utils import logging
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
+from p2bot_parlai.chat.personas import Persona
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.parlai_support import opt_files, shims
+
+RECEIVER = "receiver"  # what a Receiver that stands beside a model is called
+
+
+class Impression(NamedTuple):
+    """
+    :param sentence: of the bank. :param score: how much the utterances show it.
+    :param utterance: the one that shows it most.
+    """
+
+    sentence: str
+    score: float
+    utterance: str
+
+
+def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
+    shims.apply()
+    opt_files.install()
+    with _quiet():
+        try:
+            # not "train", ParlAI's default: that would build an optimizer
+            given = {"datatype": "valid", **options, "model_file": model_file}
+            opt = ParlaiParser(True, True).parse_kwargs(**given)
+        except (ValueError, KeyError) as error:  # values that ParlAI refuses, unknown names
+            raise P2botError(f"P2Bot.load cannot use these options: {error}") from error
+        path = opt["model_file"]
+        if not PathManager.exists(path):
+            raise P2botError(f"there is no model at {path}: train one with -m p2bot")
+        if not options.get("model"):
+            # before it is built: ParlAI's own agents unpickle what they load
+            kind = opt_files.agent_class(path) or object
+            if not issubclass(kind, TransmitterAgent):
+                raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+        agent = create_agent(opt)
+    agent.model.eval().requires_grad_(False)
+    return agent
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ParlAI tells of every option and every weight; a program wants to print its own."""
+    level = logging.logger.level
+    logging.logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.logger.setLevel(level)
+
+
+class P2Bot(Conversation):
+    """
+    A loaded bot. It is a conversation itself; `conversation` opens more.
+
+    Conversations may run in threads of their own: they share the weights and nothing else.
+    """
+
+    def __init__(
+        self,
+        agent: TransmitterAgent,
+        receiver: str | None,
+        persona: Persona | str = (),
+        partner_persona: Persona | str = (),
+        seed: int | None = None,
+    ):
+        """:param receiver: model file of a Receiver; read when it is first asked."""
+        super().__init__(Speaker(agent), persona, partner_persona, seed)
+        self._receiver = receiver
+        self._perceiver: Perceiver | None = None
+        self._receiver_lock = threading.RLock()
+
+    @classmethod
+    def load(
+        cls,
+        model_file: str | os.PathLike,
+        *,
+        receiver: str | os.PathLike | None = None,
+        datapath: str | os.PathLike | None = None,
+        persona: Persona | str = (),
+        partner_persona: Persona | str = (),
+        seed: int | None = None,
+        **options,
+    ) -> "P2Bot":
+        """
+        :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/sketch/model``.
+        :param receiver: a Receiver, the same; without it the file ``receiver`` beside the
+            model, where there is one.
+        :param datapath: ParlAI's data folder, below which zoo models are kept.
+        :param persona: see `Conversation`, as ``partner_persona`` and ``seed``.
+        :param options: what ``parlai interactive`` takes, e.g. ``inference="nucleus"``,
+            ``topp=0.9``, ``beam_size=4``; the model's own otherwise.
+        :raises P2botError: for a model that is not there, damaged, or of another kind, and for
+            options that ParlAI does not know.
+        """
+        if datapath is not None:
+            options["datapath"] = os.fspath(datapath)
+        agent = _load_agent(os.fspath(model_file), options)
+        if receiver is not None:
+            path = modelzoo_path(agent.opt["datapath"], os.fspath(receiver))
+        else:
+            path = os.path.join(os.path.dirname(agent.opt["model_file"]), RECEIVER)
+        found = path if receiver is not None or PathManager.exists(path) else None
+        bot = cls(agent, found, persona, partner_persona, seed)
+        if receiver is not None:
+            bot._perceives()  # what was asked for is read now, and refused now
+        return bot
+
+    def conversation(
+        self,
+        persona: Persona | str = (),
+        partner_persona: Persona | str = (),
+        seed: int | None = None,
+    ) -> Conversation:
+        """Another conversation with the same weights, with a persona of its own."""
+        return Conversation(self._speaker, persona, partner_persona, seed)
+
+    # --------------------------------------------------------------------------- perception
+    def perceive(self, utterance: str, persona: Persona) -> list[Scored]:
+        """
+        How much an utterance shows each profile sentence: its row of Eq. 11.
+
+        :return: as many as the persona has sentences, in their order.
+        :raises P2botError: where there is no Receiver.
+        """
+        (row,) = self.relevance([utterance], persona)
+        return list(map(Scored, persona, row))
+
+    def relevance(self, utterances: Sequence[str], persona: Persona) -> list[list[float]]:
+        """
+        Figure 6: U of Eq. 11, a row an utterance, a column a profile sentence.
+
+        :raises P2botError: where there is no Receiver.
+        """
+        with self.perceiver() as perceiver:
+            return perceiver.relevance(utterances, persona).tolist()
+
+    def impression(
+        self, utterances: Sequence[str], bank: Sequence[str], top: int = 5
+    ) -> list[Impression]:
+        """
+        Who somebody may be: the profile sentences of a bank that fit best what they said.
+
+        Not in the paper, which names persona inference as future work. A sentence scores by
+        Agg (Eq. 13) over the utterances, as where the Receiver is evaluated.
+
+        :param utterances: of one speaker. :param bank: possible profile sentences.
+        :param top: how many to return at most, the best first.
+        :raises P2botError: where there is no Receiver, or nothing to compare.
+        """
+        spoken = [utterance for utterance in utterances if utterance.strip()]
+        if not spoken or not bank:
+            raise P2botError("an impression needs an utterance and a bank of profile sentences")
+        if top < 1:
+            raise P2botError(f"top={top} is not at least 1")
+        sentences = list(dict.fromkeys(bank))
+        with self.perceiver() as perceiver:
+            scores = perceiver.sentence_relevance([spoken], sentences)[0]  # (K,)
+            shown_by = perceiver.relevance(spoken, sentences).argmax(dim=0)  # (N, K) -> (K,)
+        order = scores.sort(descending=True, stable=True).indices[:top].tolist()
+        return [Impression(sentences[i], scores[i].item(), spoken[shown_by[i]]) for i in order]
+
+    @contextmanager
+    def perceiver(self) -> Iterator[Perceiver]:
+        """
+        The Receiver, for one thread at a time.
+
+        :raises P2botError: where there is none.
+        """
+        with self._receiver_lock:
+            yield self._perceives()
+
+    @property
+    def speaker(self) -> Speaker:
+        """The loaded Transmitter, with the lock to hold while using its network."""
+        return self._speaker
+
+    def _perceives(self) -> Perceiver:
+        if self._perceiver is None:
+            if self._receiver is None:
+                raise P2botError(
+                    "perceiving needs a Receiver: P2Bot.load(..., receiver=MODEL), trained with "
+                    "-m p2bot/receiver"
+                )
+            self._perceiver = load_perceiver(self._receiver)
+        return self._perceiver

@@ -1,0 +1,302 @@
+"""One conversation with a loaded Transmitter: its persona, what was said, its own chance.
+
+Any number of conversations share one network. Each holds what was said in it, its encoded
+context and the state of its random generator; the network is used by one thread at a time,
+for the length of one token.
+
+A text that grows token by token, as pieces that never have to be taken back.
+"""
+
+import re
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from parlai.core.torch_agent import Batch
+
+from p2bot_parlai.agents.history import DialogueHistory
+from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.chat.personas import Persona, split_persona
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context import Dialogue, in_one_line
+from p2bot_parlai.method.kv_cache import ContextMemory
+from p2bot_parlai.method.memory import trim_memory
+
+BOT, PARTNER = "bot", "partner"
+# replies, of all conversations together
+TRIM_EVERY = 500
+
+
+class Utterance(NamedTuple):
+    """:param speaker: ``"bot"`` or ``"partner"``, whoever talks with it."""
+
+    speaker: str
+    text: str
+
+
+class Scored(NamedTuple):
+    """A text and its score; what kind of score, says the method that returns it."""
+
+    text: str
+    score: float
+
+
+@dataclass
+class Speaker:
+    """
+    What conversations share.
+
+    :param agent: the loaded model, only ever read.
+    :param lock: held by whoever uses the network.
+    :param replies: how many were given, broken off or failed, by all conversations.
+    """
+
+    agent: TransmitterAgent
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    replies: int = 0
+
+    def replied(self) -> None:
+        """Now and then freed memory goes back to the system: a page may talk for weeks."""
+        with self.lock:
+            self.replies += 1
+            if self.replies % TRIM_EVERY == 0:
+                trim_memory()
+
+
+class Chance:
+    """
+    A random generator of its own: while it is entered, torch's sampling draws from it.
+
+    :param seed: decides everything that is drawn; None: another one each time.
+    """
+
+    def __init__(self, seed: int | None, device: torch.device):
+        self.seed = seed
+        self.device = device if device.type == "cuda" else None
+        self.restart()
+
+    def restart(self) -> None:
+        """Draw the same again; something else where there is no seed."""
+        generators = [torch.Generator(device) for device in ("cpu", self.device) if device]
+        for generator in generators:
+            generator.seed() if self.seed is None else generator.manual_seed(self.seed)
+        self._states = [generator.get_state() for generator in generators]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Only one thread at a time may be in here: torch's generator is everybody's."""
+        with torch.random.fork_rng(devices=[self.device] if self.device else []):
+            torch.set_rng_state(self._states[0])
+            if self.device:
+                torch.cuda.set_rng_state(self._states[1], self.device)
+            yield
+            self._states[0] = torch.get_rng_state()
+            if self.device:
+                self._states[1] = torch.cuda.get_rng_state(self.device)
+
+
+class Conversation:
+    """
+    Made by `P2Bot.conversation`.
+
+    :param persona: profile sentences of the bot: a list, or one text with ``|`` between them.
+    :param partner_persona: those of whoever talks with it, for a model that was trained to be
+        told (``convai2:both``).
+    :param seed: makes sampled replies repeat, whatever else is said beside this conversation;
+        None: they do not. Beam search and greedy decoding sample nothing.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        persona: Persona | str = (),
+        partner_persona: Persona | str = (),
+        seed: int | None = None,
+    ):
+        self._speaker = speaker
+        self._history: DialogueHistory = speaker.agent.build_history()
+        self._memory = ContextMemory()
+        self._chance = Chance(seed, speaker.agent.device)
+        self._speaking = False
+        self.persona, self.partner_persona = persona, partner_persona
+
+    # ------------------------------------------------------------------ who, and what was said
+    @property
+    def persona(self) -> list[str]:
+        """The bot's profile sentences. Setting them changes what was said in nothing."""
+        return list(self._history.dialogue.persona)
+
+    @persona.setter
+    def persona(self, persona: Persona | str) -> None:
+        self._history.dialogue.persona = _sentences(persona)
+
+    @property
+    def partner_persona(self) -> list[str]:
+        """What the bot is told about whoever talks with it."""
+        return list(self._history.dialogue.partner_persona)
+
+    @partner_persona.setter
+    def partner_persona(self, persona: Persona | str) -> None:
+        self._history.dialogue.partner_persona = _sentences(persona)
+
+    @property
+    def turns(self) -> list[Utterance]:
+        """Everything that was said, oldest first."""
+        said = self._history.dialogue.turns
+        return [Utterance(BOT if own else PARTNER, text) for own, text in said]
+
+    def reset(self) -> None:
+        """Begin again: the persona and the seed stay, what was said is forgotten."""
+        with self._own_turn():
+            self._history.dialogue.turns = []
+            self._memory.forget()
+            self._chance.restart()
+
+    # ------------------------------------------------------------------------------ replies
+    def reply(self, utterance: str = "") -> str:
+        """
+        The bot's answer, by the decoding that the model was loaded with.
+
+        :param utterance: what the partner says, one line; "" says nothing: the bot opens, or
+            goes on.
+        :raises P2botError: where the persona leaves no room for it, or while another reply of
+            this conversation is not finished; then nothing was said.
+        """
+        return "".join(self.stream(utterance))
+
+    def stream(self, utterance: str = "") -> Iterator[str]:
+        """
+        The same answer piece by piece: joined, the pieces are what `reply` returns.
+
+        Sampling and greedy decoding give a piece with almost every token (one waits where the
+        next may still change it). Beam search knows its answer only when it is complete: it
+        is thought of whole, and then given word by word.
+
+        Nothing happens before the first piece is asked for. Of a stream that is closed early,
+        what was given counts as the answer.
+
+        :raises P2botError: as `reply`.
+        """
+        with self._own_turn():
+            dialogue = self._history.dialogue
+            before = list(dialogue.turns)
+            heard, said = in_one_line(utterance), ""
+            if heard:
+                dialogue.turns.append((False, heard))
+            try:
+                for piece in self._pieces():
+                    said += piece
+                    yield piece
+            except Exception:
+                dialogue.turns, said = before, ""
+                raise
+            finally:
+                if said:
+                    dialogue.say(said)
+                self._speaker.replied()
+
+    def _pieces(self) -> Iterator[str]:
+        if self._speaker.agent.beam_size == 1:
+            return pieces(self._texts())
+        *_, whole = self._texts()
+        return words(whole)
+
+    def _texts(self) -> Iterator[str]:
+        """The answer as it grows. The network is free between two tokens."""
+        with self._speaker.lock:
+            grown = self._speaker.agent.grow(self._batch())
+        while True:
+            with self._speaker.lock, self._chance.held():
+                text = next(grown, None)
+            if text is None:
+                return
+            yield text
+
+    def _batch(self) -> Batch:
+        """A batch of one: this conversation now."""
+        agent = self._speaker.agent
+        ids = self._history.context(agent.text_truncate).ids
+        return Batch(
+            batchsize=1,
+            context_states=self._memory.read(agent.network, {0: ids}),
+            text_vec=torch.tensor([ids], dtype=torch.long),
+            full_text_vec=torch.tensor([self._history.context(None).ids], dtype=torch.long),
+        )
+
+    # ------------------------------------------------------------------------------ ranking
+    def rank(self, context: str | Sequence[str] | None, candidates: Sequence[str]) -> list[Scored]:
+        """
+        Possible answers, the best first, by the model's ``rank_by``: the log-probability of
+        being the next utterance, unless told otherwise.
+
+        :param context: what was said, oldest first, the partner last, in turns; or the
+            partner's one utterance. None: this conversation, as it stands. The persona is
+            this conversation's.
+        :raises P2botError: where there are no candidates, or the persona leaves no room.
+        """
+        if not candidates:
+            raise P2botError("there is nothing to rank: candidates is empty")
+        agent, history, memory = self._speaker.agent, self._history, self._memory
+        if context is not None:
+            said = [context] if isinstance(context, str) else context
+            turns = [(bool(back % 2), text) for back, text in enumerate(reversed(said))]
+            memory, history = ContextMemory(), agent.build_history()
+            history.dialogue = Dialogue(self.persona, self.partner_persona, turns[::-1])
+        responses = [agent.response_ids(text, agent.label_truncate) for text in candidates]
+        with self._own_turn(), self._speaker.lock, torch.no_grad():
+            ids = history.context(agent.text_truncate).ids
+            states = memory.read(agent.network, {0: ids})
+            (scores,) = agent.score_responses(states, [responses], agent.rank_by)
+        order = scores.sort(descending=True, stable=True).indices.tolist()
+        return [Scored(candidates[i], scores[i].item()) for i in order]
+
+    @contextmanager
+    def _own_turn(self) -> Iterator[None]:
+        """In one conversation one thing happens after the other."""
+        with self._speaker.lock:
+            if self._speaking:
+                raise P2botError(
+                    "this conversation is still replying: take the stream to its end, close() it, "
+                    "or open another with P2Bot.conversation()"
+                )
+            self._speaking = True
+        try:
+            yield
+        finally:
+            self._speaking = False
+
+
+def _sentences(persona: Persona | str) -> list[str]:
+    """A persona is told once, one sentence a line."""
+    parts = split_persona(persona) if isinstance(persona, str) else map(in_one_line, persona)
+    return list(dict.fromkeys(filter(None, parts)))
+
+
+# What the next token may still change: half a character of several bytes, and a contraction,
+# which GPT's tokenizer writes as "don ' t" and `P2botTokenizer.decode` puts together again.
+_UNSETTLED = re.compile(r"(?:\s*['’]\s*\w{0,2}|\s*['’]?\s*\w*\ufffd+)$")
+
+
+def pieces(texts: Iterable[str]) -> Iterator[str]:
+    """
+    What each text adds to the one before.
+
+    :param texts: the text so far, again and again; the last one is whole.
+    :return: pieces, none of them empty; joined they are the last text.
+    """
+    said = text = ""
+    for text in texts:
+        settled = _UNSETTLED.sub("", text)
+        if len(settled) > len(said) and settled.startswith(said):
+            yield settled[len(said) :]
+            said = settled
+    if len(text) > len(said):
+        yield text[len(said) :]
+
+
+def words(text: str) -> Iterator[str]:
+    """A whole text word by word, each with the spaces before it."""
+    yield from re.findall(r"\s*\S+", text)

@@ -1,0 +1,1 @@
+"""The method of the paper: Transmitter, Receiver, rewards and self-play. Knows no ParlAI."""

@@ -1,0 +1,119 @@
+"""
+Language models that a Transmitter can stand on.
+
+A backbone is a `torch.nn.Module` with
+
+- ``forward(ids, positions, mask, cache=None)`` -> hidden states (B, T, D): ``ids`` and
+  ``positions`` are (B, T), ``mask`` is a bool (B, T, S) that says which of the S = past + T
+  keys each token sees, ``cache`` a ``transformers`` Cache that is extended in place;
+- ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
+- ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``;
+- ``start_token``, the id that stands before a text, or None.
+
+Positions and masks are always explicit: padding may stand anywhere, and branches of one
+context can be laid out in any order.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.method.backbones.limits import check_size
+from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH
+
+
+def backbone_path(name: str) -> str:
+    """The hub name or folder of a ``--backbone``; presets that are pip packages are found."""
+    if name in packaged.LANGUAGE_MODELS:
+        return packaged.folder_of(name)
+    return ALIASES.get(name, name)
+
+
+def load_backbone(name: str):
+    """
+    A pretrained backbone.
+
+    :param name: a preset, a hub name, or a folder in Hugging Face form. GPT (of 2018)
+        gets our own implementation, everything else transformers'.
+    :raises P2botError: where it cannot be had; the message says what to do.
+    """
+    from p2bot_parlai.method.backbones import hub
+
+    path = backbone_path(name)
+    config = hub.fetch(path, "AutoConfig")
+    if config.model_type == "openai-gpt":
+        # eager: its configuration cannot ask for another implementation, from the hub
+        given = {"config": config, "attn_implementation": "eager"}
+        return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", **given))
+    return hub.CausalLM.from_pretrained(path)
+
+
+def build_untrained(name: str, vocab_size: int, opt: dict):
+    """
+    A backbone with random weights, of the sizes in ``opt``.
+
+    :param name: ``scratch``, the paper's GPT; or ``sketch``, a Llama (rotary positions, norm
+        before each layer) that can find and copy from the start (`induction`), so that it
+        learns within minutes to use its persona.
+    """
+    if name == SCRATCH:
+        return GPT(
+            GPTConfig(
+                vocab_size=vocab_size,
+                n_positions=opt["n_positions"],
+                n_embd=opt["embedding_size"],
+                n_layer=opt["n_layers"],
+                n_head=opt["n_heads"],
+                dropout=opt["dropout"],
+            )
+        )
+    from p2bot_parlai.method.backbones import hub, induction
+
+    backbone = hub.CausalLM.from_json(
+        {
+            "model_type": "llama",
+            "vocab_size": vocab_size,
+            "hidden_size": opt["embedding_size"],
+            "intermediate_size": 3 * opt["embedding_size"],
+            "num_hidden_layers": opt["n_layers"],
+            "num_attention_heads": opt["n_heads"],
+            "num_key_value_heads": opt["n_heads"],
+            "max_position_embeddings": opt["n_positions"],
+            "initializer_range": 0.05,
+            "rope_parameters": {"rope_type": "default", "rope_theta": induction.ROPE_THETA},
+            "attention_bias": True,
+            "attention_dropout": opt["dropout"],
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": None,
+        }
+    )
+    induction.lay_out_induction_heads(backbone.lm)
+    return backbone
+
+
+def from_json(data: dict, weights: Mapping[str, Tensor] | None = None):
+    """
+    Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network.
+
+    :param weights: those of the file that says so; a network far larger than they is refused.
+    """
+    data = dict(data)
+    kind = data.pop("kind", None)
+    if kind == "gpt":
+        try:
+            config = GPTConfig(**data)
+            check_size(lambda: GPT(config), weights)
+            return GPT(config)
+        except P2botError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            raise P2botError(f"the saved backbone cannot be built: {error}") from error
+    if kind == "hub" and isinstance(data.get("config"), dict):
+        from p2bot_parlai.method.backbones import hub
+
+        return hub.CausalLM.from_json(data["config"], weights)
+    raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

@@ -1,0 +1,183 @@
+"""Sentence encoders: what the Receiver's impression and persona encoder stand on."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import hub, packaged
+from p2bot_parlai.method.backbones.precision import Computing
+
+SCRATCH = "scratch"
+# Padded tokens that are encoded at once. Like lengths stay together, and what a layer
+# computes stays in the cache of a processor: twice as fast as all at once (bench/receiver.py).
+TOKENS_AT_ONCE = 1024
+
+
+def encoder_path(name: str) -> str:
+    """The hub name or folder of an ``--encoder``; presets that are pip packages are found."""
+    return packaged.folder_of(name) if name in packaged.ENCODERS else name
+
+
+def load_encoder(name: str) -> "SentenceEncoder":
+    """
+    A pretrained encoder.
+
+    :param name: a preset of `packaged`, a hub name, or a folder in Hugging Face form.
+    :raises P2botError: where it cannot be had; the message says what to do.
+    """
+    path = encoder_path(name)
+    return SentenceEncoder(
+        hub.fetch(path, "AutoModel", attn_implementation="sdpa", dtype=torch.float32)
+    )
+
+
+def random_encoder(vocab_size: int, width: int, layers: int, heads: int, dropout: float):
+    """A small BERT with random weights."""
+    from transformers import BertConfig, BertModel
+
+    if width % heads:
+        raise P2botError(f"--embedding-size {width} is no multiple of --n-heads {heads}")
+    config = BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    return SentenceEncoder(BertModel(config, add_pooling_layer=False))
+
+
+def from_json(config: dict, weights: Mapping[str, Tensor] | None = None) -> "SentenceEncoder":
+    """
+    Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: no network.
+
+    :param weights: those of the file that says so; a network far larger than they is refused.
+    """
+    return SentenceEncoder(hub.build(config, "AutoModel", weights))
+
+
+class SentenceEncoder(Computing):
+    """
+    A Hugging Face encoder whose token vectors are averaged into one for each sentence.
+
+    [CLS] and [SEP], where the tokenizer puts them, are tokens like the others; padding is
+    not.
+
+    :param model: any model that takes ``input_ids`` and ``attention_mask`` and returns a
+        ``last_hidden_state``.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        if model.config.is_encoder_decoder:
+            model = model.get_encoder()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # its output is not used, so it would never learn
+        self.model = model
+        self._check()
+
+    @property
+    def hidden_size(self) -> int:
+        return self.model.config.hidden_size
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest sentence in tokens; two are kept back for models that count from 2."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        return positions - 2 if positions and positions > 0 else 512
+
+    @property
+    def knows_segments(self) -> bool:
+        """Whether the model tells the two texts of a pair apart by an embedding."""
+        return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+
+    def forward(
+        self, sentences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
+    ) -> Tensor:
+        """
+        Vectors of sentences, in the order given.
+
+        Encoded by length, so that little is padded; the order of the rows is restored.
+
+        :param sentences: token ids, one list each. :param segments: of pairs, 0 or 1 for each
+            token; ignored by models that do not know them. :return: (S, d)
+        """
+        device = self.model.get_input_embeddings().weight.device
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        parts = [
+            self._encode(
+                [sentences[i] for i in chunk],
+                device,
+                [segments[i] for i in chunk] if segments and self.knows_segments else None,
+            )
+            for chunk in _chunks(order, [len(sentences[i]) for i in order])
+        ]
+        if not parts:
+            return torch.zeros(0, self.hidden_size, device=device)
+        place = torch.empty(len(order), dtype=torch.long, device=device)
+        place[torch.tensor(order, device=device)] = torch.arange(len(order), device=device)
+        return torch.cat(parts)[place]
+
+    def _encode(self, sentences: list, device, segments: list | None = None) -> Tensor:
+        longest = max(1, max(map(len, sentences)))
+        ids = torch.zeros(len(sentences), longest, dtype=torch.long)
+        mask = torch.zeros(len(sentences), longest, dtype=torch.bool)
+        for row, sentence in enumerate(sentences):
+            ids[row, : len(sentence)] = torch.tensor(sentence, dtype=torch.long)
+            mask[row, : len(sentence)] = True
+        ids, mask = ids.to(device), mask.to(device)
+        more = {}
+        if segments:
+            types = torch.zeros_like(ids)
+            for row, segment in enumerate(segments):
+                types[row, : len(segment)] = torch.tensor(segment, dtype=torch.long)
+            more["token_type_ids"] = types
+        with self.autocast(device):
+            states = self.model(input_ids=ids, attention_mask=mask.long(), **more)
+        states = states.last_hidden_state
+        return mean_pool(states.float(), mask)
+
+    def to_json(self) -> dict:
+        config = self.model.config.to_dict()
+        return {k: v for k, v in config.items() if not k.startswith("_")}
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Padding must not change a sentence: found by trying two tokens, alone and padded."""
+        was_training = self.training
+        self.eval()
+        try:
+            alone = self._encode([[1, 2]], self.model.device)
+            padded = self._encode([[1, 2], [1, 2, 3, 4]], self.model.device)[:1]
+        except (TypeError, AttributeError, RuntimeError, ValueError, IndexError) as error:
+            kind = self.model.config.model_type
+            raise P2botError(f"models of type {kind!r} encode no plain text: {error}") from error
+        if not torch.allclose(alone, padded, atol=1e-3, rtol=1e-3):
+            raise P2botError(
+                f"models of type {self.model.config.model_type!r} see padding, so their sentence "
+                "vectors would depend on the batch; they cannot be an --encoder"
+            )
+        self.train(was_training)
+
+
+def _chunks(order: list[int], lengths: list[int]):
+    """Runs of ``order`` (lengths ascending) of at most TOKENS_AT_ONCE tokens, padded."""
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end - start + 1) * max(1, lengths[end]) > TOKENS_AT_ONCE:
+            yield order[start:end]
+            start = end
+
+
+def mean_pool(states: Tensor, mask: Tensor) -> Tensor:
+    """
+    One vector a sentence: the mean over its real tokens.
+
+    :param states: (S, T, d). :param mask: bool (S, T). :return: (S, d)
+    """
+    total = states.masked_fill(~mask[..., None], 0.0).sum(dim=1)
+    return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

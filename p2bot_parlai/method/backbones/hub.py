@@ -1,0 +1,237 @@
+"""Any causal language model of Hugging Face transformers as a backbone."""
+
+import copy
+import logging
+import os
+import pickle
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.limits import check_size
+from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
+from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
+from p2bot_parlai.method.backbones.precision import Computing
+from p2bot_parlai.method.kv_cache import growing_cache
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+# what transformers, torch, safetensors and tokenizers raise for files that they cannot read
+LOADING_ERRORS = (
+    *(OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(EOFError, pickle.UnpicklingError, SafetensorError),
+)
+
+
+def fetch(name: str, auto_class: str, **kwargs):
+    """
+    ``transformers.<auto_class>.from_pretrained(name)`` with errors that say what to do.
+
+    Python code that comes with a model (``auto_map``) is not run, and .bin files are read with
+    ``weights_only``, as transformers does.
+
+    :param name: hub name or folder.
+    :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
+    """
+    import transformers
+
+    is_folder = os.path.isdir(name)
+    holds_weights = is_folder and any(os.path.exists(os.path.join(name, f)) for f in WEIGHT_FILES)
+    if is_folder and auto_class.startswith("AutoModel") and not holds_weights:
+        raise P2botError(
+            f"{name} holds no weights ({WEIGHT_FILES[0]}): to train from scratch with its "
+            f"vocabulary use --backbone scratch --tokenizer {name}"
+        )
+    try:
+        kind = getattr(transformers, auto_class)
+        return kind.from_pretrained(name, trust_remote_code=False, **kwargs)
+    except LOADING_ERRORS as error:
+        reason = str(error).strip().split("\n")[0]
+        if "trust_remote_code" in str(error):
+            raise P2botError(
+                f"{name} brings Python code of its own (auto_map), which is never run: choose a "
+                "model of a family that transformers has"
+            ) from error
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "its weights are damaged, or hold Python objects that would run code"
+        if is_folder:
+            raise P2botError(f"cannot load {name}: {reason}") from error
+        raise P2botError(
+            f"cannot get {name!r} from the Hugging Face hub ({reason}). {_advice(name)}"
+        ) from error
+
+
+def build(config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """
+    A model of transformers with fresh weights, in float32, from a saved configuration.
+
+    :param weights: those of the file that holds the configuration, see `limits.check_size`.
+    :raises P2botError: for a family that this transformers does not have.
+    """
+    import transformers
+
+    config = without_code(config)
+    try:
+        built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+        kind = getattr(transformers, auto_class)
+        how = {"attn_implementation": "sdpa", "trust_remote_code": False}
+        check_size(lambda: kind.from_config(copy.deepcopy(built), **how), weights)
+        model = kind.from_config(built, **how)
+    except P2botError:
+        raise
+    except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
+        raise P2botError(f"this transformers cannot build the saved model: {error}") from error
+    return model.float()
+
+
+def without_code(config):
+    """
+    The same configuration without what names code: ``auto_map``, and private entries, of which
+    one (``_attn_implementation``) may name a kernel to be fetched from the hub.
+    """
+    if isinstance(config, dict):
+        # labels have numbers for keys
+        kept = {k: v for k, v in config.items() if k != "auto_map" and str(k)[:1] != "_"}
+        return {key: without_code(value) for key, value in kept.items()}
+    if isinstance(config, list):
+        return [without_code(value) for value in config]
+    return config
+
+
+def _advice(name: str) -> str:
+    known = [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH, SKETCH]
+    close = get_close_matches(name, known, 1, 0.75)
+    return (
+        (f"Did you mean {close[0]!r}? " if close else "")
+        + "Check the name and the network; without network give a folder, --backbone "
+        + " or ".join([SCRATCH, *LANGUAGE_MODELS])
+        + ", --encoder "
+        + " or ".join([SCRATCH, *ENCODERS])
+    )
+
+
+class CausalLM(Computing):
+    """
+    An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
+
+    :raises P2botError: for models whose logits are not a plain linear read-out of the last
+        hidden state under the mask and the positions that we give; found by trying.
+    """
+
+    def __init__(self, lm: nn.Module):
+        super().__init__()
+        self.lm = lm
+        self._check()
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "CausalLM":
+        lm = fetch(name, "AutoModelForCausalLM", attn_implementation="sdpa", dtype=torch.float32)
+        return cls(lm)
+
+    @classmethod
+    def from_json(cls, data: dict, weights: Mapping[str, Tensor] | None = None) -> "CausalLM":
+        return cls(build(data, "AutoModelForCausalLM", weights))
+
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
+        """See `p2bot_parlai.method.backbones`; mask is bool (B, T, S)."""
+        with self.autocast(ids.device), self.recomputing(cache):
+            hidden = self.lm.base_model(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=mask[:, None],
+                past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state
+        return hidden.float()
+
+    def layers(self) -> list[nn.Module]:
+        """
+        What transformers marks as such. Its own gradient checkpointing drops caches without
+        an error, and does nothing in evaluation mode, in which self-play learns.
+        """
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        found = [m for m in self.lm.modules() if isinstance(m, GradientCheckpointingLayer)]
+        if not found:
+            raise P2botError(
+                f"models of type {self.lm.config.model_type!r} have no layers that can be computed "
+                "again: drop --gradient-checkpointing"
+            )
+        return found
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        with self.autocast(hidden.device):
+            return self.lm.get_output_embeddings()(hidden).float()
+
+    def new_cache(self):
+        # without the model's config: sliding windows would drop what our explicit mask counts
+        return growing_cache()
+
+    @property
+    def hidden_size(self) -> int:
+        return self.lm.config.get_text_config().hidden_size
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest sequence in tokens; None where the family's configuration names none."""
+        return getattr(self.lm.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def dropout(self) -> float:
+        """For the [CLS] head; 0 for a family without ``resid_pdrop``, also where it drops out."""
+        return getattr(self.lm.config, "resid_pdrop", 0.0)
+
+    @property
+    def start_token(self) -> int | None:
+        """What stands before a text, where the family has such a token."""
+        return self.lm.config.get_text_config().bos_token_id
+
+    def resize(self, size: int) -> None:
+        """Grow the vocabulary; a head that is larger already (padded) stays."""
+        if size > self.lm.get_input_embeddings().num_embeddings:
+            level = logging.getLogger("transformers").level
+            logging.getLogger("transformers").setLevel(logging.ERROR)
+            self.lm.resize_token_embeddings(size)
+            logging.getLogger("transformers").setLevel(level)
+
+    def to_json(self) -> dict:
+        config = self.lm.config.to_dict()
+        config = {k: v for k, v in config.items() if not k.startswith("_")}
+        return {"kind": "hub", "config": config}
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        """Two tokens through transformers' own path and ours must give the same logits."""
+        kind = self.lm.config.model_type
+        was_training = self.lm.training
+        self.lm.eval()
+        ids = torch.tensor([[1, 2]], device=self.lm.device)
+        positions = torch.arange(2, device=ids.device)[None]
+        mask = torch.ones(1, 2, 2, dtype=torch.bool, device=ids.device).tril()
+        try:
+            cache = self.new_cache()
+            first = self(ids[:, :1], positions[:, :1], mask[:, :1, :1], cache)
+            second = self(ids[:, 1:], positions[:, 1:], mask[:, 1:], cache)
+            ours = self.logits(torch.cat([first, second], dim=1))
+        except (TypeError, AttributeError, RuntimeError, ValueError) as error:
+            raise P2botError(
+                f"models of type {kind!r} do not take explicit positions, masks and caches, so "
+                f"they cannot be a backbone ({error})"
+            ) from error
+        if not torch.allclose(ours, self.lm(ids, use_cache=False).logits, atol=1e-3, rtol=1e-3):
+            raise P2botError(
+                f"models of type {kind!r} change their logits after the output layer, or see "
+                "other keys than the mask says; they cannot be a backbone"
+            )
+        self.lm.train(was_training)

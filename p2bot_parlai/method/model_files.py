@@ -1,0 +1,204 @@
+"""
+Reading model files: nothing that they may hold is run, and whatever is wrong is said.
+
+A model stands in three files: weights and description (``model``), tokenizer (``model.dict``)
+and ParlAI's options (``model.opt``, which is not read here).
+"""
+
+import hashlib
+import json
+import math
+import os
+import warnings
+
+import torch
+from torch import nn
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones import encoder as encoders
+from p2bot_parlai.method.context_style import APPEND, STYLES
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+
+FORMAT = 1
+TOKENIZER_FORMAT = "p2bot-tokenizer-1"
+SENTENCE_TOKENIZER_FORMAT = "p2bot-encoder-tokenizer-1"
+MIN_TOKENS = 3  # of a sentence that an encoder reads
+
+
+# ----------------------------------------------------------------------- any model file
+def read_model_file(path: str) -> dict:
+    """
+    The states that an agent of ours saved.
+
+    Read with ``weights_only``: tensors and plain data; code in the file is not run.
+
+    :raises P2botError: for a file that cannot be read, is cut short, of another kind, or unsafe.
+    """
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd formats: our error says enough
+            states = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise P2botError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as bad:  # damaged pickles end in every kind of exception
+        raise P2botError(
+            f"cannot load {path}: {_reason(str(bad))}. Use another copy, or its .checkpoint, or "
+            "train again"
+        ) from bad
+    about = states.get("p2bot") if isinstance(states, dict) else None
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise P2botError(
+            f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
+        )
+    if not _is_state_dict(states.get("model")) or not isinstance(about.get("run", {}), dict):
+        raise P2botError(f"cannot load {path}: it holds no weights. Use another copy")
+    if about["format"] > FORMAT:
+        raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
+    return states
+
+
+def check_description(states: dict, path: str, **kinds: type | tuple[type, ...]) -> dict:
+    """
+    What a model file says of itself.
+
+    :param kinds: what it needs to say, and of which type each is.
+    :raises P2botError: where something is missing, or is something else.
+    """
+    about = states["p2bot"]
+    for name, kind in kinds.items():
+        if not isinstance(about.get(name), kind):
+            raise P2botError(f"{path} is damaged: it does not say its {name}. Use another copy")
+    tau, tokens = about.get("tau", 1), about.get("text_truncate", MIN_TOKENS)
+    if not 0 < tau < math.inf or not tokens >= MIN_TOKENS:
+        raise P2botError(f"{path} is damaged: tau {tau}, text_truncate {tokens}. Use another copy")
+    return about
+
+
+def _is_state_dict(weights) -> bool:
+    return isinstance(weights, dict) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
+    )
+
+
+def _reason(torch_says: str) -> str:
+    said = torch_says.lower()
+    if "weights_only" in said and any(word in said for word in ("unsupported", "torchscript")):
+        return "it holds Python objects that would run code, and is refused"
+    return "it is damaged or was not written to its end"
+
+
+def load_weights(network: torch.nn.Module, states: dict, path: str) -> None:
+    """:raises P2botError: where the weights of a model file do not fit the network."""
+    try:
+        network.load_state_dict(states["model"])
+    except RuntimeError as error:
+        raise P2botError(
+            f"the weights in {path} do not fit its description; the file, or the .dict beside "
+            f"it, was changed ({str(error).splitlines()[-1].strip()})"
+        ) from error
+
+
+def checksum(path: str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_checksum(network: nn.Module) -> str:
+    """The same of a network's weights: a pretrained model is a folder of files, or in a cache."""
+    found = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.cpu().contiguous().numpy())
+    return found.hexdigest()
+
+
+# -------------------------------------------------------------------------- tokenizers
+def read_tokenizer(path: str) -> P2botTokenizer:
+    """The ``.dict`` of a Transmitter. :raises P2botError: for a file that is none."""
+    data = _read_dict(path, TOKENIZER_FORMAT, "P²Bot")
+    style = STYLES.get(data.get("context_style", APPEND.name))
+    if style is None:
+        raise _no_tokenizer(path, "P²Bot")
+    return P2botTokenizer.from_json(data["tokenizer"], style)
+
+
+def read_sentence_tokenizer(path: str) -> SentenceTokenizer:
+    """The ``.dict`` of a Receiver or an entailment classifier, alike."""
+    return SentenceTokenizer.from_json(
+        _read_dict(path, SENTENCE_TOKENIZER_FORMAT, "a Receiver")["tokenizer"]
+    )
+
+
+def _read_dict(path: str, form: str, whose: str) -> dict:
+    try:
+        with open(path, "rb") as file:
+            data = json.load(file)
+        if data["format"] != form or "tokenizer" not in data:
+            raise KeyError(form)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _no_tokenizer(path, whose) from error
+    return data
+
+
+def _no_tokenizer(path: str, whose: str) -> P2botError:
+    return P2botError(
+        f"{path} is no tokenizer of {whose}: it is missing, damaged or belongs to another "
+        "kind of model; choose another --model-file or --dict-file"
+    )
+
+
+# ------------------------------------------------------------------------ frozen models
+def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
+    """
+    A trained Transmitter, frozen and in evaluation mode.
+
+    :raises P2botError: for a file of another agent, or one with another tokenizer.
+    """
+    states = read_model_file(path)
+    if "backbone" not in states["p2bot"]:
+        raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+    if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
+        raise P2botError(f"{path} has another tokenizer than the Transmitter")
+    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"], states["model"]))
+    load_weights(network, states, path)
+    return network.eval().requires_grad_(False)
+
+
+def build_network(states: dict) -> Receiver:
+    """The network of a model file that was read, with fresh weights."""
+    saved, weights = states["p2bot"], states["model"]
+    first = encoders.from_json(saved["encoder"], weights)
+    shared = saved["options"].get("share_encoders", False)
+    return Receiver(first, first if shared else encoders.from_json(saved["encoder"], weights))
+
+
+def read_receiver_file(path: str) -> dict:
+    """:raises P2botError: for a file that is damaged, or of another agent."""
+    states = read_model_file(path)
+    if states["p2bot"].get("kind") != "receiver":
+        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
+    check_description(states, path, tau=(int, float), **needed)
+    return states
+
+
+def load_perceiver(path: str) -> Perceiver:
+    """
+    A trained Receiver for use by other code: frozen, with its tokenizer and its tau.
+
+    :param path: the ``--model-file`` of a Receiver; its ``.dict`` stands beside it.
+    :raises P2botError: for a file that is not there, damaged, or of another agent.
+    """
+    if not os.path.exists(path):
+        raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
+    states = read_receiver_file(path)
+    network = build_network(states).eval().requires_grad_(False)
+    load_weights(network, states, path)
+    tokenizer = read_sentence_tokenizer(f"{path}.dict")
+    tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
+    return Perceiver(network, tokenizer, states["p2bot"]["tau"])

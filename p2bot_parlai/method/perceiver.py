@@ -1,0 +1,221 @@
+"""From texts to scores: a Receiver with its tokenizer, each distinct sentence encoded once.
+
+Leaving out words while the Receiver trains, so that it must go by meaning.
+
+Neither is in the paper. Persona-Chat's original profile sentences share their rare words
+with what their owners say, its revised ones do not: a Receiver that was trained on original
+ones alone learns to look for shared words.
+"""
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from p2bot_parlai.method import receiver
+from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
+
+# remembered sentence vectors; above it all are forgotten (self-play makes new ones for ever).
+# Enough for all that is said and all profile sentences in the valid fold of ConvAI2
+REMEMBERED_VECTORS = 20_000
+
+Utterances = Sequence[str]
+Persona = Sequence[str]
+
+
+class WordDropout:
+    """
+    What is left out of one batch.
+
+    :param special: ids that are never left out ([CLS], [SEP]).
+    :param share: probability with which each token of a sentence is left out, by itself.
+    :param one_sided: probability with which a word is left out of all utterances or, at
+        evens, of all profile sentences of the batch: no pair of them has it in common. The
+        sides are drawn anew for each batch.
+    """
+
+    def __init__(self, special: Collection[int], share: float = 0.0, one_sided: float = 0.0):
+        self.special, self.share, self.one_sided = special, share, one_sided
+        self._sides: dict[int, str] = {}
+
+    def utterance(self, ids: Iterable[int]) -> tuple[int, ...]:
+        """What is left of an utterance."""
+        return self._left(ids, "utterance")
+
+    def profile(self, ids: Iterable[int]) -> tuple[int, ...]:
+        """What is left of a profile sentence."""
+        return self._left(ids, "profile")
+
+    def _left(self, ids: Iterable[int], side: str) -> tuple[int, ...]:
+        ids = tuple(ids)
+        kept = [i for i in ids if i in self.special or not self._dropped(i, side)]
+        # a sentence of special tokens alone says nothing: it stays whole
+        return tuple(kept) if any(i not in self.special for i in kept) else ids
+
+    def _dropped(self, token: int, side: str) -> bool:
+        if self.one_sided and self._side(token) == side:
+            return True
+        return self.share > 0 and random.random() < self.share
+
+    def _side(self, token: int) -> str:
+        if token not in self._sides:
+            gone = random.random() < self.one_sided
+            self._sides[token] = random.choice(("utterance", "profile")) if gone else "neither"
+        return self._sides[token]
+
+
+class Perceiver:
+    """
+    Scores of dialogues against personas, both as text.
+
+    In evaluation the vector of a sentence is kept until `forget` is called, which whoever
+    changes the weights must do. All clones of an agent share one.
+
+    :param network: the Receiver.
+    :param tau: temperature of `aggregate`.
+    """
+
+    def __init__(self, network: Receiver, tokenizer: SentenceTokenizer, tau: float):
+        self.network = network
+        self.tokenizer = tokenizer
+        self.tau = tau
+        self._vectors: dict[str, dict[str, Tensor]] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop remembered vectors: the weights have changed."""
+        self._vectors = {"impression": {}, "persona": {}}
+
+    @torch.no_grad()
+    def impressions(self, utterances: Sequence[str]) -> Tensor:
+        """H: (S, d), one row an utterance, in evaluation mode."""
+        return self._remembered("impression", self.network.impression, utterances)
+
+    @torch.no_grad()
+    def profiles(self, sentences: Sequence[str]) -> Tensor:
+        """W: (K, d), one row a profile sentence, in evaluation mode."""
+        return self._remembered("persona", self.network.persona, sentences)
+
+    def relevance(self, utterances: Utterances, persona: Persona) -> Tensor:
+        """Figure 6: U (N, L), Eq. 11."""
+        return receiver.relevance(self.impressions(utterances), self.profiles(persona))
+
+    def score(self, utterances: Sequence[str], personas: Sequence[Persona]) -> Tensor:
+        """
+        Eq. 15 for many utterances, each with a persona of its own: (B,).
+
+        An utterance without words or a persona without sentences has the score 0.
+        """
+        index, distinct = _rows(personas)
+        W = self.profiles(distinct)
+        if not len(W):
+            return torch.zeros(len(utterances))
+        rows = _padded([[index[s] for s in persona] for persona in personas]).to(W.device)
+        spoken = torch.tensor([bool(u.strip()) for u in utterances], device=W.device)
+        h = self.impressions(utterances)
+        mask = (rows >= 0) & spoken[:, None]
+        return receiver.score(h, W[rows.clamp(min=0)], mask, self.tau)
+
+    @torch.no_grad()
+    def cumulative(
+        self, dialogues: Sequence[Utterances], candidates: Sequence[Sequence[Persona]]
+    ) -> list[Tensor]:
+        """Eq. 14: the scores of each dialogue's candidate personas; (C,) tensors."""
+        H, spoken = self._dialogues(dialogues)
+        index, distinct = _rows([persona for personas in candidates for persona in personas])
+        W = self.profiles(distinct)
+        if not len(W):
+            return [torch.zeros(len(personas)) for personas in candidates]
+        table = _candidate_table(candidates, index).to(W.device)
+        c, _, _ = receiver.profile_scores(H, spoken, W, table, self.tau)
+        return [row[: len(personas)] for row, personas in zip(c, candidates, strict=True)]
+
+    @torch.no_grad()
+    def sentence_relevance(self, dialogues: Sequence[Utterances], sentences: Persona) -> Tensor:
+        """
+        How much each dialogue shows each of many profile sentences: (B, K).
+
+        The paper ranks sentences without saying by what. Here it is Agg (Eq. 13) over the
+        utterances, with the tau of the model: a sentence is shown by the utterances that are
+        most relevant to it, and the others say nothing about it.
+        """
+        H, spoken = self._dialogues(dialogues)
+        W = self.profiles(sentences)
+        U = receiver.relevance(W.expand(len(dialogues), *W.shape), H)  # (B, K, N)
+        return receiver.aggregate(U, spoken[:, None, :], self.tau)
+
+    def training_scores(
+        self,
+        model: nn.Module,
+        dialogues: Sequence[Utterances],
+        candidates: Sequence[Sequence[Persona]],
+        dropout: WordDropout | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """
+        c (B, C), U (B, C, N, L) and its mask, with gradients; see `profile_scores`.
+
+        :param model: the network, or its data-parallel wrapper: called once.
+        :param dropout: what is left out of the sentences.
+        """
+        utterance_rows, utterances = _rows(dialogues)
+        sentence_rows, sentences = _rows([p for personas in candidates for p in personas])
+        said = [self.tokenizer.encode(u) for u in utterances]
+        profiles = [self.tokenizer.encode(s) for s in sentences]
+        if dropout:
+            said, profiles = map(dropout.utterance, said), map(dropout.profile, profiles)
+        H, W = model(list(said), list(profiles))
+        rows = _padded([[utterance_rows[u] for u in d] for d in dialogues]).to(H.device)
+        table = _candidate_table(candidates, sentence_rows).to(H.device)
+        return receiver.profile_scores(H[rows.clamp(min=0)], rows >= 0, W, table, self.tau)
+
+    def _dialogues(self, dialogues: Sequence[Utterances]) -> tuple[Tensor, Tensor]:
+        """H (B, N, d) and which utterances are real, bool (B, N)."""
+        index, distinct = _rows(dialogues)
+        vectors = self.impressions(distinct)
+        rows = _padded([[index[u] for u in d] for d in dialogues]).to(vectors.device)
+        if not len(vectors):
+            return vectors.new_zeros(*rows.shape, self.network.width), rows >= 0
+        return vectors[rows.clamp(min=0)], rows >= 0
+
+    def _remembered(self, kind: str, encoder: nn.Module, texts: Sequence[str]) -> Tensor:
+        known = self._vectors[kind]
+        if len(known) + len(texts) > REMEMBERED_VECTORS:
+            known.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            was_training = encoder.training
+            encoder.eval()
+            vectors = encoder([self.tokenizer.encode(text) for text in new])
+            encoder.train(was_training)
+            known.update(zip(new, vectors, strict=True))
+        if not texts:
+            return torch.zeros(0, self.network.width)
+        return torch.stack([known[text] for text in texts])
+
+
+def _rows(groups: Sequence[Sequence[str]]) -> tuple[dict[str, int], list[str]]:
+    """The distinct texts of all groups, and the place of each."""
+    distinct = list(dict.fromkeys(text for group in groups for text in group))
+    return {text: row for row, text in enumerate(distinct)}, distinct
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Lists of unequal length as one tensor, -1 behind their ends; one column at least."""
+    width = max([1, *map(len, rows)])
+    padded = [[*row, *[-1] * (width - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long).view(len(rows), width)
+
+
+def _candidate_table(candidates, index: dict[str, int]) -> Tensor:
+    """int (B, C, L): the rows of each candidate's sentences; -1 pads."""
+    most = max([1, *map(len, candidates)])
+    longest = max([1, *(len(persona) for personas in candidates for persona in personas)])
+    table = torch.full((len(candidates), most, longest), -1)
+    flat = _padded([[index[s] for s in p] for personas in candidates for p in personas] or [[]])
+    start = 0
+    for row, personas in enumerate(candidates):
+        table[row, : len(personas), : flat.shape[1]] = flat[start : start + len(personas)]
+        start += len(personas)
+    return table

@@ -1,0 +1,167 @@
+"""
+The models behind the rewards, each a callable over a batch of finished dialogues.
+
+A reward has a ``name`` and returns a tensor (B, N), one value a response of the agent. To
+add one, write a class with these two and list it in `p2bot_parlai.agents.p2bot`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from p2bot_parlai.method import rewards
+from p2bot_parlai.method.layout import PackedTurns, pack
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.rollouts import Rollouts
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
+
+# responses that a language model reads at once: memory for vocabulary logits
+ROWS_AT_ONCE = 64
+
+
+class Reward(Protocol):
+    """:param name: what reports and transcripts call it."""
+
+    name: str
+
+    def __call__(self, played: Rollouts) -> Tensor:
+        """(B, N), one value a response."""
+
+
+class LanguageStyle:
+    """
+    RS.1, Eq. 6: how a response alone sounds to a frozen language model.
+
+    :param backbone: the language model, see `p2bot_parlai.method.backbones`.
+    :param prefix: ids that stand before the response: ``[SELF]`` for a Transmitter that is
+        read with an empty context, the beginning-of-text token of a pretrained model, or
+        nothing; then the first word is given and not scored.
+    """
+
+    name = "style"
+
+    def __init__(self, backbone: nn.Module, prefix: Sequence[int], tokenizer: P2botTokenizer):
+        self.backbone, self.prefix = backbone, list(prefix)
+        device = next(backbone.parameters()).device
+        nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)
+        self.vocabulary = backbone.logits(nothing).shape[-1]
+        self.special = tokenizer.special_ids
+
+    def __call__(self, played: Rollouts) -> Tensor:
+        words = [
+            [i for i in turn.response if i not in self.special and i < self.vocabulary]
+            for turn in played.by_dialogue()
+        ]
+        parts = [
+            self.score(words[start : start + ROWS_AT_ONCE])
+            for start in range(0, len(words), ROWS_AT_ONCE)
+        ]
+        return torch.cat(parts).view(played.shape)
+
+    @torch.no_grad()
+    def score(self, responses: Sequence[list[int]]) -> Tensor:
+        """Eq. 6 of responses as ids: (M,)."""
+        device = next(self.backbone.parameters()).device
+        given = len(self.prefix)
+        lines = [[*self.prefix, *response] for response in responses]
+        width = max(2, *map(len, lines))
+        ids = torch.zeros(len(lines), width, dtype=torch.long)
+        valid = torch.zeros(len(lines), width, dtype=torch.bool)
+        for row, line in enumerate(lines):
+            ids[row, : len(line)] = torch.tensor(line, dtype=torch.long)
+            valid[row, : len(line)] = True
+        ids, valid = ids.to(device), valid.to(device)
+        causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        positions = torch.arange(width, device=device).expand(len(lines), width)
+        # padding stands behind: no real token sees it
+        hidden = self.backbone(ids, positions, causal.expand(len(lines), width, width))
+        scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
+        scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))
+        return rewards.language_style(scores, scored, self.vocabulary)
+
+
+class SupervisedReading:
+    """
+    What the frozen supervised Transmitter makes of played turns: read once, for the
+    coherence reward and for the KL divergence alike.
+    """
+
+    def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
+        self.network, self.tokenizer = network, tokenizer
+        self._played: Rollouts | None = None
+
+    @torch.no_grad()
+    def __call__(self, played: Rollouts) -> tuple[PackedTurns, Tensor, Tensor]:
+        """The turns in rows, hidden states (P * T, D) and [CLS] scores (B * N,)."""
+        if self._played is not played:
+            tokens = self.tokenizer
+            packed = pack(played.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
+            packed = packed.to(self.network.next_utterance.weight.device)
+            self._found = (packed, *self.network.read_packed(packed))
+            self._played = played
+        return self._found
+
+
+class DiscourseCoherence:
+    """
+    RS.2, Eq. 7: whether a response is the next utterance, by a frozen Transmitter.
+
+    :param reading: by the supervised one, whose next-utterance head was trained.
+    """
+
+    name = "coherence"
+
+    def __init__(self, reading: SupervisedReading):
+        self.reading = reading
+
+    def __call__(self, played: Rollouts) -> Tensor:
+        _, _, scores = self.reading(played)
+        return rewards.discourse_coherence(scores.float()).view(played.shape)
+
+
+class PersonaPerception:
+    """
+    RS.3, Eq. 8-9: how much of either persona the rest of the dialogue shows, by a Receiver.
+
+    :param gamma: discount a turn.
+    """
+
+    name = "persona"
+
+    def __init__(self, perceiver: Perceiver, gamma: float):
+        self.perceiver, self.gamma = perceiver, gamma
+
+    def __call__(self, played: Rollouts) -> Tensor:
+        agent, user = self.perceptions(played)
+        return rewards.persona_perception(agent, user, self.gamma)
+
+    def perceptions(self, played: Rollouts) -> tuple[Tensor, Tensor]:
+        """Eq. 9: r(a_n) and r(x_n), each (B, N)."""
+        size, turns = played.shape
+        scores = []
+        for texts, own in (
+            (played.agent_texts, [opening.agent_persona for opening in played.openings]),
+            (played.user_texts, [opening.user_persona for opening in played.openings]),
+        ):
+            said = [texts[n][b] for b in range(size) for n in range(turns)]
+            personas = [own[b] for b in range(size) for _ in range(turns)]
+            scores.append(self.perceiver.score(said, personas).view(size, turns))
+        return scores[0], scores[1]
+
+
+class Repetition:
+    """Not in the paper: minus the share of a response that its speaker said before."""
+
+    name = "repetition"
+
+    def __call__(self, played: Rollouts) -> Tensor:
+        size, turns = played.shape
+        values = torch.zeros(size, turns)
+        for b in range(size):
+            said = [played.agent_texts[n][b].split() for n in range(turns)]
+            for n in range(turns):
+                values[b, n] = rewards.repetition(said[n], said[:n])
+        return values

@@ -1,0 +1,83 @@
+"""
+What self-play rewards (paper, section 3.3): Eq. 6-10, and one reward of our own.
+
+Pure functions. Shapes: B dialogues of N turns, R tokens a response. Which models give the
+numbers is in `p2bot_parlai.method.reward_models`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from p2bot_parlai.method.transmitter import length_normalised, log_next_utterance
+
+
+def language_style(token_scores: Tensor, mask: Tensor, vocabulary: int) -> Tensor:
+    """
+    Eq. 6: R_1 = 1/|a| sum_t log p_lm(a_t | a_<t), of the response alone.
+
+    :param token_scores: log-probabilities (..., R) under the frozen language model.
+    :param mask: bool (..., R), the words; tokens that the language model does not know
+        ([EOS] of a pretrained one) are left out.
+    :param vocabulary: size of the language model's. A response without words has the
+        score of a uniform guess, -log(vocabulary): the mean over nothing would be 0, the
+        best score of all, and saying nothing would win.
+    :return: (...), at most 0.
+    """
+    guess = -torch.log(torch.tensor(float(vocabulary), device=mask.device))
+    return torch.where(mask.any(dim=-1), length_normalised(token_scores, mask), guess)
+
+
+def discourse_coherence(score: Tensor) -> Tensor:
+    """
+    Eq. 7: R_2 = log p(y = 1 | a, s), by the frozen next-utterance head.
+
+    :param score: its logit at [CLS] behind the response, (...). :return: (...), at most 0.
+    """
+    return log_next_utterance(score)
+
+
+def persona_perception(agent: Tensor, user: Tensor, gamma: float) -> Tensor:
+    """
+    Eq. 8: R_3(a_n) = r(a_n) + sum_{k>n} (gamma^(2(k-n)-1) r(x_k) + gamma^(2(k-n)) r(a_k)).
+
+    The dialogue goes x_1, a_1, x_2, a_2, ...: every later turn of either speaker counts
+    gamma times less than the one before it, so the sum is gathered from the end. What the
+    user said first is no effect of the agent and does not count.
+
+    :param agent: r(a_n) of Eq. 9, the agent's perception scores, (B, N).
+    :param user: r(x_n), the user's, (B, N); the first column is not used.
+    :param gamma: discount a turn, 0 to 1; the paper's is 0.5.
+    :return: (B, N)
+    """
+    returns = agent.clone()
+    for n in range(agent.shape[1] - 2, -1, -1):
+        returns[:, n] += gamma * (user[:, n + 1] + gamma * returns[:, n + 1])
+    return returns
+
+
+def combine(rewards: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Eq. 10: R = lambda_1 R_1 + lambda_2 R_2 + lambda_3 R_3, for any number of rewards."""
+    return torch.stack([weights[name] * reward for name, reward in rewards.items()]).sum(dim=0)
+
+
+def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order: int = 3) -> float:
+    """
+    Minus the share of a response's n-grams that its speaker has said before.
+
+    Not in the paper, whose error analysis (section 5.3) found speakers going in circles.
+
+    :param response: words. :param earlier: the speaker's responses before it, as words.
+    :param order: n; a shorter response counts as one n-gram.
+    :return: -1 (all said before) to 0; 0 for a response without words.
+    """
+    said = {gram for words in earlier for gram in _ngrams(words, order)}
+    mine = _ngrams(response, order)
+    again = sum(gram in said or gram in mine[:i] for i, gram in enumerate(mine))
+    return -again / len(mine) if mine else 0.0
+
+
+def _ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
+    size = min(order, len(words))
+    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size else []

@@ -1,0 +1,173 @@
+"""
+Self-play (paper, section 3.2): a frozen user and a learnable agent talk; the agent learns
+by policy gradient (Eq. 4-5).
+
+`SelfPlay` plays a batch of dialogues and scores them with the rewards of
+`p2bot_parlai.method.reward_models`; `policy_gradient_loss` is what is minimised. B dialogues of
+N turns, M = B * N responses.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from p2bot_parlai.method.backbones.precision import keep_casts
+from p2bot_parlai.method.context import Dialogue, in_one_line, persona_tokens
+from p2bot_parlai.method.layout import Turn
+from p2bot_parlai.method.reward_models import PersonaPerception, Reward, SupervisedReading
+from p2bot_parlai.method.rewards import combine
+from p2bot_parlai.method.rollouts import Opening, Rollouts, ScoredRollouts
+from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+
+# a user's answer to encoded contexts, as ids
+Respond = Callable[[Speakers], list[list[int]]]
+
+
+# --------------------------------------------------------------------- the equations
+
+
+def policy_gradient_loss(log_p: Tensor, rewards: Tensor, baseline: Tensor) -> Tensor:
+    """
+    Its gradient is that of -L_rl (Eq. 5), sampled: -(R(a) - b) log p(a | s), a response.
+
+    :param log_p: (M,), with gradients. :param rewards: (M,). :param baseline: () or (M,).
+    :return: (M,)
+    """
+    return -(rewards - baseline).detach() * log_p
+
+
+def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) of next-token distributions, over the whole vocabulary: (..., V) -> (...)."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+# ------------------------------------------------------------------------ the dialogues
+
+
+def uniforms(openings: Sequence[Opening], speaker: int, turn: int, longest: int) -> Tensor:
+    """
+    Random numbers for one turn of each dialogue: float (B, longest) in [0, 1).
+
+    They depend on the dialogue's own seed alone, so that it goes the same way whatever
+    is played beside it, on however many processes.
+    """
+    rows = []
+    for opening in openings:
+        generator = torch.Generator().manual_seed((opening.seed * 64 + turn) * 2 + speaker)
+        rows.append(torch.rand(longest, generator=generator))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def play(
+    openings: Sequence[Opening],
+    user: Speakers,
+    agent: Speakers,
+    respond: Respond | None,
+    turns: int,
+    longest: int,
+    decode: Callable[[Sequence[int]], str],
+) -> Rollouts:
+    """
+    Play a batch of dialogues to their ends.
+
+    :param respond: how the user answers; None: by sampling, as the agent does.
+    :param turns: N, responses of the agent in a dialogue.
+    :param longest: tokens of a response at most, [EOS] included.
+    """
+    played = Rollouts(list(openings))
+    said = [opening.utterance for opening in openings]
+    for turn in range(turns):
+        if turn > 0:
+            if respond is None:
+                answers = user.sample(uniforms(openings, 0, turn, longest))[0]
+            else:
+                answers = respond(user)
+                user.say(answers)
+            said = [in_one_line(decode(ids)) for ids in answers]
+        else:
+            user.say([user.tokenizer.encode(text) for text in said])
+        played.user_texts.append(said)
+        agent.hear(said)
+        contexts = agent.contexts()
+        responses, scores = agent.sample(uniforms(openings, 1, turn, longest))
+        texts = [in_one_line(decode(ids)) for ids in responses]
+        played.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
+        played.sampled_scores.append(scores)
+        played.agent_texts.append(texts)
+        user.hear(texts)
+    return played
+
+
+def persona_heads(personas: Sequence[list[str]], tokenizer: P2botTokenizer) -> list[list[int]]:
+    """``[PS] sentences [PE]`` of each."""
+    return [persona_tokens(Dialogue(list(p)), tokenizer, tokenizer.encode) for p in personas]
+
+
+class SelfPlay:
+    """
+    :param reading: by the frozen Transmitter of A, who starts. :param agent: that of B.
+    :param respond: how A answers; None: by sampling.
+    :param rewards: what judges B's responses. :param weights: the lambda of each.
+    :param turns: responses of B in a dialogue. :param longest: tokens of one at most.
+    :param limit: tokens of context at most. :param history_size: turns of it that count.
+    """
+
+    def __init__(
+        self,
+        reading: SupervisedReading,
+        agent: Transmitter,
+        tokenizer: P2botTokenizer,
+        respond: Respond | None,
+        rewards: Sequence[Reward],
+        weights: Mapping[str, float],
+        turns: int,
+        longest: int,
+        limit: int,
+        history_size: int = -1,
+    ):
+        self.reading, self.agent, self.tokenizer = reading, agent, tokenizer
+        self.user = reading.network
+        self.respond, self.turns, self.longest = respond, turns, longest
+        self.limit, self.history_size = limit, history_size
+        self.rewards, self.weights = list(rewards), dict(weights)
+
+    def play(self, openings: Sequence[Opening]) -> Rollouts:
+        """Dialogues to their ends, both speakers without dropout."""
+        user, agent = (
+            Speakers(
+                network.eval(),
+                self.tokenizer,
+                persona_heads(personas, self.tokenizer),
+                self.limit,
+                self.history_size,
+            )
+            for network, personas in (
+                (self.user, [opening.user_persona for opening in openings]),
+                (self.agent, [opening.agent_persona for opening in openings]),
+            )
+        )
+        with keep_casts(agent.device):
+            return play(
+                openings,
+                user,
+                agent,
+                self.respond,
+                self.turns,
+                self.longest,
+                self.tokenizer.decode,
+            )
+
+    @torch.no_grad()
+    def score(self, played: Rollouts) -> ScoredRollouts:
+        """Every reward of every response, and their weighted sum (Eq. 10)."""
+        raw = {reward.name: reward(played).float().cpu() for reward in self.rewards}
+        perceptions = None
+        for reward in self.rewards:
+            if isinstance(reward, PersonaPerception):
+                agent, user = reward.perceptions(played)
+                perceptions = agent.float().cpu(), user.float().cpu()
+        return ScoredRollouts(played, raw, self.weights, combine(raw, self.weights), perceptions)

@@ -1,0 +1,129 @@
+"""
+One side of a batch of dialogues in self-play (paper, section 3.2, Figure 4).
+
+`Speakers` remember what each speaker has read and said, as ids and as the cached
+states of the Transmitter: a turn reads only what is new.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from p2bot_parlai.method.context import fit_context, own_turn, partner_turn
+from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+
+
+class Speakers:
+    """
+    The same speaker of B dialogues, played together.
+
+    :param network: the Transmitter that reads and speaks.
+    :param tokenizer: its tokenizer.
+    :param heads: B personas as ids, see `p2bot_parlai.method.context.persona_tokens`.
+    :param limit: tokens of context at most (``--text-truncate``).
+    :param history_size: newest turns that count (``--history-size``); all where below 1.
+    """
+
+    def __init__(
+        self,
+        network: Transmitter,
+        tokenizer: P2botTokenizer,
+        heads: Sequence[list[int]],
+        limit: int,
+        history_size: int = -1,
+    ):
+        self.network, self.tokenizer = network, tokenizer
+        self.heads, self.limit, self.history_size = heads, limit, history_size
+        self.blocks: list[list[list[int]]] = [[] for _ in heads]
+        self._memory = ContextMemory()
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.next_utterance.weight.device
+
+    def hear(self, utterances: Sequence[str]) -> None:
+        """What the partner said, one utterance a dialogue."""
+        for blocks, text in zip(self.blocks, utterances, strict=True):
+            blocks.append(partner_turn(self.tokenizer.encode(text), self.tokenizer))
+
+    def say(self, responses: Sequence[list[int]]) -> None:
+        """What the speaker said: ids, with or without the [EOS] at their end."""
+        for blocks, ids in zip(self.blocks, responses, strict=True):
+            words = ids[:-1] if ids and ids[-1] == self.tokenizer.eos else ids
+            blocks.append(own_turn(words, self.tokenizer))
+
+    def contexts(self) -> list[list[int]]:
+        """The state s_n of each dialogue, as ids: what a chat would read at this turn."""
+        newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
+        return [
+            fit_context(head, blocks[newest], self.limit, self.tokenizer.style).ids
+            for head, blocks in zip(self.heads, self.blocks, strict=True)
+        ]
+
+    def states(self) -> ContextStates:
+        """The encoded contexts. What an earlier turn has read is not read again."""
+        return self._memory.read(self.network, dict(enumerate(self.contexts())))
+
+    @torch.no_grad()
+    def sample(self, uniforms: Tensor) -> tuple[list[list[int]], Tensor]:
+        """
+        Say something, token by token, by multinomial sampling over the full softmax.
+
+        The numbers that decide are given, so that a dialogue does not depend on which
+        others are played beside it.
+
+        :param uniforms: float (B, R) in [0, 1), one number a token; R is how long a
+            response may be.
+        :return: ids of each response, with [EOS] where it was sampled, and the sampled
+            tokens' log-probabilities (B, R), 0 behind the end.
+        """
+        size, longest = uniforms.shape
+        contexts, states = self.contexts(), self.states()
+        newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
+        speaking = torch.arange(size)  # the rows that have not ended
+        ended: list[tuple[torch.Tensor, ContextStates]] = []
+        responses: list[list[int]] = [[] for _ in range(size)]
+        scores = []
+        for step in range(longest):
+            there = torch.ones_like(newest, dtype=torch.bool)
+            hidden, states = self.network.extend(states, newest, there)
+            log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
+            token = draw(log_p, uniforms[speaking, step].to(self.device))
+            own = log_p.gather(1, token[:, None]).squeeze(1)
+            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.device), own))
+            for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
+                responses[row].append(word)
+            going = (token != self.tokenizer.eos).cpu()
+            if not going.all():  # who has ended leaves the batch, with what was read of it
+                gone, left = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
+                ended.append((speaking[gone], states.select(gone)))
+                states, speaking, token = states.select(left), speaking[left], token[going]
+            if len(speaking) == 0:
+                break
+            newest = token[:, None]
+        ended.append((speaking, states))
+        order = torch.cat([rows for rows, _ in ended])
+        states = ContextStates.join([part for _, part in ended]).select(order.argsort())
+        # the newest token of each row, [EOS] or the last that it may have, was not read
+        read = [
+            [*context, self.tokenizer.self_, *response[:-1]]
+            for context, response in zip(contexts, responses, strict=True)
+        ]
+        self._memory.remember(self.network, dict(enumerate(read)), states)
+        self.say(responses)
+        return responses, torch.stack(scores, dim=1)
+
+
+def draw(log_p: Tensor, uniform: Tensor) -> Tensor:
+    """
+    Sample by inverting the cumulative distribution.
+
+    :param log_p: (B, V). :param uniform: (B,) in [0, 1). :return: int (B,)
+    """
+    cumulative = log_p.double().exp().cumsum(dim=-1)
+    wanted = uniform.double()[:, None] * cumulative[:, -1:]
+    index = torch.searchsorted(cumulative, wanted, right=True).squeeze(1)
+    return index.clamp(max=log_p.shape[1] - 1)

@@ -1,0 +1,241 @@
+"""
+The Transmitter (paper, section 3.1, Figure 3): a language model that writes responses,
+and a head on [CLS] that tells the next utterance from a distractor.
+
+The functions are the equations; the module gives them their log-probabilities. Shapes:
+B dialogues, C candidate responses each, T context tokens, R response tokens, V
+vocabulary, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from p2bot_parlai.method.kv_cache import ContextStates
+from p2bot_parlai.method.layout import Branches, PackedTurns
+
+
+# --------------------------------------------------------------------- the equations
+def token_log_likelihood(logits: Tensor, targets: Tensor) -> Tensor:
+    """
+    log p(x_t | w, h, x_<t), the terms of Eq. 1.
+
+    :param logits: (..., R, V). :param targets: int (..., R). :return: (..., R).
+    """
+    flat = functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none"
+    )
+    return -flat.view(targets.shape)
+
+
+def scatter_to_mask(values: Tensor, mask: Tensor) -> Tensor:
+    """
+    Values of real tokens, in order, back in their places; 0 on padding.
+
+    :param values: (K,). :param mask: bool (M, R) with K real tokens. :return: (M, R).
+    """
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
+
+
+def log_likelihood(token_scores: Tensor, mask: Tensor) -> Tensor:
+    """log p(x | w, h), the sum of Eq. 1 over real tokens: (..., R) -> (...)."""
+    return (token_scores * mask).sum(dim=-1)
+
+
+def length_normalised(token_scores: Tensor, mask: Tensor) -> Tensor:
+    """log p(x | w, h) / |x|, the score of Eq. 2: (..., R) -> (...)."""
+    return log_likelihood(token_scores, mask) / mask.sum(dim=-1).clamp(min=1)
+
+
+def joint_score(normalised: Tensor, log_p_next: Tensor, alpha: float) -> Tensor:
+    """
+    Eq. 3: alpha * log p(x | w, h) / |x| + (1 - alpha) * log p(y = 1 | w, h, x).
+
+    :param alpha: weight of the language model; the paper's is 0.1.
+    """
+    return alpha * normalised + (1 - alpha) * log_p_next
+
+
+def log_next_utterance(score: Tensor) -> Tensor:
+    """log p(y = 1 | w, h, x) from the score (logit) of the [CLS] head."""
+    return functional.logsigmoid(score)
+
+
+def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) -> Tensor:
+    """
+    -log p(y = 1 | response) and the mean -log p(y = 0 | distractor), averaged.
+
+    With the paper's one distractor a response this is binary cross-entropy; more of them
+    leave the two classes in balance.
+
+    :param score: (B,) of the true responses. :param distractor_scores: (B, K).
+    :param mask: bool (B, K), which distractors are there; at least one a row.
+    :return: (B,)
+    """
+    wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)
+    return (-functional.logsigmoid(score) + wrong) / 2
+
+
+# ------------------------------------------------------------------------ the network
+
+
+class Transmitter(nn.Module):
+    """
+    :param backbone: see `p2bot_parlai.method.backbones`.
+
+    The head has one logit: two classes with weights w0, w1 are the same classifier with
+    the weight w1 - w0.
+    """
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.next_utterance = nn.Linear(backbone.hidden_size, 1)
+        nn.init.normal_(self.next_utterance.weight, std=0.02)
+        nn.init.zeros_(self.next_utterance.bias)
+        self.dropout = nn.Dropout(backbone.dropout)
+        self.updates = 0  # by an optimizer; see weights_version
+
+    def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
+        """
+        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
+        stand anywhere.
+        """
+        states = self.nothing_read().select(torch.zeros(len(ids), dtype=torch.long))
+        return self.extend(states, ids, valid)[1]
+
+    def nothing_read(self) -> ContextStates:
+        """What is remembered before the first token: one row without slots."""
+        device = self.next_utterance.weight.device
+        return ContextStates(
+            cache=self.backbone.new_cache(),
+            valid=torch.zeros(1, 0, dtype=torch.bool, device=device),
+            next_position=torch.zeros(1, dtype=torch.long, device=device),
+        )
+
+    def weights_version(self) -> tuple:
+        """
+        Another one whenever weights were changed: what was read with the old ones is void.
+
+        torch counts changes in place; mixed-precision optimizers go round that count, so the
+        agent counts updates besides.
+        """
+        return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
+
+    def extend(
+        self, states: ContextStates, ids: Tensor, valid: Tensor
+    ) -> tuple[Tensor, ContextStates]:
+        """
+        Read further tokens behind what is cached; ``states`` stays as it is.
+
+        :param ids: int (B, R). :param valid: bool (B, R).
+        :return: hidden states (B, R, D) and the longer states.
+        """
+        length = ids.shape[1]
+        count = valid.long().cumsum(dim=1)
+        causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        hidden, cache = self._read(states, ids, (count - 1).clamp(min=0), causal & valid[:, None])
+        return hidden, ContextStates(
+            cache=cache,
+            valid=torch.cat([states.valid, valid], dim=1),
+            next_position=states.next_position + count[:, -1],
+        )
+
+    def step(
+        self, states: ContextStates, tokens: Tensor, seen: Tensor
+    ) -> tuple[Tensor, ContextStates]:
+        """
+        Read one token of each of K hypotheses a row. They share their context and stand at
+        the same place; what tells them apart is what they see.
+
+        :param tokens: int (B, K). :param seen: bool (B, K, S), which of the cached slots
+            each hypothesis goes on from; beside them it sees its own token.
+        :return: hidden states (B, K, D) and the longer states, the K tokens at their end.
+        """
+        alone = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
+        own = alone.expand(len(tokens), -1, -1)
+        hidden, cache = self._read(states, tokens, torch.zeros_like(tokens), own, seen)
+        return hidden, ContextStates(
+            cache=cache,
+            valid=torch.cat([states.valid, torch.ones_like(tokens, dtype=torch.bool)], dim=1),
+            next_position=states.next_position + 1,
+        )
+
+    def read_branches(self, states: ContextStates, branches: Branches) -> tuple[Tensor, Tensor]:
+        """
+        Hidden states that score responses to the contexts.
+
+        :return: those of all tokens (B * L, D), and the [CLS] scores (N,).
+        """
+        branch = branches.branch
+        length = branch.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
+        own = causal & (branch[:, :, None] == branch[:, None]) & (branch >= 0)[:, None]
+        hidden, _ = self._read(states, branches.inputs, branches.offset, own)
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        return hidden, self.next_utterance(self.dropout(hidden[branches.cls_index])).squeeze(-1)
+
+    def read_packed(self, packed: PackedTurns) -> tuple[Tensor, Tensor]:
+        """
+        Hidden states that score turns in place.
+
+        :return: those of all tokens (P * T, D), and the [CLS] scores, as many as
+            `PackedTurns.cls_index`.
+        """
+        seen = packed.seen
+        # padding sees itself: a row of masked keys alone would be 0 / 0
+        seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
+        hidden = self.backbone(packed.inputs, packed.positions, seen)
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        return hidden, self.next_utterance(self.dropout(hidden[packed.cls_index])).squeeze(-1)
+
+    def _read(
+        self,
+        states: ContextStates,
+        ids: Tensor,
+        offset: Tensor,
+        seen: Tensor,
+        past: Tensor | None = None,
+    ):
+        """
+        :param offset: int (B, R), places behind the context.
+        :param seen: bool (B, R, R), which of the new tokens each new token sees.
+        :param past: bool (B, R, S), which cached slots; None: all that are real.
+        :return: hidden states (B, R, D) and the extended cache.
+        """
+        rows, length = ids.shape
+        # padding sees itself: a row of masked keys alone would be 0 / 0
+        seen = seen | torch.eye(length, dtype=torch.bool, device=ids.device)
+        if past is None:
+            past = states.valid[:, None].expand(rows, length, -1)
+        cache = states.fork().cache
+        positions = states.next_position[:, None] + offset
+        return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
+
+    def forward(
+        self,
+        context: Tensor | PackedTurns,
+        valid: Tensor | None = None,
+        branches: Branches | None = None,
+        predicted: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """
+        One training pass: contexts once, all responses as branches of them, or turns that
+        are packed in rows.
+
+        :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
+            packed turns alone.
+        :param branches: N responses.
+        :param predicted: int (K,), entries of `Branches.target_index`: vocabulary logits are
+            computed for these tokens alone. Of packed turns: all real targets.
+        :return: logits (K, V) and [CLS] scores (N,).
+        """
+        if isinstance(context, PackedTurns):
+            hidden, scores = self.read_packed(context)
+            return self.output(hidden[context.target_index[context.target_mask]]), scores
+        hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
+        return self.output(hidden[predicted]), scores
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Vocabulary logits: (..., D) -> (..., V)."""
+        return self.backbone.logits(hidden)

@@ -1,0 +1,219 @@
+"""
+Is the difference between two systems more than chance? Both answered the same examples.
+
+- The interval is a paired bootstrap's (Efron's BCa, scipy).
+- p is a paired permutation test's: were the systems alike, their outputs could change places.
+
+What is drawn, or changes places, is a whole dialogue: its turns share persona and history,
+and would pass for more evidence than they are (``unit="turn"`` draws single turns).
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from p2bot_parlai.errors import P2botError
+
+PERPLEXITIES = ("ppl", "ppl_word")
+DISTINCT = {"distinct-1": 1, "distinct-2": 2}
+UNITS = ("dialogue", "turn")
+CONFIDENCE = 0.95
+BATCH = 500  # resamples in memory at once
+
+
+@dataclass
+class Example:
+    """
+    One response.
+
+    :param name: tells the example apart by what was said before it, its label and its task:
+        the same in every dump of the same data. :param dialogue: the same of its dialogue.
+    :param metrics: name -> (sum, weight), which add up to the report's: the quotient of the
+        sums, of `PERPLEXITIES` its exponential.
+    :param ngrams: order -> n-grams of the response.
+    """
+
+    name: str
+    dialogue: str
+    task: str
+    metrics: dict[str, tuple[float, float]]
+    ngrams: dict[int, Counter] = field(repr=False)
+
+
+@dataclass
+class Comparison:
+    """
+    :param first: the metric of the first system. :param second: of the second.
+    :param low: bounds of the 95% interval of ``second - first``. :param units: dialogues (or
+        turns) that the metric is there for.
+    """
+
+    metric: str
+    first: float
+    second: float
+    low: float
+    high: float
+    p: float
+    units: int
+
+    @property
+    def difference(self) -> float:
+        return self.second - self.first
+
+
+def pair_up(first: Sequence[Example], second: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """The examples that both have, in the order of the first."""
+    others = {example.name: example for example in second}
+    return [(example, others[example.name]) for example in first if example.name in others]
+
+
+def compare(
+    pairs: Sequence[tuple[Example, Example]],
+    metrics: Sequence[str],
+    seed: int,
+    resamples: int = 9999,
+    unit: str = "dialogue",
+) -> list[Comparison]:
+    """
+    A comparison a metric.
+
+    :param metrics: names as the report has them. :param resamples: of bootstrap and
+        permutations; where all permutations are fewer, all are taken and p is exact.
+    :return: a metric that a single unit has comes without interval (nan), with p = 1.
+    :raises P2botError: where there are fewer than two units to compare.
+    """
+    groups: dict[str, list[tuple[Example, Example]]] = {}
+    for pair in pairs:
+        groups.setdefault(pair[0].dialogue if unit == "dialogue" else pair[0].name, []).append(pair)
+    if len(groups) < 2:
+        raise P2botError(
+            f"there are {len(pairs)} examples in {len(groups)} {unit}s that both have: at least "
+            "2 are needed (--num-examples, --unit)"
+        )
+    found = []
+    for metric in metrics:  # each has random numbers of its own: the table's order is no matter
+        rng = np.random.default_rng([seed, *metric.encode()])
+        if metric in DISTINCT:
+            found.append(_compare_distinct(metric, groups.values(), rng, resamples))
+        else:
+            found.append(_compare_ratio(metric, groups.values(), rng, resamples))
+    return found
+
+
+# ------------------------------------------------------------------ means and perplexities
+def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
+    sums = np.array([_sums(metric, group) for group in groups])  # (U, system, sum or weight)
+    sums = sums[(sums[:, :, 1] > 0).any(axis=1)]
+    shape = np.exp if metric in PERPLEXITIES else (lambda value: value)
+
+    def value(numerators, weights, axis=-1):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return shape(numerators.sum(axis=axis) / weights.sum(axis=axis))
+
+    def difference(n1, w1, n2, w2, axis=-1):
+        return value(n2, w2, axis) - value(n1, w1, axis)
+
+    columns = [sums[:, system, part] for system in (0, 1) for part in (0, 1)]
+    if len(sums) < 2:  # a metric of one unit alone: nothing is known of its spread
+        means = value(*columns[:2]), value(*columns[2:])
+        return Comparison(metric, *means, np.nan, np.nan, 1.0, len(sums))
+    low, high = _bootstrap(columns, difference, rng, resamples)
+    table = sums.swapaxes(0, 1).reshape(-1, 2)  # first system's units, then the second's
+    p = _permutation(len(sums), lambda rows: value(table[rows, 0], table[rows, 1]), rng, resamples)
+    return Comparison(metric, value(*columns[:2]), value(*columns[2:]), low, high, p, len(sums))
+
+
+def _sums(metric: str, group) -> list[list[float]]:
+    """[sum, weight] of a unit, for either system."""
+    rows = [[pair[system].metrics.get(metric, (0.0, 0.0)) for pair in group] for system in (0, 1)]
+    return [[sum(part) for part in zip(*row, strict=True)] for row in rows]
+
+
+def _bootstrap(columns, statistic, rng, resamples) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    with warnings.catch_warnings():  # of a difference that never changes: then it is the bound
+        warnings.simplefilter("ignore")
+        interval = bootstrap(
+            columns,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=resamples,
+            batch=BATCH,
+            confidence_level=CONFIDENCE,
+            rng=rng,
+        ).confidence_interval
+    if np.isnan([interval.low, interval.high]).any():
+        same = float(statistic(*columns))
+        return same, same
+    return float(interval.low), float(interval.high)
+
+
+def _permutation(units: int, value, rng, resamples: int) -> float:
+    """:param value: of rows, int (..., U): numbers below U are the first system's units."""
+    from scipy.stats import permutation_test
+
+    def difference(one, other, axis=-1):
+        return value(np.moveaxis(other, axis, -1)) - value(np.moveaxis(one, axis, -1))
+
+    rows = np.arange(units)
+    return float(
+        permutation_test(
+            (rows, rows + units),
+            difference,
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=resamples,
+            batch=BATCH,
+            axis=-1,
+            rng=rng,
+        ).pvalue
+    )
+
+
+# ---------------------------------------------------------------------------- distinct-n
+def _compare_distinct(metric, groups, rng, resamples) -> Comparison:
+    """
+    Distinct-n is no mean: it falls as the corpus grows, and with every unit that a bootstrap
+    draws twice. So the interval is the jackknife's, which leaves out one unit at a time.
+    """
+    from scipy.sparse import csr_array
+    from scipy.stats import norm
+
+    counts = [
+        sum((pair[system].ngrams.get(DISTINCT[metric], Counter()) for pair in group), Counter())
+        for system in (0, 1)
+        for group in groups
+    ]
+    units = len(counts) // 2
+    index = {gram: i for i, gram in enumerate({gram for count in counts for gram in count})}
+    columns = [index[gram] for count in counts for gram in count]
+    starts = np.cumsum([0, *map(len, counts)])
+    present = csr_array(
+        (np.ones(len(columns)), columns, starts), shape=(2 * units, max(1, len(index)))
+    )
+    tokens = np.array([count.total() for count in counts], dtype=float)
+
+    def value(rows):
+        flat = rows.reshape(-1, rows.shape[-1])
+        starts = np.arange(0, flat.size + 1, flat.shape[1])
+        chosen = csr_array(
+            (np.ones(flat.size), flat.ravel(), starts), shape=(len(flat), len(tokens))
+        )
+        kinds = np.diff((chosen @ present).indptr)
+        return (kinds / np.maximum(1, chosen @ tokens)).reshape(rows.shape[:-1])
+
+    own = [np.arange(units) + system * units for system in (0, 1)]
+    without = ~np.eye(units, dtype=bool)
+    left = [np.broadcast_to(rows, (units, units))[without].reshape(units, -1) for rows in own]
+    jackknife = value(left[1]) - value(left[0])
+    first, second = (float(value(rows)) for rows in own)
+    variance = (units - 1) / units * ((jackknife - jackknife.mean()) ** 2).sum()
+    reach = norm.ppf((1 + CONFIDENCE) / 2) * variance**0.5
+    p = _permutation(units, value, rng, resamples)
+    low, high = second - first - reach, second - first + reach
+    return Comparison(metric, first, second, float(low), float(high), p, units)

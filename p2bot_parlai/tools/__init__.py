@@ -1,0 +1,1 @@
+"""Programs around the method: reports, the web page, human evaluation, import and export."""

@@ -1,0 +1,67 @@
+"""A Receiver as a bi-encoder in the form of sentence-transformers."""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from p2bot_parlai.method.backbones.encoder import SentenceEncoder
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
+
+# two encoders that are not shared are two models, each in a folder of its own
+IMPRESSION, PERSONA = "impression", "persona"
+
+_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
+
+
+def write_receiver(perceiver: Perceiver, limit: int, folder: Path) -> None:
+    """
+    :param limit: longest sentence in tokens.
+    """
+    network, tokenizer = perceiver.network, perceiver.tokenizer
+    if network.impression is network.persona:
+        write_encoder(network.impression, tokenizer, limit, folder)
+        return
+    for name, encoder in ((IMPRESSION, network.impression), (PERSONA, network.persona)):
+        write_encoder(encoder, tokenizer, limit, folder / name)
+
+
+def write_encoder(
+    encoder: SentenceEncoder, tokenizer: SentenceTokenizer, limit: int, folder: Path
+) -> None:
+    """The encoder and, as a module behind it, the mean over its token vectors."""
+    encoder.model.save_pretrained(folder)
+    data = {**tokenizer.to_json(), "truncation": None, "padding": None}
+    backend = Tokenizer.from_str(json.dumps(data))
+    # Any token can fill: the mean leaves out what the mask does. Some models count positions by
+    # the one that they were trained with.
+    pad = encoder.model.config.pad_token_id
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=backend.id_to_token(0 if pad is None else pad),
+        model_max_length=limit,
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+    ).save_pretrained(folder)
+    pooling = {
+        "word_embedding_dimension": encoder.hidden_size,
+        "pooling_mode_cls_token": False,
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    }
+    _write(folder / "modules.json", _MODULES)
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
+    # Eq. 11 is the scalar product over sqrt(d)
+    _write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "dot"})
+    (folder / "1_Pooling").mkdir()
+    _write(folder / "1_Pooling" / "config.json", pooling)
+
+
+def _write(path: Path, data) -> None:
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

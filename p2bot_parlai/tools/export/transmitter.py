@@ -1,0 +1,84 @@
+"""A Transmitter as a causal language model of transformers, its [CLS] head beside it."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import GenerationConfig, OpenAIGPTConfig, OpenAIGPTLMHeadModel
+
+from p2bot_parlai.method.backbones.gpt import GPT
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.tools.export.chat_template import chat_tokenizer
+
+HEAD = "next_utterance.safetensors"
+
+
+def write_transmitter(
+    network: Transmitter, tokenizer: P2botTokenizer, opt: dict, folder: Path
+) -> None:
+    """
+    :param opt: how the model decodes: ``inference``, ``beam_size`` and the like.
+    """
+    exported = chat_tokenizer(tokenizer, network.backbone.max_positions)
+    model = language_model(network.backbone)
+    model.config.pad_token_id = tokenizer.pad
+    model.config.eos_token_id = tokenizer.eos
+    model.config.bos_token_id = None
+    model.generation_config = generation_config(opt, tokenizer)
+    model.save_pretrained(folder)
+    exported.save_pretrained(folder)
+    head = network.next_utterance.state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
+
+
+def language_model(backbone: nn.Module) -> nn.Module:
+    """The backbone as transformers knows it; our GPT becomes an OpenAIGPTLMHeadModel."""
+    if not isinstance(backbone, GPT):
+        return backbone.lm
+    ours = backbone.config
+    config = OpenAIGPTConfig(
+        vocab_size=ours.vocab_size,
+        n_positions=ours.n_positions,
+        n_embd=ours.n_embd,
+        n_layer=ours.n_layer,
+        n_head=ours.n_head,
+        afn="gelu",
+        resid_pdrop=ours.dropout,
+        embd_pdrop=ours.dropout,
+        attn_pdrop=ours.dropout,
+        layer_norm_epsilon=ours.layer_norm_epsilon,
+        initializer_range=ours.initializer_range,
+    )
+    with torch.random.fork_rng():  # its first weights are drawn, and not kept
+        model = OpenAIGPTLMHeadModel(config)
+    model.transformer.load_state_dict(backbone.state_dict())
+    return model.eval()
+
+
+def generation_config(opt: dict, tokenizer: P2botTokenizer) -> GenerationConfig:
+    """
+    What is nearest to the model's own decoding.
+
+    transformers knows neither the re-ranking by Eq. 3 nor every search of ParlAI's; an
+    ``--inference`` without a counterpart becomes greedy decoding.
+    """
+    sampled = {
+        "topk": {"top_k": opt.get("topk"), "top_p": 1.0},
+        "nucleus": {"top_k": 0, "top_p": opt.get("topp")},
+        "multinomial": {"top_k": 0, "top_p": 1.0},
+    }
+    if opt["inference"] in sampled:
+        how = {"do_sample": True, "temperature": opt["temperature"], **sampled[opt["inference"]]}
+    else:
+        beams = opt["beam_size"] if opt["inference"] == "beam" else 1
+        how = {"do_sample": False, "num_beams": beams}
+    if opt.get("beam_block_ngram", -1) > 0:
+        how["no_repeat_ngram_size"] = opt["beam_block_ngram"]
+    return GenerationConfig(
+        max_new_tokens=opt["label_truncate"],
+        eos_token_id=tokenizer.eos,
+        pad_token_id=tokenizer.pad,
+        **how,
+    )

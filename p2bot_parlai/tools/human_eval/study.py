@@ -1,0 +1,203 @@
+"""
+The study file, which raters may see, and the key, which they may not.
+
+``study.json`` holds items: a persona, a context and the responses to judge, in an order
+drawn for each item, without a word about who answered. ``study.key.json`` holds that.
+"""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support.files import parse_json
+from p2bot_parlai.tools.human_eval.sampling import Sample, named_turns
+from p2bot_parlai.tools.human_eval.scale import SCALE
+
+FORM = "p2bot human_eval 1"
+
+
+@dataclass(frozen=True)
+class Response:
+    """:param id: what a rating names: ``c12r2`` is the second response to the 12th context."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """
+    One context and what the systems answered.
+
+    :param context: ("partner" or "speaker", utterance), oldest first. The persona is the
+        speaker's, who is also to say the response.
+    """
+
+    persona: tuple[str, ...]
+    context: tuple[tuple[str, str], ...]
+    responses: tuple[Response, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """:param id: follows from the items, so that ratings of other items are recognised."""
+
+    id: str
+    items: tuple[Item, ...]
+
+    def responses(self) -> Iterator[tuple[Item, Response]]:
+        """In the order in which they are judged."""
+        for item in self.items:
+            for response in item.responses:
+                yield item, response
+
+
+@dataclass(frozen=True)
+class Key:
+    """
+    :param systems: name -> where its answers came from, in the order of the tables.
+    :param answered: response id -> who gave it; several where they said the same.
+    """
+
+    study: str
+    systems: dict[str, str]
+    answered: dict[str, list[str]]
+
+
+def make_study(
+    samples: Sequence[Sample], answers: dict[str, list[str]], systems: dict[str, str], seed: int
+) -> tuple[Study, Key]:
+    """
+    Hide who answered what. Equal answers to one context are judged once.
+
+    :param answers: system -> its answer to each sample. :param systems: see `Key`.
+    """
+    items, answered = [], {}
+    for number, sample in enumerate(samples, start=1):
+        by_text: dict[str, list[str]] = {}
+        for name in answers:
+            by_text.setdefault(answers[name][number - 1], []).append(name)
+        texts = list(by_text)
+        random.Random(f"{seed} {number}").shuffle(texts)
+        responses = [Response(f"c{number}r{place}", text) for place, text in enumerate(texts, 1)]
+        answered |= {response.id: by_text[response.text] for response in responses}
+        seen = sample.dialogue()
+        items.append(Item(tuple(seen.persona), tuple(named_turns(seen)), tuple(responses)))
+    study = Study(fingerprint(items), tuple(items))
+    return study, Key(study.id, systems, answered)
+
+
+def fingerprint(items: Sequence[Item]) -> str:
+    """Twelve letters that are others for other items."""
+    text = json.dumps([asdict(item) for item in items], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# ---------------------------------------------------------------------------- files
+def beside(study: str, ending: str) -> str:
+    """``study.json``, ``.key.json`` -> ``study.key.json``."""
+    return str(Path(study).with_suffix(ending)) if study.endswith(".json") else study + ending
+
+
+def key_path(study: str) -> str:
+    return beside(study, ".key.json")
+
+
+def ratings_path(study: str) -> str:
+    return beside(study, ".ratings.jsonl")
+
+
+def write_study(path: str, study: Study, key: Key, drawn: dict) -> None:
+    """
+    Write the study and, apart, its key.
+
+    :param drawn: how the items came about (tasks, seed, ...); kept with the key, as the seed
+        would tell who is who.
+    :raises P2botError: where ratings of another study stand beside it.
+    """
+    ratings = ratings_path(path)
+    if os.path.exists(ratings) and os.path.getsize(ratings):
+        before = read_study(path).id if os.path.exists(path) else None
+        if before != study.id:
+            raise P2botError(
+                f"--outfile {path}: {ratings} holds ratings of another study; choose another name"
+            )
+    items = [asdict(item) for item in study.items]
+    scale = {grade.value: f"{grade.name}: {grade.meaning}" for grade in SCALE}
+    write_json(path, {"form": FORM, "study": study.id, "scale": scale, "items": items})
+    write_json(key_path(path), {"form": FORM, **drawn, **asdict(key)})
+
+
+def write_text(path: str, text: str) -> None:
+    """Under another name first: no half file is left. Folders on the way are made."""
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        Path(f"{path}.tmp").write_text(text, encoding="utf-8")
+        os.replace(f"{path}.tmp", path)
+    except OSError as error:
+        raise P2botError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_json(path: str, content: dict) -> None:
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_study(path: str) -> Study:
+    """:raises P2botError: where it is not there, is something else, or was edited."""
+    content = _read(path, "--study", "study", "parlai human_eval prepare")
+    try:
+        made_of = content["study"]
+        items = tuple(
+            Item(
+                tuple(map(_text, item["persona"])),
+                tuple((_text(who), _text(text)) for who, text in item["context"]),
+                tuple(Response(_text(r["id"]), _text(r["text"])) for r in item["responses"]),
+            )
+            for item in content["items"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise P2botError(f"--study {path} is damaged: {error!r}") from error
+    if fingerprint(items) != made_of:
+        raise P2botError(f"--study {path} was edited after it was prepared: prepare it again")
+    return Study(content["study"], items)
+
+
+def read_key(path: str, study: Study) -> Key:
+    """:raises P2botError: where it is not there, is something else, or another study's."""
+    content = _read(path, "--key", "key", "parlai human_eval prepare")
+    try:
+        if content["study"] != study.id:
+            raise P2botError(f"--key {path} is the key of another study")
+        systems = {_text(name): _text(path) for name, path in content["systems"].items()}
+        answered = {
+            response.id: list(map(_text, content["answered"][response.id]))
+            for _, response in study.responses()
+        }
+        if not systems.keys() >= {name for names in answered.values() for name in names}:
+            raise ValueError("an answer is of a system that it does not list")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise P2botError(f"--key {path} is damaged: {error!r}") from error
+    return Key(study.id, systems, answered)
+
+
+def _text(value) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, not a {type(value).__name__}")
+    return value
+
+
+def _read(path: str, option: str, what: str, maker: str) -> dict:
+    try:
+        content = parse_json(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise P2botError(f"{option} {path}: there is no such {what}; {maker} makes it") from error
+    except (OSError, ValueError) as error:
+        raise P2botError(f"{option} {path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("form") != FORM:
+        raise P2botError(f"{option} {path} is no {what} of {maker}")
+    return content

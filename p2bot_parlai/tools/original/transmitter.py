@@ -1,0 +1,69 @@
+"""
+The released Transmitter: GPT with 38 more tokens, and two rows that are the next-utterance head.
+
+Its parameters are Hugging Face's of 2019, whose names and shapes `backbones.gpt.GPT` keeps.
+"""
+
+import torch
+
+from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.tools.original.reading import Weights
+
+_BODY = "transformer_module.transformer."
+
+
+def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) -> Transmitter:
+    """
+    :param tokenizer: GPT's vocabulary with the original's special tokens.
+    :param head_size: width of an attention head; shapes do not tell it.
+    :raises P2botError: where the file is of another form, or has another vocabulary.
+    """
+    body = weights.take_below(_BODY)
+    shapes = Weights(body, weights.where)
+    embedding = shapes.take("tokens_embed.weight", 2)
+    positions = shapes.take("positions_embed.weight", 2)
+    layers = {name.split(".")[1] for name in body if name.startswith("h.")}
+    # the causal mask, which the old implementation kept as a buffer
+    body = {
+        name: t for name, t in body.items() if not (name.endswith("attn.bias") and t.dim() == 4)
+    }
+    _check_vocabulary(weights, embedding, tokenizer)
+    width = embedding.shape[1]
+    if head_size < 1 or not width or width % head_size:
+        raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
+    config = GPTConfig(
+        vocab_size=len(embedding),
+        n_positions=len(positions),
+        n_embd=width,
+        n_layer=len(layers),
+        n_head=width // head_size,
+    )
+    network = Transmitter(GPT(config))
+    weights.load_into(network.backbone, body)
+
+    output = weights.take("transformer_module.lm_head.decoder.weight", 2)
+    if not torch.equal(output, embedding):
+        raise P2botError(f"{weights.where}: the output matrix is not the token embedding, as GPT's")
+    head = weights.take("linear.weight", 2)
+    if head.shape != (2, width):
+        raise P2botError(f"{weights.where}: linear.weight has the shape {tuple(head.shape)}")
+    with torch.no_grad():
+        # p(y = 1) is the softmax of two logits, which is the sigmoid of their difference
+        network.next_utterance.weight.copy_(head[1:] - head[:1])
+        network.next_utterance.bias.zero_()
+    weights.drop("pred_turn_tensor")  # a distance token, which it never read
+    weights.finish()
+    return network.eval()
+
+
+def _check_vocabulary(weights: Weights, embedding, tokenizer: P2botTokenizer) -> None:
+    start = weights.take("start_tensor", 1).tolist()
+    if len(embedding) != len(tokenizer) or start != [tokenizer.self_]:
+        raise P2botError(
+            f"{weights.where} was trained with another vocabulary than --tokenizer: it has "
+            f"{len(embedding)} tokens with <start> at {start[0] if start else 'none'}, and the "
+            f"tokenizer {len(tokenizer)} with <start> at {tokenizer.self_}"
+        )

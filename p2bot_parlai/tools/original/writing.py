@@ -1,0 +1,102 @@
+"""Imported networks as model files of ours: weights, ``.dict`` and ``.opt``."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from p2bot_parlai.agents import receiver as receiver_agent
+from p2bot_parlai.agents import transmitter as transmitter_agent
+from p2bot_parlai.agents.dictionary import write_tokenizer
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import FORMAT, SENTENCE_TOKENIZER_FORMAT
+from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.tools.original.receiver import TAU
+
+# what the released Transmitter was trained with (section 5.1 has the same)
+TEXT_TRUNCATE, LABEL_TRUNCATE = 256, 32
+# of this machine and run, and not of the model
+_LOCAL = ("datapath", "init_model", "model_file", "override", "parlai_home", "starttime")
+
+
+def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer) -> None:
+    """A model of ``-m p2bot``. :param path: its ``--model-file``."""
+    sizes = network.backbone.config
+    room = sizes.n_positions - LABEL_TRUNCATE - 2
+    opt = _options(
+        model="p2bot",
+        backbone="openai-gpt",
+        context_style=tokenizer.style.name,
+        n_layers=sizes.n_layer,
+        n_heads=sizes.n_head,
+        embedding_size=sizes.n_embd,
+        n_positions=sizes.n_positions,
+        text_truncate=min(TEXT_TRUNCATE, room),
+        label_truncate=LABEL_TRUNCATE,
+    )
+    shape = {name: opt[name] for name in transmitter_agent.SHAPE_OPTIONS}
+    saved = {
+        "format": FORMAT,
+        "backbone": network.backbone.to_json(),
+        "options": {**shape, "context_style": tokenizer.style.name},
+        "tokenizer": tokenizer.fingerprint(),
+        "pretrained": "openai-gpt",
+        "next_utterance": True,
+        "run": {},
+    }
+    _write(path, network, saved, opt, lambda name: write_tokenizer(tokenizer, name))
+
+
+def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -> None:
+    """A model of ``-m p2bot/receiver``. :param path: its ``--model-file``."""
+    sizes = network.impression.model.config
+    opt = _options(
+        model="p2bot/receiver",
+        encoder="bert-base-uncased",
+        share_encoders=False,
+        n_layers=sizes.num_hidden_layers,
+        n_heads=sizes.num_attention_heads,
+        embedding_size=sizes.hidden_size,
+        tau_start=TAU,
+        tau_end=TAU,
+    )
+    saved = {
+        "format": FORMAT,
+        "kind": "receiver",
+        "encoder": network.impression.to_json(),
+        "options": {name: opt[name] for name in receiver_agent.SHAPE_OPTIONS},
+        "tau": TAU,
+        "text_truncate": opt["text_truncate"],
+        "run": {},
+    }
+
+    def write_dict(name: str) -> None:
+        data = {"format": SENTENCE_TOKENIZER_FORMAT, "tokenizer": tokenizer.to_json()}
+        Path(name).write_text(json.dumps(data), encoding="utf-8")
+
+    _write(path, network, saved, opt, write_dict)
+
+
+def _options(**given) -> Opt:
+    """All options of an agent, as a training run would save them."""
+    opt = ParlaiParser(True, True).parse_kwargs(**given)
+    for name in _LOCAL:
+        opt.pop(name, None)
+    return opt
+
+
+def _write(path: str, network, saved: dict, opt: Opt, write_dict) -> None:
+    """The weights come last: a model that is there is whole."""
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        write_dict(f"{path}.dict")
+        opt.save(f"{path}.opt")
+        torch.save({"model": network.state_dict(), "p2bot": saved}, f"{path}.tmp")
+        os.replace(f"{path}.tmp", path)
+    except OSError as error:
+        raise P2botError(f"{path} cannot be written: {error.strerror or error}") from error

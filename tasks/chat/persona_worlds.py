@@ -1,0 +1,137 @@
+"""
+The worlds of ``parlai interactive`` and ``parlai self_chat``: ParlAI's, with personas that
+can be chosen, are shown, and repeat with ``--seed``. They work with any model.
+
+convai2's own worlds reseed the random generator at every chat, know one persona file only
+and are not found for ``convai2:self_original``; hence these.
+"""
+
+import random
+
+import torch
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+from parlai.tasks.interactive.worlds import InteractiveWorld as StockInteractiveWorld
+from parlai.tasks.self_chat.worlds import SelfChatWorld as StockSelfChatWorld
+
+from p2bot_parlai.chat.personas import ChatPersonas, Persona, persona_text
+from p2bot_parlai.method.context import SILENCE, parse_message
+
+RULE = "-" * 60
+
+
+def add_chat_options(parser: ParlaiParser) -> ParlaiParser:
+    """``--persona``, ``--partner-persona`` and ``--seed``, where they are not there yet."""
+    group = parser.add_argument_group("Chat with personas")
+    for flag, kind, what in (
+        (
+            "--persona",
+            str,
+            'Persona of the bot (self_chat: of the first), sentences separated by "|", e.g. '
+            '"i like tea.|i have two dogs."; default: drawn from the task, where it has any',
+        ),
+        ("--partner-persona", str, "The same for the human (self_chat: for the second bot)"),
+        ("--seed", int, "Makes personas and sampled replies repeat; default: random"),
+    ):
+        if flag not in parser._option_string_actions:
+            group.add_argument(flag, type=kind, default=None, help=what)
+    return group
+
+
+def seed_everything(opt: Opt) -> None:
+    """Sampled replies are to repeat too; the agents are built, so it is not too early."""
+    if opt.get("seed") is not None:
+        random.seed(opt["seed"])
+        torch.manual_seed(opt["seed"])
+
+
+def persona_block(personas: dict[str, Persona]) -> str:
+    """Whose persona is what, one sentence a line."""
+    lines = [RULE]
+    for whose, persona in personas.items():
+        lines += [f"{whose}:", *(f"  {sentence}" for sentence in persona or ["(none)"])]
+    return "\n".join([*lines, RULE])
+
+
+class InteractiveWorld(StockInteractiveWorld):
+    """A human talks with a bot that has a persona; the human may have one too."""
+
+    @classmethod
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        add_chat_options(parser).add_argument(
+            "--display-partner-persona",
+            type="bool",
+            default=True,
+            help="Show the human the bot's persona at the start of the chat",
+        )
+        return parser
+
+    def init_contexts(self, shared=None):
+        self.personas = ChatPersonas(self.opt, alone=True)
+        seed_everything(self.opt)
+        self.agents[0].act = _until_end_of_input(self.agents[0].act)
+
+    def get_contexts(self):
+        """Show the personas; the bot gets its own as a message before the first."""
+        bot, human = self.personas.draw()
+        shown = {}
+        if self.opt["display_partner_persona"]:
+            shown["The bot's persona"] = bot
+        if human:
+            shown["You play"] = human
+        if bot or human:
+            print(persona_block(shown))
+        return "", persona_text(bot, human if self.personas.shows_both else ())
+
+
+def _until_end_of_input(act):
+    """
+    End of input ends the chat as [EXIT] does.
+
+    Upstream's human then acts without a text, and the bot would answer that.
+    """
+
+    def act_or_stop():
+        message = act()
+        if "text" not in message:
+            raise StopIteration
+        return message
+
+    return act_or_stop
+
+
+class SelfChatWorld(StockSelfChatWorld):
+    """Two bots with personas talk; the first opens from its persona alone."""
+
+    @classmethod
+    def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        add_chat_options(parser)
+        return parser
+
+    def init_contexts(self, shared=None):
+        self.personas = ChatPersonas(self.opt)
+        seed_everything(self.opt)
+
+    def init_openers(self):
+        """ConvAI2's first messages bring personas of their own, which are not wanted."""
+        super().init_openers()
+        if self._openers:
+            utterances = (parse_message(opener).utterance for opener in self._openers)
+            self._openers = list(dict.fromkeys(filter(None, utterances)))
+
+    def get_contexts(self):
+        self.drawn = first, second = self.personas.draw()
+        if not first and not second:
+            return super().get_contexts()  # nothing to open from: ParlAI's own opener
+        told = (second, first) if self.personas.shows_both else ((), ())
+        texts = [persona_text(own, other) for own, other in zip(self.drawn, told, strict=True)]
+        return [text or SILENCE for text in texts]
+
+    def display(self) -> str:
+        contexts = all(act and act.get("id") == "context" for act in self.acts)
+        if not contexts or not any(self.drawn):
+            return super().display()
+        names = (f"Persona of {agent.getID()}" for agent in self.agents)
+        return persona_block(dict(zip(names, self.drawn, strict=True)))
