@@ -1,10 +1,10 @@
 """
-``parlai blend_receiver``: the mean of trained Receivers, moved back towards their start.
+``parlai blend_receiver``: average trained Receivers, interpolated with their initial weights.
 
-Not the paper's. Fine-tuning on original personas makes an encoder forget paraphrases that it
-knew before, which revised personas are. Weights between the pretrained and the fine-tuned
-ones keep both (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"), and so does
-the mean of several runs from one start (the same, "Model soups").
+Not in the paper. Fine-tuning on original personas makes an encoder forget paraphrases it knew
+before, and revised personas are paraphrases. Interpolating between the pretrained and the
+fine-tuned weights keeps both (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"),
+and so does averaging several runs from one start (also theirs, "Model soups").
 """
 
 import os
@@ -34,44 +34,48 @@ def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: flo
 
 
 def pretrained_weights(options: dict) -> dict[str, Tensor]:
-    """What a Receiver with these options started from."""
+    """The initial weights of a Receiver with these options."""
     # imported here: every ``parlai`` command imports this file, and transformers takes seconds
     from p2bot_parlai.method.backbones.encoder import SCRATCH, load_encoder
     from p2bot_parlai.method.receiver import Receiver
 
     if options["encoder"] == SCRATCH:
         raise UsageError(
-            f"--encoder {SCRATCH} started from random weights: name the Receiver to blend with "
-            "by --start"
+            f"--encoder {SCRATCH} started from random weights: use --start to name the Receiver "
+            "to blend with"
         )
     first = load_encoder(options["encoder"])
     return Receiver(first, first).state_dict()
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Blend trained Receivers with what they started from")
+    parser = ParlaiParser(
+        True, False, "Average trained Receivers and interpolate with their initial weights"
+    )
     group = parser.add_argument_group("Blend")
-    # not "required": ParlAI parses every command's options where it is not told which
-    group.add_argument("--models", type=str, default=None, help="Trained Receivers, by commas")
+    # not "required": ParlAI may parse the options of every command
+    group.add_argument(
+        "--models", type=str, default=None, help="Trained Receivers, comma-separated"
+    )
     group.add_argument(
         "--start",
         type=str,
         default=None,
-        help="Receiver that they started from (--init-model); without it the pretrained encoder",
+        help="Receiver they were initialised from (--init-model); default: the pretrained encoder",
     )
     group.add_argument(
         "--share",
         type=float,
         default=0.5,
-        help="How far from the start towards the trained weights: 0 is the start, 1 the trained",
+        help="Interpolation weight: 0 gives the initial weights, 1 the trained ones",
     )
     group.add_argument(
         "--tau",
         type=float,
         default=None,
-        help="Temperature (Eq. 13) of the Receiver that is written; default: the first one's",
+        help="Temperature (Eq. 13) of the resulting Receiver; default: that of the first model",
     )
-    group.add_argument("--outfile", "--out", type=str, default=None, help="Receiver to write")
+    group.add_argument("--outfile", "--out", type=str, default=None, help="Model file to write")
     return parser
 
 
@@ -80,13 +84,13 @@ def read_receiver(path: str) -> dict:
         raise P2botError(f"there is no Receiver at {path}")
     states = read_model_file(path)
     if states["p2bot"].get("kind") != "receiver":
-        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+        raise P2botError(f"{path} is not a Receiver (-m p2bot/receiver)")
     return states
 
 
 @register_script("blend_receiver")
 class BlendReceiver(ParlaiScript):
-    """Mean of trained Receivers, moved back towards the weights that they started from."""
+    """Average trained Receivers and interpolate with the weights they started from."""
 
     @classmethod
     def setup_args(cls):
@@ -113,7 +117,9 @@ class BlendReceiver(ParlaiScript):
         for path, states in zip(paths, trained, strict=True):
             shapes = {name: tensor.shape for name, tensor in states["model"].items()}
             if shapes != {name: tensor.shape for name, tensor in start.items()}:
-                raise P2botError(f"{path} has another shape than what it is to be blended with")
+                raise P2botError(
+                    f"{path} has different weight shapes from the model to blend it with"
+                )
         weights = blend([states["model"] for states in trained], start, opt["share"])
         out = opt["outfile"]
         os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)

@@ -1,8 +1,8 @@
 """
-``parlai compare A B``: is the difference between two models more than chance?
+``parlai compare A B``: is the difference between two models significant?
 
-A and B are model files, which are then evaluated on ``--task``, or what ``parlai eval_model
---world-logs FILE`` wrote of them.
+A and B are model files, which are evaluated on ``--task``, or files written by ``parlai eval_model
+--world-logs FILE``.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.metrics.significance import DISTINCT, UNITS, Comparison, Example, compare, pair_up
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
 
-# what the table shows where it is there
+# the metrics shown by default, where available
 METRICS = (
     *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "distinct-1", "distinct-2", "response_len"),
     *("repetition", "self_repetition", "persona_f1", "perception", "c_score", "entails"),
     "contradicts",
 )
 ALL = "all"
-# how our own options are called in an opt; the others are eval_model's
+# names of our own options in an opt; the others are eval_model's
 OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder")
 
 
@@ -49,27 +49,27 @@ def setup_args() -> ParlaiParser:
         "--compare-metrics",
         type=str,
         default=None,
-        help="Metrics to compare, separated by commas, or all; default: those of docs/metrics.md "
+        help="Metrics to compare, comma-separated, or all; default: those of docs/metrics.md "
         "that both have",
     )
     group.add_argument(
         "--resamples",
         type=int,
         default=9999,
-        help="Resamples of the bootstrap and permutations of the test",
+        help="Number of bootstrap resamples and of permutations",
     )
     group.add_argument(
         "--unit",
         choices=UNITS,
         default="dialogue",
-        help="What is resampled: whole dialogues, whose turns are not independent, or turns",
+        help="Unit of resampling: whole dialogues, as their turns are not independent, or turns",
     )
-    group.add_argument("--seed", type=int, default=42, help="Decides the resamples")
+    group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
     group.add_argument(
         "--dump-folder",
         type=str,
         default=None,
-        help="Keep what the evaluated models said, as A.jsonl and B.jsonl, in this folder",
+        help="Folder in which to keep the world logs of evaluated models, as A.jsonl and B.jsonl",
     )
     add_persona_metrics_options(parser)
     return parser
@@ -79,29 +79,29 @@ def check_options(opt: Opt) -> None:
     """:raises P2botError: before anything is evaluated."""
     if len(opt.get("compared") or ()) != 2:
         raise UsageError(
-            "name the two to compare: parlai compare A B, model files with -t TASK, or dumps of "
-            "parlai eval_model --world-logs"
+            "name two models or dumps: parlai compare A B, with -t TASK for model files; dumps "
+            "are written by parlai eval_model --world-logs"
         )
     if opt["resamples"] < 99:
         raise UsageError(f"--resamples {opt['resamples']}: at least 99 are needed")
     if opt["seed"] < 0:
         raise UsageError(f"--seed {opt['seed']} is negative")
     if opt.get("persona_metrics") is False and (opt.get("receiver") or opt.get("nli_model")):
-        raise UsageError("--receiver and --nli-model are for --persona-metrics true: add it")
+        raise UsageError("--receiver and --nli-model need --persona-metrics true")
     for path in opt["compared"]:
         if not os.path.exists(modelzoo_path(opt["datapath"], path)):
             raise P2botError(f"there is no model and no dump {path}")
         if is_model(opt, path) and not opt.get("task"):
-            raise UsageError(f"{path} is a model: say what to evaluate it on by -t TASK")
+            raise UsageError(f"{path} is a model: choose what to evaluate it on with -t TASK")
 
 
 def is_model(opt: Opt, path: str) -> bool:
-    """Whether a path is of a model file; else it is a dump."""
+    """Whether a path is a model file; otherwise it is a dump."""
     return os.path.exists(f"{modelzoo_path(opt['datapath'], path)}.opt")
 
 
 def examples_of(opt: Opt, path: str, dump: str) -> list[Example]:
-    """:param dump: where to write what a model says."""
+    """:param dump: where to write the world logs of a model."""
     if not is_model(opt, path):
         return read_world_logs(path)
     logging.info(f"Evaluating {path} on {opt['task']}")
@@ -123,7 +123,7 @@ def _quietly(given: dict) -> None:
 
 
 def chosen_metrics(wanted: str | None, pairs) -> list[str]:
-    """:raises P2botError: for a metric that is not in both."""
+    """:raises P2botError: for a metric that one of the two lacks."""
     common = set.intersection(
         *({name for pair in pairs for name in pair[system].metrics} for system in (0, 1))
     )
@@ -145,17 +145,17 @@ def chosen_metrics(wanted: str | None, pairs) -> list[str]:
 def compare_all(
     first: list[Example], second: list[Example], opt: Opt
 ) -> dict[str, list[Comparison]]:
-    """Comparisons by task. :raises P2botError: where nothing is common."""
+    """Comparisons by task. :raises P2botError: if they have no example in common."""
     pairs = pair_up(first, second)
     if not pairs:
         raise P2botError(
-            f"{' and '.join(opt['compared'])} have no example in common: they are of other "
-            "tasks, personas or folds"
+            f"{' and '.join(opt['compared'])} have no example in common: they come from "
+            "different tasks, personas or folds"
         )
     left = (len(first) - len(pairs), len(second) - len(pairs))
     if any(left):
         logging.warning(
-            f"{len(pairs)} examples are in both; {left[0]} are in A alone, {left[1]} in B alone"
+            f"{len(pairs)} examples are in both, {left[0]} only in A, {left[1]} only in B"
         )
     found = {}
     for task in dict.fromkeys(pair[0].task for pair in pairs):
@@ -168,7 +168,7 @@ def compare_all(
 
 
 def format_table(task: str, rows: list[Comparison], unit: str) -> str:
-    """A line a metric; * where p is below 0.05."""
+    """One line per metric; * if p is below 0.05."""
     lines = [
         f"{task}: {max(row.units for row in rows)} {unit}s",
         f"{'metric':<16}{'A':>10}{'B':>10}{'B - A':>11}{'95% interval':>24}{'p':>9}",
@@ -185,7 +185,7 @@ def format_table(task: str, rows: list[Comparison], unit: str) -> str:
 
 @register_script("compare")
 class Compare(ParlaiScript):
-    """Two models on the same examples: differences, 95% intervals, p (docs/metrics.md)."""
+    """Compare two models on the same examples: differences, 95% intervals, p (docs/metrics.md)."""
 
     @classmethod
     def setup_args(cls):

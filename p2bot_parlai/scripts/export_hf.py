@@ -1,9 +1,9 @@
 """
-``parlai export_hf``: a trained model as a folder that Hugging Face's libraries load.
+``parlai export_hf``: export a trained model to a folder that Hugging Face's libraries load.
 
-A Transmitter becomes a causal language model of transformers with tokenizer, chat template
-and generation settings; a Receiver a bi-encoder of sentence-transformers. Weights are
-safetensors, and a model card says how the model was made.
+A Transmitter becomes a transformers causal language model with tokenizer, chat template
+and generation settings; a Receiver becomes a sentence-transformers bi-encoder. Weights are
+safetensors, and a model card says how the model was trained.
 """
 
 import json
@@ -18,22 +18,22 @@ from p2bot_parlai.method.model_files import read_model_file
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Write a trained model in Hugging Face form")
+    parser = ParlaiParser(True, True, "Export a trained model to Hugging Face format")
     group = parser.add_argument_group("Export")
-    # not "required": ParlAI parses every command's options where it is not told which
+    # not "required": ParlAI may parse the options of every command
     group.add_argument(
         "--out",
         "--outfile",
         type=str,
         default=None,
-        help="Folder to write: a new or empty one, or an earlier export, which is replaced",
+        help="Output folder: new, empty, or an earlier export, which is replaced",
     )
     return parser
 
 
 @register_script("export_hf")
 class ExportHf(ParlaiScript):
-    """A Transmitter or Receiver (-mf) as a folder (--out) for transformers or
+    """Export a Transmitter (-mf) to a folder (--out) for transformers, or a Receiver for
     sentence-transformers."""
 
     @classmethod
@@ -43,9 +43,9 @@ class ExportHf(ParlaiScript):
     def run(self) -> None:
         path, out = self.opt.get("model_file"), self.opt.get("out")
         if not path:
-            raise UsageError("say which model: -mf MODEL, trained with -m p2bot or p2bot/receiver")
+            raise UsageError("name a model with -mf MODEL, trained with -m p2bot or p2bot/receiver")
         if not out:
-            raise UsageError("say where to write: --out DIR")
+            raise UsageError("name an output folder with --out DIR")
         if not PathManager.exists(path):
             raise P2botError(f"there is no model at {path}")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
@@ -65,7 +65,7 @@ class ExportHf(ParlaiScript):
                 card = receiver_card(opt, path, perceiver.tau)
             else:
                 tokenizer = read_tokenizer(f"{path}.dict")
-                # how it decodes may be said on the command line
+                # decoding options may be overridden on the command line
                 decoding = {**opt, **self.opt.get("override", {})}
                 write_transmitter(load_transmitter(path, tokenizer), tokenizer, decoding, folder)
                 card = transmitter_card(opt, path)

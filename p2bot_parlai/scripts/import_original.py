@@ -1,8 +1,8 @@
 """
-``parlai import_original``: models of the paper's released code as models of ours.
+``parlai import_original``: convert models of the paper's released code to our format.
 
-The files are pickles. They are read without running anything that they hold; what is not
-plain data or weights is refused. What was assumed of them stands in docs/method.md.
+The files are pickles. They are read without running any code in them; anything but plain data
+and weights is refused. docs/method.md lists the assumptions about them.
 """
 
 import os
@@ -18,10 +18,10 @@ from p2bot_parlai.tools.original.reading import Weights, read_weights
 
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(
-        True, False, "Read models of the paper's released code, without running what they hold"
+        True, False, "Convert models of the paper's released code, without running code in them"
     )
     group = parser.add_argument_group("Import")
-    # not "required": ParlAI parses every command's options where it is not told which
+    # not "required": ParlAI may parse the options of every command
     group.add_argument(
         "--transmitter",
         type=str,
@@ -34,32 +34,32 @@ def setup_args() -> ParlaiParser:
         "--out",
         type=str,
         default=None,
-        help="Folder for the models, which are named transmitter and receiver in it",
+        help="Output folder; the models in it are named transmitter and receiver",
     )
     group.add_argument(
         "--tokenizer",
         type=str,
         default="openai-gpt",
-        help="Vocabulary of GPT: hub name, or folder with vocab.json and merges.txt",
+        help="GPT's vocabulary: hub name, or folder with vocab.json and merges.txt",
     )
     group.add_argument(
         "--encoder-tokenizer",
         type=str,
         default="bert-base-uncased",
-        help="Vocabulary of BERT, for --receiver: hub name, or folder with tokenizer.json",
+        help="BERT's vocabulary, for --receiver: hub name, or folder with tokenizer.json",
     )
     group.add_argument(
         "--head-size",
         type=int,
         default=64,
-        help="Width of an attention head, which a file does not tell: 64 in GPT and BERT",
+        help="Width of an attention head, which the file does not record: 64 in GPT and BERT",
     )
     return parser
 
 
 @register_script("import_original")
 class ImportOriginal(ParlaiScript):
-    """Models of the paper's released code (--transmitter, --receiver) as models of ours
+    """Convert models of the paper's released code (--transmitter, --receiver) to our format
     (--outfile DIR)."""
 
     @classmethod
@@ -70,16 +70,18 @@ class ImportOriginal(ParlaiScript):
         opt = self.opt
         out, size = opt.get("outfile"), opt["head_size"]
         if not opt.get("transmitter") and not opt.get("receiver"):
-            raise UsageError("say what to read: --transmitter FILE, --receiver FILE, or both")
+            raise UsageError(
+                "name the files to convert: --transmitter FILE, --receiver FILE, or both"
+            )
         if not out:
-            raise UsageError("say where to write: --outfile DIR")
+            raise UsageError("name an output folder with --outfile DIR")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
         from p2bot_parlai.method.backbones import backbone_path
         from p2bot_parlai.tools.original.receiver import to_receiver, without_separator
         from p2bot_parlai.tools.original.transmitter import to_transmitter
         from p2bot_parlai.tools.original.writing import write_receiver, write_transmitter
 
-        models = []  # all are read before one is written
+        models = []  # read all before writing any
         if opt.get("transmitter"):
             tokens = P2botTokenizer.from_pretrained(backbone_path(opt["tokenizer"]), ORIGINAL)
             weights = _weights(opt["transmitter"], "--transmitter")

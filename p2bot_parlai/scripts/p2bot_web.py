@@ -1,7 +1,7 @@
 """
-``parlai p2bot_web``: a page to talk with a bot in a browser, and to see what it perceives.
+``parlai p2bot_web``: a web page to talk with a bot and see what it perceives.
 
-Needs the extra ``web``; docs/web.md says what the page promises.
+Needs the extra ``web``; see docs/web.md.
 """
 
 import random
@@ -23,8 +23,8 @@ from p2bot_parlai.tasks.sketch.people import people
 if TYPE_CHECKING:
     from p2bot_parlai.chat.api import P2Bot
 
-DRAWN = 40  # sketch people on the page, where no task brings its own
-# options that say something about the page; all others are the model's
+DRAWN = 40  # sketch personas on the page, if no task provides its own
+# options of the page; all others are the model's
 OF_THE_PAGE = {
     *("receiver", "host", "port", "max_visitors", "max_turns", "persona", "partner_persona"),
     *("seed", "task", "model_file", "datatype", "verbose", "loglevel", "display_partner_persona"),
@@ -38,17 +38,17 @@ def setup_args() -> ParlaiParser:
         "--host",
         type=str,
         default="127.0.0.1",
-        help="Address to serve on; the default is this machine alone, 0.0.0.0 is everybody",
+        help="Address to listen on; the default serves only this machine, 0.0.0.0 everyone",
     )
-    group.add_argument("--port", type=int, default=7860, help="Port to serve on; 0: any free one")
+    group.add_argument("--port", type=int, default=7860, help="Port to listen on; 0: any free port")
     group.add_argument(
         "--max-visitors",
         type=int,
         default=100,
-        help="Visitors at once; each has conversations of their own",
+        help="Maximum simultaneous visitors, each with their own conversations",
     )
     group.add_argument(
-        "--max-turns", type=int, default=50, help="Replies of the bot in one conversation at most"
+        "--max-turns", type=int, default=50, help="Maximum replies of the bot in one conversation"
     )
     if "--receiver" not in parser._option_string_actions:
         group.add_argument(
@@ -56,7 +56,7 @@ def setup_args() -> ParlaiParser:
             type=str,
             default=None,
             help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
-            "receiver beside the model, where there is one",
+            "receiver beside the model, if there is one",
         )
     add_chat_options(parser)
     parser.set_defaults(datatype="valid")
@@ -65,8 +65,8 @@ def setup_args() -> ParlaiParser:
 
 @register_script("p2bot_web")
 class P2botWeb(ParlaiScript):
-    """A web page to talk with a bot (-mf), with what it perceives beside the chat; personas are
-    drawn from -t, or made up."""
+    """A web page to talk with a bot (-mf) that shows beside the chat what it perceives. Personas
+    are drawn from -t, or generated."""
 
     @classmethod
     def setup_args(cls):
@@ -75,7 +75,7 @@ class P2botWeb(ParlaiScript):
     def run(self) -> None:
         opt = self.opt
         if not opt.get("model_file"):
-            raise UsageError("say which model: -mf MODEL, trained with -m p2bot")
+            raise UsageError("name a model with -mf MODEL, trained with -m p2bot")
         for flag, least in (("max_visitors", 1), ("max_turns", 1), ("port", 0)):
             if opt[flag] < least:
                 raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is less than {least}")
@@ -87,12 +87,12 @@ class P2botWeb(ParlaiScript):
             limits = server.Limits()
             limits = replace(limits, visitors=opt["max_visitors"], exchanges=opt["max_turns"])
             cast = choose_cast(opt, server.Cast)
-            name = "/".join(Path(opt["model_file"]).parts[-2:])  # no business of visitors
+            name = "/".join(Path(opt["model_file"]).parts[-2:])  # visitors need not know the path
             site = server.Site(bot, cast, limits, opt["host"], port, name, opt["seed"])
             for absent, why in site.page.studio.judge.absent.items():
                 print(f"without the {absent} reward: {why}")
             shown = f"[{opt['host']}]" if ":" in opt["host"] else opt["host"]
-            print(f"P²Bot is at http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+            print(f"P²Bot is at http://{shown}:{port} (Ctrl-C stops it)", flush=True)
             server.serve(site, listening)
 
 
@@ -111,8 +111,8 @@ def _server():
 
 
 def load_bot(opt: Opt) -> "P2Bot":
-    """The model as the command line wants it; a ``--receiver`` that was not given is a guess."""
-    from p2bot_parlai.chat.api import P2Bot  # transformers, which takes seconds too
+    """The model with the options of the command line; without ``--receiver`` one is looked for."""
+    from p2bot_parlai.chat.api import P2Bot  # imports transformers, which takes seconds too
 
     given = {k: v for k, v in opt.get("override", {}).items() if k not in OF_THE_PAGE}
     given["datapath"] = opt["datapath"]
@@ -124,7 +124,7 @@ def load_bot(opt: Opt) -> "P2Bot":
 
 def choose_cast(opt: Opt, cast):
     """
-    Personas of the task (``-t``), or of `p2bot:sketch`; the first one is the bot's.
+    Choose personas from the task (``-t``) or from `p2bot:sketch`; the first one is the bot's.
 
     :raises P2botError: for a task without personas.
     """

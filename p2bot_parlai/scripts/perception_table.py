@@ -1,8 +1,7 @@
 """
 ``parlai perception_table``: the paper's Table 5 in one command.
 
-Random, TF-IDF and a trained Receiver rank the same lists, with original and with revised
-personas.
+Random, TF-IDF and a trained Receiver rank the same lists of personas, original and revised.
 """
 
 import contextlib
@@ -22,9 +21,9 @@ from p2bot_parlai.errors import P2botError, UsageError
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
-# column -> what the evaluation calls it
+# column -> name in the evaluation report
 METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
-# where the task knows which sentence an utterance shows, as p2bot:sketch does
+# for tasks that know which sentence an utterance reveals, as p2bot:sketch does
 TRUTH = {"True cell": "true_cell"}
 
 
@@ -36,14 +35,14 @@ def setup_args() -> ParlaiParser:
         "--perception-tasks",
         type=str,
         default="convai2:self_original,convai2:self_revised",
-        help="Tasks that the columns come from, separated by commas",
+        help="Tasks of the columns, comma-separated",
     )
     parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
     return parser
 
 
 def measure(opt: Opt) -> dict[str, dict[str, dict]]:
-    """Reports by row (model) and column (task); the Receiver where ``-mf`` names one."""
+    """Reports by row (model) and column (task); the Receiver only if ``-mf`` names one."""
     models = dict(BASELINES)
     if opt.get("model_file"):
         models["Receiver"] = opt["model"]
@@ -69,7 +68,7 @@ def _quietly(function, settings: Opt):
 
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
-    """Rows as in Table 5, per cent; a dash where a number could not be had."""
+    """Rows as in Table 5, in per cent; a dash for a missing number."""
     tasks = list(next(iter(table.values())))
     known = any(TRUTH["True cell"] in report for row in table.values() for report in row.values())
     metrics = METRICS | TRUTH if known else METRICS
@@ -101,7 +100,7 @@ class PerceptionTable(ParlaiScript):
     def run(self):
         tasks = self.opt["perception_tasks"].split(",")
         if not all(tasks):
-            raise UsageError("--perception-tasks has an empty name between its commas")
+            raise UsageError("--perception-tasks contains an empty name")
         model = self.opt.get("model_file")
         if model and not PathManager.exists(model):
             raise P2botError(f"there is no Receiver at {model}")

@@ -1,7 +1,7 @@
 """
 ``parlai relevance_map``: Figure 6 of the paper for any dialogue.
 
-The dialogue comes from a file (``--dialogue``) or from a task (``-t``) by its number.
+The dialogue comes from a file (``--dialogue``) or a task (``-t``), by its index.
 """
 
 import re
@@ -20,27 +20,29 @@ from p2bot_parlai.tools.figures import draw_relevance_map
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance shows")
+    parser = ParlaiParser(
+        True, True, "Draw how strongly each utterance reveals each profile sentence"
+    )
     group = parser.add_argument_group("Relevance map")
     group.add_argument(
         "--dialogue",
         type=str,
         default=None,
-        help='File with "your persona: ..." lines and, below, what that person said, one '
-        "utterance a line; in lines with a tab (ConvAI2's form) it is what stands behind it",
+        help='File with "your persona: ..." lines, then what that person said, one utterance '
+        "per line; in ConvAI2's format (lines with tabs) the field after the first tab",
     )
     group.add_argument(
         "--index",
         type=int,
         default=0,
-        help="Number of the dialogue in the file or the task, counted from 0",
+        help="Index of the dialogue in the file or task, from 0",
     )
     group.add_argument(
         "--outfile",
         "--out",
         type=str,
         default="relevance.png",
-        help="Picture to write: .png, .svg or .pdf",
+        help="Image to write: .png, .svg or .pdf",
     )
     parser.set_defaults(datatype="valid")
     return parser
@@ -48,11 +50,11 @@ def setup_args() -> ParlaiParser:
 
 def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
     """
-    Dialogues in ConvAI2's form, or in its plain half: persona lines, then utterances.
+    Parse dialogues in ConvAI2's format, or as persona lines followed by plain utterances.
 
-    Line numbers may be left out; a line numbered 1 begins a new dialogue.
+    Line numbers are optional; a line numbered 1 begins a new dialogue.
 
-    :raises P2botError: for a dialogue without utterances or without persona.
+    :raises P2botError: for a dialogue without utterances or without a persona.
     """
     dialogues = [SpokenDialogue([], [])]
     for line in text.split("\n"):
@@ -77,7 +79,7 @@ def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
 
 
 def choose_dialogue(opt: Opt) -> SpokenDialogue:
-    """The dialogue that ``--dialogue`` or ``--task``, and ``--index``, name."""
+    """The dialogue selected by ``--dialogue`` or ``--task``, and ``--index``."""
     if opt.get("dialogue"):
         if not PathManager.exists(opt["dialogue"]):
             raise P2botError(f"--dialogue {opt['dialogue']}: there is no such file")
@@ -87,18 +89,20 @@ def choose_dialogue(opt: Opt) -> SpokenDialogue:
     else:
         where = opt.get("override", {}).get("task")
         if not where:
-            raise UsageError("say which dialogue: --dialogue FILE, or -t convai2:self_revised")
+            raise UsageError(
+                "choose a dialogue with --dialogue FILE or -t TASK, such as -t convai2:self_revised"
+            )
         dialogues = read_dialogues(opt, where, DatatypeHelper.fold(opt["datatype"]))
     if not 0 <= opt["index"] < len(dialogues):
         raise UsageError(
-            f"--index {opt['index']}: {where} has {len(dialogues)} dialogues, counted from 0"
+            f"--index {opt['index']}: {where} has {len(dialogues)} dialogues, numbered from 0"
         )
     return dialogues[opt["index"]]
 
 
 @register_script("relevance_map")
 class RelevanceMap(ParlaiScript):
-    """Figure 6 of the paper: relevance between utterances and profile sentences."""
+    """Figure 6 of the paper: the relevance of each profile sentence to each utterance."""
 
     @classmethod
     def setup_args(cls):
@@ -106,7 +110,7 @@ class RelevanceMap(ParlaiScript):
 
     def run(self):
         if not self.opt.get("model_file"):
-            raise UsageError("say which Receiver: -mf MODEL, trained with -m p2bot/receiver")
+            raise UsageError("name a Receiver with -mf MODEL, trained with -m p2bot/receiver")
         dialogue = choose_dialogue(self.opt)
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
         from p2bot_parlai.method.model_files import load_perceiver

@@ -1,7 +1,7 @@
 """
 ``parlai sample_answers``: Table 4 of the paper, for any systems.
 
-The same contexts, drawn by ``--seed``, answered by the human and each system.
+The human and each system answer the same contexts, sampled with ``--seed``.
 """
 
 from parlai.core.params import ParlaiParser
@@ -16,7 +16,7 @@ from p2bot_parlai.tools.human_eval.study import write_text
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Write answers of several systems side by side")
+    parser = ParlaiParser(True, False, "Write the answers of several systems side by side")
     group = parser.add_argument_group("Sampled answers")
     add_sampling_options(group, number=3)
     group.add_argument(
@@ -24,7 +24,7 @@ def setup_args() -> ParlaiParser:
         "--out",
         type=str,
         default="answers",
-        help="Where to write: <outfile>.md, <outfile>.html and <outfile>.jsonl",
+        help="Writes <outfile>.md, <outfile>.html and <outfile>.jsonl",
     )
     parser.set_defaults(datatype="valid", batchsize=16)
     return parser
@@ -32,7 +32,7 @@ def setup_args() -> ParlaiParser:
 
 @register_script("sample_answers")
 class SampleAnswers(ParlaiScript):
-    """Table 4 of the paper: sampled contexts with everybody's answers."""
+    """Table 4 of the paper: sampled contexts with the answers of every system."""
 
     @classmethod
     def setup_args(cls):
@@ -57,7 +57,7 @@ class SampleAnswers(ParlaiScript):
 
 
 def command(opt: dict, systems: dict[str, str]) -> str:
-    """What gives the same again."""
+    """The command that reproduces the files."""
     named = "".join(f" {name}={path}" for name, path in systems.items())
     return (
         f"parlai sample_answers -t {opt['task']} -dt {opt['datatype']} --number {opt['number']} "

@@ -1,8 +1,8 @@
 """
 ``parlai selfplay_transcript``: self-play dialogues to read, with every reward.
 
-Plays as in evaluation: the model talks with the frozen user that it learnt with, or, where
-it never played, with itself.
+Plays as in evaluation: the model talks with the frozen user it was trained with or, if it was never
+trained by self-play, with itself.
 """
 
 import json
@@ -26,16 +26,16 @@ def setup_args() -> ParlaiParser:
         "--out",
         type=str,
         default="selfplay",
-        help="Where to write: <outfile>.txt to read, and <outfile>.jsonl, a dialogue a line",
+        help="Writes <outfile>.txt, to read, and <outfile>.jsonl, one dialogue per line",
     )
-    group.add_argument("--num-dialogues", type=int, default=20, help="Dialogues to play")
+    group.add_argument("--num-dialogues", type=int, default=20, help="Number of dialogues to play")
     parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
     return parser
 
 
 @register_script("selfplay_transcript")
 class SelfplayTranscript(ParlaiScript):
-    """Self-play dialogues with both personas and every reward of each turn."""
+    """Self-play dialogues with both personas and all rewards of each turn."""
 
     @classmethod
     def setup_args(cls):
@@ -44,9 +44,9 @@ class SelfplayTranscript(ParlaiScript):
     def run(self) -> list[dict]:
         opt = self.opt
         if not opt.get("model_file"):
-            raise UsageError("say which model: -mf MODEL, trained with -m p2bot")
+            raise UsageError("name a model with -mf MODEL, trained with -m p2bot")
         if opt["num_dialogues"] < 1:
-            raise UsageError(f"--num-dialogues {opt['num_dialogues']} is not at least 1")
+            raise UsageError(f"--num-dialogues {opt['num_dialogues']}: must be at least 1")
         agent = create_agent(opt, requireModelExists=True)
         if not hasattr(agent, "set_stage"):
             raise P2botError(f"{opt['model_file']} was not trained with -m p2bot: it cannot play")
@@ -66,7 +66,7 @@ class SelfplayTranscript(ParlaiScript):
 
 
 def write(transcripts: list[dict], outfile: str) -> None:
-    """:raises P2botError: where it cannot be written."""
+    """:raises P2botError: if a file cannot be written."""
     try:
         with open(f"{outfile}.jsonl", "w", encoding="utf-8", errors="replace") as file:
             file.writelines(json.dumps(t, ensure_ascii=False) + "\n" for t in transcripts)

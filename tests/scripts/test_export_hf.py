@@ -219,7 +219,7 @@ def test_an_export_replaces_an_earlier_one(tiny_model, tiny_receiver, tmp_path):
     [
         ({}, "-mf MODEL"),
         ({"model_file": "MODEL"}, "--out DIR"),
-        ({"model_file": "MODEL", "out": "."}, "is no earlier export"),
+        ({"model_file": "MODEL", "out": "."}, "is not an earlier export"),
     ],
 )
 def test_usage(tiny_model, monkeypatch, tmp_path, given, message):

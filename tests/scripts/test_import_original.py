@@ -250,7 +250,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, reference, place, zippe
     else:
         states[place] = {"x": Malicious(f"touch {trap}")}
     torch.save(states, tmp_path / "file", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(P2botError, match=r"system, which could run code, and is refused") as error:
+    with pytest.raises(P2botError, match=r"system, which could run code; nothing was run") as error:
         read_weights(str(tmp_path / "file"), "--transmitter")
     assert "\n" not in str(error.value)
     assert not trap.exists()
@@ -272,7 +272,7 @@ def test_a_damaged_file_is_one_line(tmp_path, reference, content):
 @pytest.mark.parametrize("states", [[1], {"weights": {}}, {"model": {"a": 1}}, {"model": None}])
 def test_another_kind_of_file(tmp_path, states):
     torch.save(states, tmp_path / "file")
-    with pytest.raises(P2botError, match="is no model file of the released code"):
+    with pytest.raises(P2botError, match="is not a model file of the released code"):
         read_weights(str(tmp_path / "file"), "--transmitter")
 
 
@@ -291,12 +291,12 @@ def changed(weights: dict, **changes) -> dict:
     "changes, message",
     [
         ({"linear__weight": None}, "has no linear.weight: it is another kind of model"),
-        ({"linear__weight": torch.zeros(3, 16)}, r"linear.weight has the shape \(3, 16\)"),
-        ({"start_tensor": torch.tensor([1])}, "another vocabulary than --tokenizer"),
+        ({"linear__weight": torch.zeros(3, 16)}, r"linear.weight has shape \(3, 16\)"),
+        ({"start_tensor": torch.tensor([1])}, "not trained with the vocabulary of --tokenizer"),
         ({"more": torch.zeros(1)}, "has weights that no released model has: more"),
         (
             {"transformer_module__transformer__h__0__ln_1__weight": None},
-            "h.0.ln_1.weight has the shape none in the file",
+            "h.0.ln_1.weight has shape none in the file",
         ),
         (
             {"transformer_module__lm_head__decoder__weight": torch.zeros(2, 16)},
@@ -314,8 +314,8 @@ def test_what_does_not_fit_is_named(home, reference, tmp_path, changes, message)
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"transmitter": None}, "say what to read"),
-        ({"outfile": None}, "say where to write: --outfile DIR"),
+        ({"transmitter": None}, "name the files to convert"),
+        ({"outfile": None}, "name an output folder with --outfile DIR"),
         ({"transmitter": "nothing"}, "--transmitter nothing: there is no such file"),
         ({"head_size": 5}, "--head-size 5: the width of --transmitter .* is 16"),
     ],
