@@ -44,14 +44,14 @@ def test_an_earlier_export_is_replaced_and_strange_files_stay(tmp_path):
 @pytest.mark.parametrize("name, text", [("notes.txt", "x"), (MANIFEST, "{}"), (MANIFEST, "[1")])
 def test_what_is_no_export_is_left_alone(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(P2botError, match="--out .* is no earlier export"):
+    with pytest.raises(P2botError, match="--out .* is not an earlier export"):
         export(tmp_path, a="1")
     assert names(tmp_path) == [name]
 
 
 def test_a_file_has_the_name(tmp_path):
     (tmp_path / "out").write_text("x")
-    with pytest.raises(P2botError, match="--out .* is no earlier export"):
+    with pytest.raises(P2botError, match="--out .* is not an earlier export"):
         export(tmp_path / "out", a="1")
 
 

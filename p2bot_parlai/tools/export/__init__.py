@@ -1,1 +1,1 @@
-"""Trained models in Hugging Face form; see `p2bot_parlai.scripts.export_hf`."""
+"""Export of trained models to Hugging Face format; see `p2bot_parlai.scripts.export_hf`."""

@@ -1,4 +1,4 @@
-"""The model card of an export, filled in from the run."""
+"""The model card of an export, filled in from the training run."""
 
 import glob
 import json
@@ -8,7 +8,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
 
 PAPER = "https://aclanthology.org/2020.acl-main.131/"
-# options that say how a model was made; paths and what is of one machine are not among them
+# options that say how a model was trained, without paths and machine-specific ones
 TRANSMITTER_SETTINGS = (
     *("model", "task", "backbone", "n_layers", "n_heads", "embedding_size", "text_truncate"),
     *("label_truncate", "nup_coef", "num_distractors", "alpha", "inference", "beam_size"),
@@ -44,16 +44,16 @@ answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
 print(tokenizer.decode(answer, skip_special_tokens=True))
 ```
 
-The persona is the system message, a sentence a line. A conversation becomes
+The persona is the system message, one sentence per line. A conversation becomes
 `{form}`;
-special tokens that somebody types are rendered as text.
+special tokens typed by a user are rendered as plain text.
 
 `next_utterance.safetensors` holds the head that tells the next utterance from a distractor:
-weight (1, D) and bias (1,), for the last hidden state {place}. p2bot_parlai
-re-ranks the hypotheses of beam search with it (Eq. 3); plain `generate` does not.
+weight (1, D) and bias (1,), applied to the last hidden state {place}. p2bot_parlai
+re-ranks beam hypotheses with it (Eq. 3); plain `generate` does not.
 
-To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which takes the
-language model and the tokenizer; the head begins anew."""
+To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which uses the
+language model and the tokenizer but starts with a new head."""
 
 RECEIVER_USE = """\
 ```python
@@ -64,8 +64,8 @@ folder = "path/to/this/folder"
 relevance = said @ profile.T / said.shape[1] ** 0.5  # Eq. 11: (utterances, sentences)
 ```
 
-A sentence vector is the mean over all token vectors. A pooler, of which transformers may say
-that it is new, is not used. The temperature of Agg (Eq. 13) is {tau:.4g}."""
+A sentence vector is the mean of all token vectors. transformers may warn about a newly initialised
+pooler; it is not used. The temperature of Agg (Eq. 13) is {tau:.4g}."""
 ONE_ENCODER = """\
 encoder = SentenceTransformer(folder)
 said = encoder.encode(["i walk my dogs every morning ."])
@@ -77,20 +77,20 @@ profile = SentenceTransformer(f"{folder}/persona").encode(["i have two dogs."])"
 
 def transmitter_card(opt: dict, model_file: str) -> str:
     head = ["library_name: transformers", "pipeline_tag: text-generation"]
-    about = "A Transmitter of P²Bot: it talks as somebody with the persona that it is given."
+    about = "A Transmitter of P²Bot: it speaks as a person with the given persona."
     if opt.get("context_style", APPEND.name) == ORIGINAL.name:
         form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
         place = "of a response, at `<end>`"
     else:
         form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
-        place = "at [CLS], behind `[EOS]`"
+        place = "at [CLS], after `[EOS]`"
     use = TRANSMITTER_USE.replace("{form}", form).replace("{place}", place)
     return _card(head, about, use, opt, TRANSMITTER_SETTINGS, model_file)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:
     head = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
-    about = "A Receiver of P²Bot: how much an utterance shows each sentence of a persona."
+    about = "A Receiver of P²Bot: how strongly an utterance reveals each sentence of a persona."
     loading = ONE_ENCODER if opt["share_encoders"] else TWO_ENCODERS
     use = RECEIVER_USE.format(loading=loading, tau=tau)
     return _card(head, about, use, opt, RECEIVER_SETTINGS, model_file)
@@ -99,7 +99,9 @@ def receiver_card(opt: dict, model_file: str, tau: float) -> str:
 def _card(head, about, use, opt, settings, model_file) -> str:
     lines = ["---", *head, "tags:", "- p2bot", "- persona", "- dialogue", "---", ""]
     lines += ["# P²Bot", "", about, ""]
-    lines += [f"The method is that of [You Impress Me]({PAPER}) (ACL 2020); made by p2bot_parlai."]
+    lines += [
+        f"The method is from [You Impress Me]({PAPER}) (ACL 2020). Trained with p2bot_parlai."
+    ]
     lines += ["", "## Use", "", use, "", "## Training", "", "| option | |", "|---|---|"]
     shown = {name: opt[name] for name in settings if opt.get(name) not in (None, "", -1)}
     for name, value in shown.items():
@@ -112,10 +114,10 @@ def _card(head, about, use, opt, settings, model_file) -> str:
 
 def reports(model_file: str) -> dict[str, dict[str, float]]:
     """
-    What was measured of a model: by its training run at its end, and by ``eval_model
+    Evaluation results of a model: from the end of its training run, and from ``eval_model
     --report-filename .<name>.json``, which writes beside the model.
 
-    :return: by title, the metrics that say something of the model.
+    :return: title -> the metrics worth showing.
     :raises P2botError: for a report that cannot be read.
     """
     found = {}
@@ -144,7 +146,7 @@ def _read(path: Path):
 
 
 def _without_paths(value) -> str:
-    """A card goes to others: what is a path here says nothing to them."""
+    """Local paths mean nothing to the readers of a card."""
     parts = [
         "a folder" if "/" in part and Path(part).is_absolute() else part
         for part in str(value).split(",")

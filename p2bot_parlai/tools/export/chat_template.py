@@ -1,10 +1,10 @@
 """
-Our context form for plain transformers: a tokenizer with a chat template.
+Our context format for plain transformers: a tokenizer with a chat template.
 
-The persona is the system message, a sentence a line; the partner is the user, the bot the
+The persona is the system message, one sentence per line; the partner is the user, the bot the
 assistant. The template renders ``[PS] persona [PE]``, ``[PARTNER] utterance`` and
-``[SELF] response [EOS]``, and the generation prompt is ``[SELF]``; or what stands for these in
-the context style of the model. Contexts that are too long are the caller's to cut.
+``[SELF] response [EOS]``, and the generation prompt is ``[SELF]``, or the equivalents in
+the context style of the model. The caller has to truncate contexts that are too long.
 """
 
 import json
@@ -17,15 +17,15 @@ from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.context_style import ContextStyle
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
-# Profile sentences are tokenized one by one. A template renders one text: this character,
-# Unicode's line separator, tells where they meet, and the exported tokenizer drops it.
+# Profile sentences are tokenized one by one, but a template renders one text. This character,
+# Unicode's line separator, marks their boundaries, and the exported tokenizer drops it.
 BOUNDARY = "\u2028"
 _SPLIT = {"type": "Split", "pattern": {"String": BOUNDARY}, "behavior": "Removed", "invert": False}
 
 
 def template(style: ContextStyle) -> str:
     """The jinja template of a context style."""
-    # a special token that somebody types is to be text; plain transformers would read it as one
+    # special tokens typed by a user must stay text; plain transformers would parse them
     plain = "".join(
         f" | replace('{mark}', '{mark[0]} {mark[1:-1]} {mark[-1]}')"
         for mark in style.special_tokens
@@ -57,7 +57,7 @@ def template(style: ContextStyle) -> str:
 """
 
 
-# what is rendered and tokenized once, to know that it comes out as in training
+# rendered and tokenized once, to check that it gives the ids of training
 _PROBE = Dialogue(
     ["i like tea", "We have 22 dogs."],
     turns=[(False, "hi there , don't you ?"), (True, "Yes !"), (False, "say [CLS not")],
@@ -65,7 +65,7 @@ _PROBE = Dialogue(
 
 
 def messages_of(dialogue: Dialogue) -> list[dict[str, str]]:
-    """A dialogue as chat templates take it."""
+    """A dialogue as messages for a chat template."""
     persona = [{"role": "system", "content": "\n".join(dialogue.persona)}]
     return (persona if dialogue.persona else []) + [
         {"role": "assistant" if own else "user", "content": text} for own, text in dialogue.turns
@@ -74,16 +74,15 @@ def messages_of(dialogue: Dialogue) -> list[dict[str, str]]:
 
 def chat_tokenizer(tokenizer: P2botTokenizer, longest: int | None) -> PreTrainedTokenizerFast:
     """
-    :param longest: tokens that the model takes at most.
-    :raises P2botError: for a kind of tokenizer whose ids of a rendered text are not those
-        of its parts.
+    :param longest: maximum input length of the model, in tokens.
+    :raises P2botError: for a tokenizer that gives a rendered text other ids than its parts.
     """
     data = tokenizer.to_json()
     own = data["pre_tokenizer"]
     steps = own["pretokenizers"] if own and own["type"] == "Sequence" else [own] if own else []
-    if _SPLIT not in steps:  # a model that was exported before has it
+    if _SPLIT not in steps:  # a model trained from an export has it already
         data["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [_SPLIT, *steps]}
-    data["post_processor"] = None  # the template has every special token
+    data["post_processor"] = None  # the template adds all special tokens
     style = tokenizer.style
     named = {style.pad, style.eos, style.cls}
     exported = PreTrainedTokenizerFast(
@@ -99,12 +98,12 @@ def chat_tokenizer(tokenizer: P2botTokenizer, longest: int | None) -> PreTrained
     exported.chat_template = template(style)
     if rendered_ids(exported, _PROBE) != build_context(_PROBE, tokenizer).ids:
         raise P2botError(
-            "this model's tokenizer gives other tokens for a whole dialogue than for its "
-            "sentences one by one, so no chat template can render the context form"
+            "this model's tokenizer splits a whole dialogue differently from its single sentences, "
+            "so no chat template can render its context"
         )
     return exported
 
 
 def rendered_ids(exported: PreTrainedTokenizerFast, dialogue: Dialogue) -> list[int]:
-    """The ids of a dialogue by the chat template, without the generation prompt."""
+    """The ids of a dialogue under the chat template, without the generation prompt."""
     return exported.apply_chat_template(messages_of(dialogue), tokenize=True, return_dict=False)

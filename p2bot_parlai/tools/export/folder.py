@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all, and never takes what is not its own."""
+"""Writing an output folder completely or not at all, without touching files of others."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
 
-MANIFEST = "p2bot_export.json"  # marks an export of ours, and lists its files
+MANIFEST = "p2bot_export.json"  # marks one of our exports and lists its files
 FORMAT = "p2bot-export-1"
 
 
 @contextmanager
 def new_folder(out: str) -> Iterator[Path]:
     """
-    A folder to write to, which becomes ``out`` when everything is in it.
+    A folder to write to, which becomes ``out`` when it is complete.
 
-    An earlier export is replaced file by file; what else is in its folder (a .git) stays.
+    An earlier export is replaced file by file; other files in its folder (such as .git) stay.
 
-    :raises P2botError: where ``out`` holds something else, or cannot be written.
+    :raises P2botError: if ``out`` contains something else, or cannot be written.
     """
     final = Path(out).absolute()
     earlier = _earlier_files(final)
@@ -31,10 +31,10 @@ def new_folder(out: str) -> Iterator[Path]:
         files = sorted(str(path.relative_to(work)) for path in work.rglob("*") if path.is_file())
         manifest = {"format": FORMAT, "files": [*files, MANIFEST]}
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for name in files:  # safetensors writes for its owner alone
+        for name in files:  # safetensors makes files readable only by their owner
             (work / name).chmod((work / MANIFEST).stat().st_mode)
         if earlier is None:
-            work.rename(final)  # over an empty folder too
+            work.rename(final)  # also replaces an empty folder
             return
         for name in [*files, MANIFEST]:
             (final / name).parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def new_folder(out: str) -> Iterator[Path]:
 
 
 def _earlier_files(folder: Path) -> set[str] | None:
-    """What an earlier export wrote; None where there is nothing yet."""
+    """The files of an earlier export; None if there is nothing yet."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
@@ -58,5 +58,5 @@ def _earlier_files(folder: Path) -> set[str] | None:
         return set(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(
-            f"--out {folder} is there and is no earlier export: name a new folder, or an empty one"
+            f"--out {folder} exists and is not an earlier export: name a new or empty folder"
         ) from error

@@ -1,4 +1,4 @@
-"""A Receiver as a bi-encoder in the form of sentence-transformers."""
+"""Export of a Receiver as a sentence-transformers bi-encoder."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
-# two encoders that are not shared are two models, each in a folder of its own
+# encoders that are not shared become two models, each in its own folder
 IMPRESSION, PERSONA = "impression", "persona"
 
 _MODULES = [
@@ -21,7 +21,7 @@ _MODULES = [
 
 def write_receiver(perceiver: Perceiver, limit: int, folder: Path) -> None:
     """
-    :param limit: longest sentence in tokens.
+    :param limit: maximum sentence length in tokens.
     """
     network, tokenizer = perceiver.network, perceiver.tokenizer
     if network.impression is network.persona:
@@ -34,12 +34,12 @@ def write_receiver(perceiver: Perceiver, limit: int, folder: Path) -> None:
 def write_encoder(
     encoder: SentenceEncoder, tokenizer: SentenceTokenizer, limit: int, folder: Path
 ) -> None:
-    """The encoder and, as a module behind it, the mean over its token vectors."""
+    """The encoder, followed by a module that averages its token vectors."""
     encoder.model.save_pretrained(folder)
     data = {**tokenizer.to_json(), "truncation": None, "padding": None}
     backend = Tokenizer.from_str(json.dumps(data))
-    # Any token can fill: the mean leaves out what the mask does. Some models count positions by
-    # the one that they were trained with.
+    # Any token can pad, as the mean ignores masked tokens; but some models derive positions from
+    # the padding token they were trained with.
     pad = encoder.model.config.pad_token_id
     PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -57,7 +57,7 @@ def write_encoder(
     }
     _write(folder / "modules.json", _MODULES)
     _write(folder / "sentence_bert_config.json", {"max_seq_length": limit, "do_lower_case": False})
-    # Eq. 11 is the scalar product over sqrt(d)
+    # Eq. 11 is the dot product over sqrt(d)
     _write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "dot"})
     (folder / "1_Pooling").mkdir()
     _write(folder / "1_Pooling" / "config.json", pooling)

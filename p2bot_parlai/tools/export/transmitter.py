@@ -1,4 +1,4 @@
-"""A Transmitter as a causal language model of transformers, its [CLS] head beside it."""
+"""Export of a Transmitter as a transformers causal language model, with its [CLS] head."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def write_transmitter(
     network: Transmitter, tokenizer: P2botTokenizer, opt: dict, folder: Path
 ) -> None:
     """
-    :param opt: how the model decodes: ``inference``, ``beam_size`` and the like.
+    :param opt: decoding options: ``inference``, ``beam_size`` and so on.
     """
     exported = chat_tokenizer(tokenizer, network.backbone.max_positions)
     model = language_model(network.backbone)
@@ -34,7 +34,7 @@ def write_transmitter(
 
 
 def language_model(backbone: nn.Module) -> nn.Module:
-    """The backbone as transformers knows it; our GPT becomes an OpenAIGPTLMHeadModel."""
+    """The backbone as a transformers model; our GPT becomes an OpenAIGPTLMHeadModel."""
     if not isinstance(backbone, GPT):
         return backbone.lm
     ours = backbone.config
@@ -51,7 +51,7 @@ def language_model(backbone: nn.Module) -> nn.Module:
         layer_norm_epsilon=ours.layer_norm_epsilon,
         initializer_range=ours.initializer_range,
     )
-    with torch.random.fork_rng():  # its first weights are drawn, and not kept
+    with torch.random.fork_rng():  # the initial weights are drawn only to be replaced
         model = OpenAIGPTLMHeadModel(config)
     model.transformer.load_state_dict(backbone.state_dict())
     return model.eval()
@@ -59,9 +59,9 @@ def language_model(backbone: nn.Module) -> nn.Module:
 
 def generation_config(opt: dict, tokenizer: P2botTokenizer) -> GenerationConfig:
     """
-    What is nearest to the model's own decoding.
+    The closest match to the model's own decoding.
 
-    transformers knows neither the re-ranking by Eq. 3 nor every search of ParlAI's; an
+    transformers has neither re-ranking by Eq. 3 nor all of ParlAI's searches; an
     ``--inference`` without a counterpart becomes greedy decoding.
     """
     sampled = {
