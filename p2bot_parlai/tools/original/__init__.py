@@ -1,1 +1,1 @@
-"""Model files of the paper's released code (github.com/SivilTaram), read and mapped to ours."""
+"""Conversion of model files of the paper's released code (github.com/SivilTaram)."""

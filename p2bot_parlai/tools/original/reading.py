@@ -1,10 +1,10 @@
 """
-Reading a model file of the released code without running what it may hold.
+Read a model file of the released code without running any code in it.
 
-The files are pickles of torch 1.0 (its format before zip files): ``model`` is the state dict;
-``optimizer``, ``optimizer_type``, ``longest_label`` and ``opt`` stand beside it. Optimizers of
-that time keep objects among their numbers. They are read as stand-ins:
-classes of ours that hold what was in the file and do nothing. Anything else is refused.
+The files are torch 1.0 pickles (from before its zip format). ``model`` is the state dict, beside
+``optimizer``, ``optimizer_type``, ``longest_label`` and ``opt``. Optimizer states of that time
+contain objects; they are read as stand-ins, classes of ours that hold the data and do nothing.
+Anything else is refused.
 """
 
 import os
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
 
-# what the optimizers of pytorch_pretrained_bert 0.6 and ParlAI's options are made of
+# the classes in optimizer states of pytorch_pretrained_bert 0.6 and in ParlAI's options
 _STAND_INS = {
     "pytorch_pretrained_bert.optimization": (
         "ConstantLR",
@@ -33,7 +33,7 @@ _STAND_INS = {
 }
 
 
-# what reading a damaged file ends in
+# what reading a damaged file can raise
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, OSError, EOFError, MemoryError),
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError),
@@ -42,7 +42,7 @@ DAMAGE = (
 
 
 def _stand_ins() -> list[type]:
-    """Classes without behaviour under the names that a file may mention."""
+    """Classes without behaviour, with the names that a file may mention."""
     return [
         type(name, (), {"__module__": module})
         for module, names in _STAND_INS.items()
@@ -54,7 +54,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
     """
     The state dict of a released model, on the CPU, in float32.
 
-    :param flag: the option that named the file, for errors.
+    :param flag: the option that names the file, for error messages.
     :raises P2botError: for a file that is missing, damaged, unsafe or of another kind.
     """
     if not os.path.isfile(path):
@@ -65,16 +65,16 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
     except DAMAGE as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
-            why = f"it holds {refused[1]}, which could run code, and is refused; nothing was run"
+            why = f"it contains {refused[1]}, which could run code; nothing was run"
         else:
-            why = "it is damaged, was not downloaded to its end, or is no PyTorch file"
+            why = "it is damaged, incomplete, or not a PyTorch file"
         raise P2botError(f"{flag} {path} cannot be read: {why}") from error
     weights = states.get("model") if isinstance(states, dict) else None
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and _is_plain(value) for name, value in weights.items()
     ):
         raise P2botError(
-            f"{flag} {path} is no model file of the released code: it has no 'model' with weights"
+            f"{flag} {path} is not a model file of the released code: it has no 'model' weights"
         )
     return {
         name: value.float() if value.is_floating_point() else value
@@ -83,7 +83,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
 
 
 def _is_plain(value) -> bool:
-    """Whether it is a tensor of numbers, all of them there."""
+    """Whether it is an ordinary dense tensor of real numbers."""
     if not isinstance(value, Tensor) or value.is_complex():
         return False
     return value.layout == torch.strided and not value.is_quantized and not value.is_meta
@@ -91,9 +91,10 @@ def _is_plain(value) -> bool:
 
 class Weights:
     """
-    Weights that are taken one by one, so that none is forgotten.
+    Weights that are taken one by one, so that none is overlooked.
 
-    :param weights: by their names in the file. :param where: flag and path, for errors.
+    :param weights: by their names in the file.
+    :param where: flag and path, for error messages.
     """
 
     def __init__(self, weights: dict[str, Tensor], where: str):
@@ -101,41 +102,41 @@ class Weights:
 
     def take(self, name: str, dims: int) -> Tensor:
         """
-        :param dims: how many dimensions it has.
-        :raises P2botError: where it is not there, or has others.
+        :param dims: the expected number of dimensions.
+        :raises P2botError: if the tensor is missing or has another number of dimensions.
         """
         if name not in self.left:
             raise P2botError(f"{self.where} has no {name}: it is another kind of model")
         found = self.left.pop(name)
         if found.dim() != dims:
-            raise P2botError(f"{self.where}: {name} has the shape {tuple(found.shape)}")
+            raise P2botError(f"{self.where}: {name} has shape {tuple(found.shape)}")
         return found
 
     def take_below(self, prefix: str) -> dict[str, Tensor]:
-        """All whose names begin so, without that beginning."""
+        """All weights whose names start with the prefix, without the prefix."""
         names = [name for name in self.left if name.startswith(prefix)]
         return {name[len(prefix) :]: self.left.pop(name) for name in names}
 
     def drop(self, *names: str) -> None:
-        """What has no use here, where it is there."""
+        """Ignore these weights, present or not."""
         for name in names:
             self.left.pop(name, None)
 
     def load_into(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> None:
-        """:raises P2botError: where they are not exactly the network's."""
+        """:raises P2botError: if names or shapes are not exactly the network's."""
         wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
         found = {name: tuple(t.shape) for name, t in weights.items()}
         odd = sorted(wanted.items() ^ found.items())
         if odd:
             name = odd[0][0]
             raise P2botError(
-                f"{self.where}: {name} has the shape {found.get(name, 'none')} in the file, "
-                f"{wanted.get(name, 'none')} was expected; is --head-size right?"
+                f"{self.where}: {name} has shape {found.get(name, 'none')} in the file, expected "
+                f"{wanted.get(name, 'none')}; is --head-size right?"
             )
         network.load_state_dict(weights)
 
     def finish(self) -> None:
-        """:raises P2botError: where something was not taken."""
+        """:raises P2botError: if weights are left over."""
         if self.left:
             raise P2botError(
                 f"{self.where} has weights that no released model has: {sorted(self.left)[0]}"

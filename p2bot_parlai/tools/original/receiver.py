@@ -2,10 +2,10 @@
 The released Receiver: one BERT that reads utterances as segment 0 and profile sentences as 1.
 
 Our encoders read everything as segment 0. So the persona encoder gets the same weights with the
-two segment embeddings exchanged, and both give the vectors that the one gave.
+two segment embeddings swapped, and the two encoders give the vectors of the one BERT.
 
-No released file was at hand: names and shapes are those that the released source builds
-(agents/receiver/receiver.py). docs/method.md lists what follows from the source alone.
+No released file was available: names and shapes are those of the released source
+(agents/receiver/receiver.py). docs/method.md lists what we assume from the source alone.
 """
 
 from tokenizers.processors import TemplateProcessing
@@ -20,19 +20,19 @@ from p2bot_parlai.tools.original.reading import Weights
 _BODY = "sent_encoder.bert_model."
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
 
-# The source multiplies by a factor that grows to 1.5 where Eq. 13 divides by tau
+# where Eq. 13 divides by tau, the source multiplies by a factor that grows to 1.5
 TAU = 1 / 1.5
 
 
 def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) -> Receiver:
     """
     :param tokenizer: BERT's; see `without_separator`.
-    :param head_size: width of an attention head; shapes do not tell it.
-    :raises P2botError: where the file is of another form, or has another vocabulary.
+    :param head_size: width of an attention head, which the shapes do not reveal.
+    :raises P2botError: if the file has another format or vocabulary.
     """
     if weights.take_below("sent_encoder.additional_linear_layer."):
         raise P2botError(
-            f"{weights.where} has a layer above BERT (sent_hiddensize), which our Receiver has not"
+            f"{weights.where} has a layer above BERT (sent_hiddensize), which our Receiver lacks"
         )
     body = {_name(name): tensor for name, tensor in weights.take_below(_BODY).items()}
     body = {name: t for name, t in body.items() if not name.startswith("pooler.")}
@@ -44,13 +44,13 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
     layers = {name.split(".")[2] for name in body if name.startswith("encoder.layer.")}
     width = words.shape[1]
     if len(segments) != 2:
-        raise P2botError(f"{weights.where} has {len(segments)} segments, where BERT has 2")
+        raise P2botError(f"{weights.where} has {len(segments)} segments; BERT has 2")
     if head_size < 1 or not width or width % head_size:
         raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     if len(words) != len(tokenizer):
         raise P2botError(
-            f"{weights.where} has {len(words)} tokens, and --encoder-tokenizer {len(tokenizer)}: "
-            "name the one that it was trained with"
+            f"{weights.where} has {len(words)} tokens, --encoder-tokenizer has {len(tokenizer)}: "
+            "name the one it was trained with"
         )
     config = BertConfig(
         vocab_size=len(words),
@@ -66,17 +66,17 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
         encoder = SentenceEncoder(BertModel(config, add_pooling_layer=False))
         weights.load_into(encoder.model, {**body, _SEGMENTS: segments[order]})
         encoders.append(encoder)
-    # a matrix for bilinear scores, which the released settings do not use
+    # the matrix of bilinear scores, unused in the released settings
     weights.drop("START", "bilinear_weight")
     weights.finish()
     return Receiver(*encoders).eval()
 
 
 def without_separator(tokenizer: SentenceTokenizer) -> SentenceTokenizer:
-    """The released code reads ``[CLS] sentence``: it splits a text at [SEP], which is gone then."""
+    """The released code reads ``[CLS] sentence``: splitting the text at [SEP] removes it."""
     cls = tokenizer.backend.token_to_id("[CLS]")
     if cls is None:
-        raise P2botError("--encoder-tokenizer has no [CLS]: name BERT's, as bert-base-uncased")
+        raise P2botError("--encoder-tokenizer has no [CLS]: use BERT's, such as bert-base-uncased")
     tokenizer.backend.post_processor = TemplateProcessing(
         single="[CLS] $A", special_tokens=[("[CLS]", cls)]
     )
@@ -84,7 +84,7 @@ def without_separator(tokenizer: SentenceTokenizer) -> SentenceTokenizer:
 
 
 def _name(name: str) -> str:
-    """Names of before 2019 in today's."""
+    """Translate parameter names from before 2019."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
         "LayerNorm.beta", "LayerNorm.bias"
     )

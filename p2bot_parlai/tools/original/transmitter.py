@@ -1,7 +1,7 @@
 """
-The released Transmitter: GPT with 38 more tokens, and two rows that are the next-utterance head.
+The released Transmitter: GPT with 38 extra tokens, and a next-utterance head of two rows.
 
-Its parameters are Hugging Face's of 2019, whose names and shapes `backbones.gpt.GPT` keeps.
+Its parameters have the names and shapes of Hugging Face's 2019 GPT, as `backbones.gpt.GPT` has.
 """
 
 import torch
@@ -17,16 +17,16 @@ _BODY = "transformer_module.transformer."
 
 def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) -> Transmitter:
     """
-    :param tokenizer: GPT's vocabulary with the original's special tokens.
-    :param head_size: width of an attention head; shapes do not tell it.
-    :raises P2botError: where the file is of another form, or has another vocabulary.
+    :param tokenizer: GPT's vocabulary plus the special tokens of the released code.
+    :param head_size: width of an attention head, which the shapes do not reveal.
+    :raises P2botError: if the file has another format or vocabulary.
     """
     body = weights.take_below(_BODY)
     shapes = Weights(body, weights.where)
     embedding = shapes.take("tokens_embed.weight", 2)
     positions = shapes.take("positions_embed.weight", 2)
     layers = {name.split(".")[1] for name in body if name.startswith("h.")}
-    # the causal mask, which the old implementation kept as a buffer
+    # the causal mask, a buffer in the old implementation
     body = {
         name: t for name, t in body.items() if not (name.endswith("attn.bias") and t.dim() == 4)
     }
@@ -46,15 +46,17 @@ def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) 
 
     output = weights.take("transformer_module.lm_head.decoder.weight", 2)
     if not torch.equal(output, embedding):
-        raise P2botError(f"{weights.where}: the output matrix is not the token embedding, as GPT's")
+        raise P2botError(
+            f"{weights.where}: the output matrix is not the token embedding, as in GPT"
+        )
     head = weights.take("linear.weight", 2)
     if head.shape != (2, width):
-        raise P2botError(f"{weights.where}: linear.weight has the shape {tuple(head.shape)}")
+        raise P2botError(f"{weights.where}: linear.weight has shape {tuple(head.shape)}")
     with torch.no_grad():
-        # p(y = 1) is the softmax of two logits, which is the sigmoid of their difference
+        # p(y = 1) is a softmax over two logits, which is the sigmoid of their difference
         network.next_utterance.weight.copy_(head[1:] - head[:1])
         network.next_utterance.bias.zero_()
-    weights.drop("pred_turn_tensor")  # a distance token, which it never read
+    weights.drop("pred_turn_tensor")  # a distance token that the model never reads
     weights.finish()
     return network.eval()
 
@@ -63,7 +65,7 @@ def _check_vocabulary(weights: Weights, embedding, tokenizer: P2botTokenizer) ->
     start = weights.take("start_tensor", 1).tolist()
     if len(embedding) != len(tokenizer) or start != [tokenizer.self_]:
         raise P2botError(
-            f"{weights.where} was trained with another vocabulary than --tokenizer: it has "
-            f"{len(embedding)} tokens with <start> at {start[0] if start else 'none'}, and the "
+            f"{weights.where} was not trained with the vocabulary of --tokenizer: it has "
+            f"{len(embedding)} tokens with <start> at {start[0] if start else 'none'}, the "
             f"tokenizer {len(tokenizer)} with <start> at {tokenizer.self_}"
         )

@@ -1,4 +1,4 @@
-"""Imported networks as model files of ours: weights, ``.dict`` and ``.opt``."""
+"""Write imported networks in our format: weights, ``.dict`` and ``.opt``."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 from p2bot_parlai.tools.original.receiver import TAU
 
-# what the released Transmitter was trained with (section 5.1 has the same)
+# the released Transmitter was trained with these, as in section 5.1
 TEXT_TRUNCATE, LABEL_TRUNCATE = 256, 32
-# of this machine and run, and not of the model
+# belong to this machine and run, not to the model
 _LOCAL = ("datapath", "init_model", "model_file", "override", "parlai_home", "starttime")
 
 
 def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer) -> None:
-    """A model of ``-m p2bot``. :param path: its ``--model-file``."""
+    """Write a ``-m p2bot`` model. :param path: its ``--model-file``."""
     sizes = network.backbone.config
     room = sizes.n_positions - LABEL_TRUNCATE - 2
     opt = _options(
@@ -53,7 +53,7 @@ def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer
 
 
 def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -> None:
-    """A model of ``-m p2bot/receiver``. :param path: its ``--model-file``."""
+    """Write a ``-m p2bot/receiver`` model. :param path: its ``--model-file``."""
     sizes = network.impression.model.config
     opt = _options(
         model="p2bot/receiver",
@@ -91,7 +91,7 @@ def _options(**given) -> Opt:
 
 
 def _write(path: str, network, saved: dict, opt: Opt, write_dict) -> None:
-    """The weights come last: a model that is there is whole."""
+    """The weights are written last, so that an existing model is complete."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         write_dict(f"{path}.dict")
