@@ -1,5 +1,5 @@
 """
-Talk with a bot that has a persona: whole replies, then one that streams.
+Talk with a bot that has a persona: complete replies, then a streamed one.
 
 usage: python examples/chat.py
 """

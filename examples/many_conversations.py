@@ -1,7 +1,7 @@
 """
-Two conversations in two threads, on the weights of one loaded model; and ranking.
+Two conversations in two threads that share one loaded model; then ranking of candidates.
 
-Each has its own persona and its own seed: it goes the same way whatever the other says.
+Each has its own persona and seed, so neither affects the other.
 
 usage: python examples/many_conversations.py
 """

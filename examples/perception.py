@@ -1,6 +1,6 @@
 """
-What a Receiver makes of somebody's words: which profile sentence each shows, and who of a
-bank of sentences they may be.
+Score how strongly each utterance reveals each profile sentence, and find the sentences of a bank
+that describe the speaker best.
 
 usage: python examples/perception.py
 """
