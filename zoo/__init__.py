@@ -1,1 +1,1 @@
-"""Option presets (`-o p2bot/<name>` reads <name>.opt here) and the models behind `zoo:p2bot/`."""
+"""Option presets (`-o p2bot/<name>` reads <name>.opt here) and the models of `zoo:p2bot/`."""

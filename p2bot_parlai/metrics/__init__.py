@@ -1,1 +1,1 @@
-"""What is measured of responses, and how sure a difference is. Knows no ParlAI."""
+"""Metrics of responses, and the significance of differences. Independent of ParlAI."""

@@ -1,8 +1,8 @@
 """
-What a response is like beside the reference: repetition, and how it relates to its persona.
+Metrics of a response that need no reference: repetition, and consistency with the persona.
 
-Pure functions over texts; docs/metrics.md has ranges, sources and options. What a word is
-says the caller: each function is given one that splits a text.
+Pure functions over texts; docs/metrics.md has ranges, sources and options. The caller passes
+the function that splits a text into words.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ def ngrams(tokens: Sequence[str], order: int) -> list[tuple[str, ...]]:
 
 def repetition_within(response: str, words: Words, order: int = REPEATED_ORDER) -> float | None:
     """
-    seq-rep-n of Welleck et al. (2020): 1 - |different n-grams| / |n-grams| of a response.
+    seq-rep-n of Welleck et al. (2020): 1 - |distinct n-grams| / |n-grams| of a response.
 
-    :return: 0 to 1; None for a response of fewer than n words, of which nothing can be said.
+    :return: 0 to 1; None for a response of fewer than n words, which has no n-grams.
     """
     found = ngrams(words(response), order)
     return 1 - len(set(found)) / len(found) if found else None
@@ -32,10 +32,10 @@ def repetition_across(
     response: str, earlier: Sequence[str], words: Words, order: int = REPEATED_ORDER
 ) -> float | None:
     """
-    External repetition of See et al. (2019): the share of n-grams that the speaker said before.
+    External repetition of See et al. (2019): the share of n-grams that the speaker has used before.
 
     :param earlier: the speaker's turns before this one.
-    :return: 0 to 1; None for a response of fewer than n words, or where there is no such turn.
+    :return: 0 to 1; None for a response of fewer than n words, or without earlier turns.
     """
     said = {gram for turn in earlier for gram in ngrams(words(turn), order)}
     found = ngrams(words(response), order)
@@ -44,13 +44,13 @@ def repetition_across(
 
 def persona_f1(response: str, persona: Sequence[str], content_words: Words) -> float:
     """
-    Knowledge F1 of Lian et al. (2019), the persona being the knowledge: harmonic mean of
-    |R ∩ P| / |R| and |R ∩ P| / |P|, R and P the sets of words of the response and of all
-    profile sentences.
+    Knowledge F1 of Lian et al. (2019), with the persona as the knowledge: the harmonic mean of
+    |R ∩ P| / |R| and |R ∩ P| / |P|, where R and P are the sets of words of the response and of
+    all profile sentences.
 
     :param content_words: the words of a text without stop words.
 
-    :return: 0 to 1; 0 where one of them has no such word.
+    :return: 0 to 1; 0 if either has no such word.
     """
     said, known = set(content_words(response)), {w for s in persona for w in content_words(s)}
     common = len(said & known)
@@ -59,10 +59,10 @@ def persona_f1(response: str, persona: Sequence[str], content_words: Words) -> f
 
 def c_score(labels: Sequence[str]) -> float:
     """
-    C of Madotto et al. (2019), as a mean over the profile sentences instead of their sum, so
-    that personas of different sizes compare.
+    C of Madotto et al. (2019), but averaged over the profile sentences instead of summed, so
+    that personas of different sizes can be compared.
 
-    :param labels: of `nli.LABELS`, what the response is to each profile sentence.
+    :param labels: the label (one of `nli.LABELS`) of the response for each profile sentence.
     :return: -1 (contradicts all) to 1 (entails all); 0 without profile sentences.
     """
     return sum(VALUES[label] for label in labels) / len(labels) if labels else 0.0

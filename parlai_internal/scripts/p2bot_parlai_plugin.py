@@ -1,4 +1,4 @@
-"""ParlAI imports every module here before it parses a command; this one brings P²Bot in.
+"""ParlAI imports every module here before it parses a command; this one registers P²Bot.
 
 parlai_internal and parlai_internal.scripts are namespace packages on purpose (no __init__.py):
 other packages may add their own modules beside this one.
@@ -12,5 +12,5 @@ except Exception:  # ParlAI would swallow an ImportError, and any other would en
     import sys
     import traceback
 
-    print("p2bot_parlai could not be set up; -m p2bot will be unknown:", file=sys.stderr)
+    print("p2bot_parlai could not be set up, so -m p2bot will be unknown:", file=sys.stderr)
     traceback.print_exc()
