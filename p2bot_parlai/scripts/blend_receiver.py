@@ -53,7 +53,7 @@ def setup_args() -> ParlaiParser:
         True, False, "Average trained Receivers and interpolate with their initial weights"
     )
     group = parser.add_argument_group("Blend")
-    # not "required": ParlAI may parse the options of every command
+    # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
         "--models", type=str, default=None, help="Trained Receivers, comma-separated"
     )

@@ -20,7 +20,7 @@ from p2bot_parlai.method.model_files import read_model_file
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(True, True, "Export a trained model to Hugging Face format")
     group = parser.add_argument_group("Export")
-    # not "required": ParlAI may parse the options of every command
+    # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
         "--out",
         "--outfile",

@@ -21,7 +21,7 @@ def setup_args() -> ParlaiParser:
         True, False, "Convert models of the paper's released code, without running code in them"
     )
     group = parser.add_argument_group("Import")
-    # not "required": ParlAI may parse the options of every command
+    # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
         "--transmitter",
         type=str,

@@ -23,7 +23,7 @@ TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
 # column -> name in the evaluation report
 METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
-# for tasks that know which sentence an utterance reveals, as p2bot:sketch does
+# where the task knows which sentence an utterance reveals, as p2bot:sketch does
 TRUTH = {"True cell": "true_cell"}
 
 
@@ -35,14 +35,14 @@ def setup_args() -> ParlaiParser:
         "--perception-tasks",
         type=str,
         default="convai2:self_original,convai2:self_revised",
-        help="Tasks of the columns, comma-separated",
+        help="Tasks to measure on, separated by commas",
     )
     parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
     return parser
 
 
 def measure(opt: Opt) -> dict[str, dict[str, dict]]:
-    """Reports by row (model) and column (task); the Receiver only if ``-mf`` names one."""
+    """Reports by model and task; the Receiver where ``-mf`` names one."""
     models = dict(BASELINES)
     if opt.get("model_file"):
         models["Receiver"] = opt["model"]
@@ -68,7 +68,7 @@ def _quietly(function, settings: Opt):
 
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
-    """Rows as in Table 5, in per cent; a dash for a missing number."""
+    """Rows as in Table 5, per cent; a dash where a number could not be had."""
     tasks = list(next(iter(table.values())))
     known = any(TRUTH["True cell"] in report for row in table.values() for report in row.values())
     metrics = METRICS | TRUTH if known else METRICS

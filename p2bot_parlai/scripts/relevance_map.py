@@ -20,9 +20,7 @@ from p2bot_parlai.tools.figures import draw_relevance_map
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(
-        True, True, "Draw how strongly each utterance reveals each profile sentence"
-    )
+    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance reveals")
     group = parser.add_argument_group("Relevance map")
     group.add_argument(
         "--dialogue",

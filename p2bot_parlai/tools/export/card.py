@@ -8,7 +8,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
 
 PAPER = "https://aclanthology.org/2020.acl-main.131/"
-# options that say how a model was trained, without paths and machine-specific ones
+# options that say how a model was made; paths and what is of one machine are not among them
 TRANSMITTER_SETTINGS = (
     *("model", "task", "backbone", "n_layers", "n_heads", "embedding_size", "text_truncate"),
     *("label_truncate", "nup_coef", "num_distractors", "alpha", "inference", "beam_size"),
@@ -46,14 +46,14 @@ print(tokenizer.decode(answer, skip_special_tokens=True))
 
 The persona is the system message, one sentence per line. A conversation becomes
 `{form}`;
-special tokens typed by a user are rendered as plain text.
+special tokens in a message are rendered as text.
 
 `next_utterance.safetensors` holds the head that tells the next utterance from a distractor:
 weight (1, D) and bias (1,), applied to the last hidden state {place}. p2bot_parlai
 re-ranks beam hypotheses with it (Eq. 3); plain `generate` does not.
 
-To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which uses the
-language model and the tokenizer but starts with a new head."""
+To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which takes the
+language model and the tokenizer; the head starts from random weights."""
 
 RECEIVER_USE = """\
 ```python
@@ -77,7 +77,7 @@ profile = SentenceTransformer(f"{folder}/persona").encode(["i have two dogs."])"
 
 def transmitter_card(opt: dict, model_file: str) -> str:
     head = ["library_name: transformers", "pipeline_tag: text-generation"]
-    about = "A Transmitter of P²Bot: it speaks as a person with the given persona."
+    about = "A Transmitter of P²Bot: it responds as a speaker with the given persona."
     if opt.get("context_style", APPEND.name) == ORIGINAL.name:
         form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
         place = "of a response, at `<end>`"
@@ -90,7 +90,7 @@ def transmitter_card(opt: dict, model_file: str) -> str:
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:
     head = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
-    about = "A Receiver of P²Bot: how strongly an utterance reveals each sentence of a persona."
+    about = "A Receiver of P²Bot: how strongly an utterance reveals each profile sentence."
     loading = ONE_ENCODER if opt["share_encoders"] else TWO_ENCODERS
     use = RECEIVER_USE.format(loading=loading, tau=tau)
     return _card(head, about, use, opt, RECEIVER_SETTINGS, model_file)
@@ -114,10 +114,10 @@ def _card(head, about, use, opt, settings, model_file) -> str:
 
 def reports(model_file: str) -> dict[str, dict[str, float]]:
     """
-    Evaluation results of a model: from the end of its training run, and from ``eval_model
+    What was measured of a model: at the end of its training run, and by ``eval_model
     --report-filename .<name>.json``, which writes beside the model.
 
-    :return: title -> the metrics worth showing.
+    :return: by title, its metrics.
     :raises P2botError: for a report that cannot be read.
     """
     found = {}
@@ -146,7 +146,7 @@ def _read(path: Path):
 
 
 def _without_paths(value) -> str:
-    """Local paths mean nothing to the readers of a card."""
+    """Paths of this machine mean nothing to others."""
     parts = [
         "a folder" if "/" in part and Path(part).is_absolute() else part
         for part in str(value).split(",")

@@ -33,7 +33,7 @@ _STAND_INS = {
 }
 
 
-# what reading a damaged file can raise
+# what reading a damaged file ends in
 DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, OSError, EOFError, MemoryError),
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError),

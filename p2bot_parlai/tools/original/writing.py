@@ -91,7 +91,7 @@ def _options(**given) -> Opt:
 
 
 def _write(path: str, network, saved: dict, opt: Opt, write_dict) -> None:
-    """The weights are written last, so that an existing model is complete."""
+    """The weights come last: a model that is there is whole."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         write_dict(f"{path}.dict")
