@@ -55,13 +55,13 @@ def setup_args() -> ParlaiParser:
     group = parser.add_argument_group("Blend")
     # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
-        "--models", type=str, default=None, help="Trained Receivers, comma-separated"
+        "--models", type=str, default=None, help="Trained Receivers, separated by commas"
     )
     group.add_argument(
         "--start",
         type=str,
         default=None,
-        help="Receiver they were initialised from (--init-model); default: the pretrained encoder",
+        help="Receiver that they started from (--init-model); default: the pretrained encoder",
     )
     group.add_argument(
         "--share",
@@ -117,9 +117,7 @@ class BlendReceiver(ParlaiScript):
         for path, states in zip(paths, trained, strict=True):
             shapes = {name: tensor.shape for name, tensor in states["model"].items()}
             if shapes != {name: tensor.shape for name, tensor in start.items()}:
-                raise P2botError(
-                    f"{path} has different weight shapes from the model to blend it with"
-                )
+                raise P2botError(f"{path} has another shape than what it is to be blended with")
         weights = blend([states["model"] for states in trained], start, opt["share"])
         out = opt["outfile"]
         os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)

@@ -26,8 +26,8 @@ def setup_args() -> ParlaiParser:
         "--dialogue",
         type=str,
         default=None,
-        help='File with "your persona: ..." lines, then what that person said, one utterance '
-        "per line; in ConvAI2's format (lines with tabs) the field after the first tab",
+        help='File with "your persona: ..." lines and, below, what that person said, one '
+        "utterance a line; in lines with a tab (ConvAI2's format) it follows the tab",
     )
     group.add_argument(
         "--index",
@@ -48,7 +48,7 @@ def setup_args() -> ParlaiParser:
 
 def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
     """
-    Parse dialogues in ConvAI2's format, or as persona lines followed by plain utterances.
+    Dialogues in ConvAI2's format, or as plain persona lines, then utterances.
 
     Line numbers are optional; a line numbered 1 begins a new dialogue.
 
