@@ -20,7 +20,7 @@ from p2bot_parlai.method.model_files import read_model_file
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(True, True, "Write a trained model in Hugging Face form")
     group = parser.add_argument_group("Export")
-    # not "required": ParlAI parses every command's options where it is not told which
+    # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
         "--out",
         "--outfile",

@@ -21,7 +21,7 @@ def setup_args() -> ParlaiParser:
         True, False, "Read models of the paper's released code, without running what they hold"
     )
     group = parser.add_argument_group("Import")
-    # not "required": ParlAI parses every command's options where it is not told which
+    # not "required": without a command ParlAI parses the options of all of them
     group.add_argument(
         "--transmitter",
         type=str,

@@ -20,14 +20,14 @@ from p2bot_parlai.tools.figures import draw_relevance_map
 
 
 def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance shows")
+    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance reveals")
     group = parser.add_argument_group("Relevance map")
     group.add_argument(
         "--dialogue",
         type=str,
         default=None,
         help='File with "your persona: ..." lines and, below, what that person said, one '
-        "utterance a line; in lines with a tab (ConvAI2's form) it is what stands behind it",
+        "utterance a line; in lines with a tab (ConvAI2's format) it follows the tab",
     )
     group.add_argument(
         "--index",
@@ -48,7 +48,7 @@ def setup_args() -> ParlaiParser:
 
 def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
     """
-    Dialogues in ConvAI2's form, or in its plain half: persona lines, then utterances.
+    Dialogues in ConvAI2's format, or as plain persona lines, then utterances.
 
     Line numbers may be left out; a line numbered 1 begins a new dialogue.
 

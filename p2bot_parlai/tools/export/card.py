@@ -8,18 +8,13 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
 
 PAPER = "https://aclanthology.org/2020.acl-main.131/"
-# options that say how a model was made; paths and what is of one machine are not among them
-TRANSMITTER_SETTINGS = (
-    *("model", "task", "backbone", "n_layers", "n_heads", "embedding_size", "text_truncate"),
-    *("label_truncate", "nup_coef", "num_distractors", "alpha", "inference", "beam_size"),
-    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs"),
-    *("max_train_steps", "seed"),
-)
-RECEIVER_SETTINGS = (
-    *("model", "task", "encoder", "share_encoders", "n_layers", "n_heads", "embedding_size"),
-    *("text_truncate", "loss", "margin", "beta", "negatives", "one_sided_dropout"),
-    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs"),
-    *("max_train_steps", "seed"),
+# options that say how a model was made; paths and what belongs to one machine are not among them
+SETTINGS = (
+    *("model", "task", "backbone", "encoder", "share_encoders", "n_layers", "n_heads"),
+    *("embedding_size", "text_truncate", "label_truncate", "nup_coef", "num_distractors", "alpha"),
+    *("inference", "beam_size", "loss", "margin", "beta", "negatives", "one_sided_dropout"),
+    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs", "max_train_steps"),
+    "seed",
 )
 METRICS = (
     *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "token_acc", "nup_acc", "reward"),
@@ -46,14 +41,14 @@ print(tokenizer.decode(answer, skip_special_tokens=True))
 
 The persona is the system message, a sentence a line. A conversation becomes
 `{form}`;
-special tokens that somebody types are rendered as text.
+special tokens in a message are rendered as text.
 
 `next_utterance.safetensors` holds the head that tells the next utterance from a distractor:
 weight (1, D) and bias (1,), for the last hidden state {place}. p2bot_parlai
 re-ranks the hypotheses of beam search with it (Eq. 3); plain `generate` does not.
 
 To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which takes the
-language model and the tokenizer; the head begins anew."""
+language model and the tokenizer; the head starts from random weights."""
 
 RECEIVER_USE = """\
 ```python
@@ -77,7 +72,7 @@ profile = SentenceTransformer(f"{folder}/persona").encode(["i have two dogs."])"
 
 def transmitter_card(opt: dict, model_file: str) -> str:
     head = ["library_name: transformers", "pipeline_tag: text-generation"]
-    about = "A Transmitter of P²Bot: it talks as somebody with the persona that it is given."
+    about = "A Transmitter of P²Bot: it responds as a speaker with the given persona."
     if opt.get("context_style", APPEND.name) == ORIGINAL.name:
         form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
         place = "of a response, at `<end>`"
@@ -85,23 +80,23 @@ def transmitter_card(opt: dict, model_file: str) -> str:
         form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
         place = "at [CLS], behind `[EOS]`"
     use = TRANSMITTER_USE.replace("{form}", form).replace("{place}", place)
-    return _card(head, about, use, opt, TRANSMITTER_SETTINGS, model_file)
+    return _card(head, about, use, opt, model_file)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:
     head = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
-    about = "A Receiver of P²Bot: how much an utterance shows each sentence of a persona."
+    about = "A Receiver of P²Bot: how strongly an utterance reveals each profile sentence."
     loading = ONE_ENCODER if opt["share_encoders"] else TWO_ENCODERS
     use = RECEIVER_USE.format(loading=loading, tau=tau)
-    return _card(head, about, use, opt, RECEIVER_SETTINGS, model_file)
+    return _card(head, about, use, opt, model_file)
 
 
-def _card(head, about, use, opt, settings, model_file) -> str:
+def _card(head: list[str], about: str, use: str, opt: dict, model_file: str) -> str:
     lines = ["---", *head, "tags:", "- p2bot", "- persona", "- dialogue", "---", ""]
     lines += ["# P²Bot", "", about, ""]
     lines += [f"The method is that of [You Impress Me]({PAPER}) (ACL 2020); made by p2bot_parlai."]
     lines += ["", "## Use", "", use, "", "## Training", "", "| option | |", "|---|---|"]
-    shown = {name: opt[name] for name in settings if opt.get(name) not in (None, "", -1)}
+    shown = {name: opt[name] for name in SETTINGS if opt.get(name) not in (None, "", -1)}
     for name, value in shown.items():
         lines.append(f"| `--{name.replace('_', '-')}` | {_without_paths(value)} |")
     for title, report in reports(model_file).items():
@@ -112,10 +107,10 @@ def _card(head, about, use, opt, settings, model_file) -> str:
 
 def reports(model_file: str) -> dict[str, dict[str, float]]:
     """
-    What was measured of a model: by its training run at its end, and by ``eval_model
+    What was measured of a model: at the end of its training run, and by ``eval_model
     --report-filename .<name>.json``, which writes beside the model.
 
-    :return: by title, the metrics that say something of the model.
+    :return: by title, its metrics.
     :raises P2botError: for a report that cannot be read.
     """
     found = {}
@@ -144,7 +139,7 @@ def _read(path: Path):
 
 
 def _without_paths(value) -> str:
-    """A card goes to others: what is a path here says nothing to them."""
+    """Paths of this machine mean nothing to others."""
     parts = [
         "a folder" if "/" in part and Path(part).is_absolute() else part
         for part in str(value).split(",")
