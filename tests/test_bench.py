@@ -14,7 +14,7 @@ def importable(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_speed(tmp_path, capsys, monkeypatch, precision):
+def test_speed(tmp_path, monkeypatch, precision):
     import speed
 
     if precision == "bf16":  # emulated here: seconds
@@ -28,7 +28,6 @@ def test_speed(tmp_path, capsys, monkeypatch, precision):
         assert of["ratio"] > 0 and of["naive"]["flops"] > of["ours"]["flops"] > 0
         assert 0 < of["ours"]["share_of_peak"] < 1
     assert found["tiny"]["generate"]["agree"] == 2 or precision == "bf16"
-    assert "hugging_face/gpt2" in capsys.readouterr().out
 
 
 def test_a_part_of_the_reference_stands_for_all():
