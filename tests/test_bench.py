@@ -61,6 +61,7 @@ def test_a_difference_stops_it():
             works.get(name).check()
 
 
+@pytest.mark.slow
 def test_memory_is_of_one_side():
     import measure
 
@@ -88,13 +89,3 @@ def test_growth(tmp_path):
         assert [point["value"] for point in found[what]] == list(growth.GROWS[what][1][:2])
         picture = tmp_path / f"growth_{what}.svg"
         assert 0 < picture.stat().st_size < 50_000
-
-
-@pytest.mark.slow
-def test_sketch_size_agrees():
-    import setting
-    import work
-
-    works = work.Works(setting.SIZES["sketch"])
-    for name in works.NAMES:
-        works.get(name).check()

@@ -48,34 +48,6 @@ def kind(name: str) -> str:
     return name.partition("_")[2] or name
 
 
-def test_the_presets_are_these():
-    assert sorted(PRESETS) == [
-        "paper_receiver",
-        "paper_selfplay",
-        "paper_transmitter",
-        "sketch_biencoder",
-        "sketch_ir_baseline",
-        "sketch_kv_profile_memory",
-        "sketch_language_model",
-        "sketch_profile_memory",
-        "sketch_receiver",
-        "sketch_selfplay",
-        "sketch_seq2seq",
-        "sketch_transfertransfo",
-        "sketch_transmitter",
-        "small_biencoder",
-        "small_ir_baseline",
-        "small_kv_profile_memory",
-        "small_language_model",
-        "small_profile_memory",
-        "small_seq2seq",
-        "smollm2_receiver",
-        "smollm2_selfplay",
-        "smollm2_transmitter",
-        "transfertransfo",
-    ]
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_sets_what_it_says_and_the_command_line_wins(name, tmp_path):
     opt = parsed(name, tmp_path)
