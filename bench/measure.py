@@ -71,7 +71,7 @@ def resident() -> float:
     The most memory that this process ever had, MB.
 
     Linux hands ru_maxrss on to the programs that a process starts: a small program that a large
-    one starts would look large. VmHWM begins anew with each program.
+    one starts would look large. VmHWM starts from zero in each program.
     """
     status = Path("/proc/self/status")
     if not status.exists():

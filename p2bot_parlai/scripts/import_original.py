@@ -1,8 +1,8 @@
 """
 ``parlai import_original``: models of the paper's released code as models of ours.
 
-The files are pickles. They are read without running anything that they hold; what is not
-plain data or weights is refused. What was assumed of them stands in docs/method.md.
+The files are pickles. They are read without running code in them; anything but plain data and
+weights is refused. docs/method.md lists what was assumed about them.
 """
 
 import os

@@ -1,8 +1,8 @@
 """
 ``parlai selfplay_transcript``: self-play dialogues to read, with every reward.
 
-Plays as in evaluation: the model talks with the frozen user that it learnt with, or, where
-it never played, with itself.
+Plays as in evaluation: the model talks with the frozen user it was trained with, or, where
+it was never trained by self-play, with itself.
 """
 
 import json

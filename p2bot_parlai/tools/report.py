@@ -1,8 +1,7 @@
 """
 A report as one HTML file that needs no network, or as Markdown: tables, drawings, dialogues.
 
-Drawings are SVG in the page, and not in the Markdown. Everything that is not made here is
-escaped.
+Drawings are SVG in the page and left out of the Markdown. All text is escaped in the HTML.
 """
 
 import html

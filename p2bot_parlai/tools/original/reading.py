@@ -1,10 +1,10 @@
 """
-Reading a model file of the released code without running what it may hold.
+Reading model files of the released code without running code in them.
 
 The files are pickles of torch 1.0 (its format before zip files): ``model`` is the state dict;
 ``optimizer``, ``optimizer_type``, ``longest_label`` and ``opt`` stand beside it. Optimizers of
-that time keep objects among their numbers. They are read as stand-ins:
-classes of ours that hold what was in the file and do nothing. Anything else is refused.
+that time hold objects. They are read as stand-ins: classes of ours that hold what was in the file
+and do nothing. Anything else is refused.
 """
 
 import os

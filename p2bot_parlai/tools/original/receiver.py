@@ -4,8 +4,8 @@ The released Receiver: one BERT that reads utterances as segment 0 and profile s
 Our encoders read everything as segment 0. So the persona encoder gets the same weights with the
 two segment embeddings exchanged, and both give the vectors that the one gave.
 
-No released file was at hand: names and shapes are those that the released source builds
-(agents/receiver/receiver.py). docs/method.md lists what follows from the source alone.
+No released file was available: names and shapes are those of the released source
+(agents/receiver/receiver.py). docs/method.md lists what is inferred from the source alone.
 """
 
 from tokenizers.processors import TemplateProcessing

@@ -1,4 +1,4 @@
-"""What ``--preset`` stands for: the data, the option presets of zoo/, and how much of it."""
+"""The presets of `parlai reproduce`: data, option presets of zoo/, tables and seeds."""
 
 from dataclasses import dataclass, field, replace
 
@@ -46,7 +46,7 @@ class Preset:
     jobs: int = 1
 
 
-# small models on the corpus that makes itself
+# small models on the generated corpus
 SKETCH = Preset(
     source="p2bot:sketch",
     trained_on=dict.fromkeys(VARIANTS, ORIGINAL + REVISED),
