@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import torch
-from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -82,6 +80,9 @@ def resident() -> float:
 
 def draw(panels: Sequence[Panel], path: Path, width: float = 4, height: float = 3) -> None:
     """Panels side by side, as SVG; the same picture from the same figures."""
+    import matplotlib  # here, so that it is no part of the memory that is measured
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context({"svg.hashsalt": path.stem}):
         figure = Figure(figsize=(width * len(panels), height), layout="constrained")
         places = figure.subplots(1, len(panels), squeeze=False)[0]
