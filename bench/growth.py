@@ -3,7 +3,7 @@ How time grows with batch, context, candidates and turns, for ours and the refer
 
     python bench/growth.py --size sketch [--plots docs/] [--json growth.json]
 
-Each point is the median of ``--pairs`` runs, by turns. ``--plots`` draws one picture of each.
+Each point is the median of ``--pairs`` alternating runs. ``--plots`` draws one picture of each.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 
 import torch
-from measure import by_turns
+from measure import Panel, by_turns, draw
 from setting import SIZES, Size
 from work import Works
 
@@ -48,7 +48,13 @@ def main(arguments: list[str] | None = None) -> dict:
         results[what] = grow(what, SIZES[args.size], args)
         if args.plots:
             path = Path(args.plots) / f"growth_{what}.svg"
-            draw(what, results[what], f"{args.size}, {args.threads} threads", path)
+            lines = {
+                label: [point[side] for point in results[what]]
+                for side, label in (("naive", "reference"), ("ours", "p2bot_parlai"))
+            }
+            x = [point["value"] for point in results[what]]
+            title = f"{args.size}, {args.threads} threads"
+            draw([Panel(x, lines, AXES[what], "seconds", title, "o")], path)
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
@@ -67,23 +73,6 @@ def grow(what: str, size: Size, args) -> list[dict]:
         print(f"  {value:4} {point['naive']:8.3f} {point['ours']:8.3f}", end=" ")
         print(f"{point['naive'] / point['ours']:6.1f}", flush=True)
     return found
-
-
-def draw(what: str, points: list[dict], title: str, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = what  # the same picture from the same figures
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(4, 3), layout="constrained")
-    values = [point["value"] for point in points]
-    for side, label in (("naive", "reference"), ("ours", "p2bot_parlai")):
-        axes.plot(values, [point[side] for point in points], marker="o", label=label)
-    axes.set(xlabel=AXES[what], ylabel="seconds", title=title, xlim=(0, None), ylim=(0, None))
-    axes.legend(frameon=False)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
 
 
 if __name__ == "__main__":

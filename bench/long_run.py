@@ -5,9 +5,9 @@ Does a long run stay as it began: memory, speed, open files?
     python bench/long_run.py chat --count 50000 [--plot docs/long_chat.svg]
 
 ``selfplay`` trains the shipped sketch model by self-play for so many dialogues, at a learning
-rate so low that it goes on talking as it did; ``chat`` has so many answers given in conversations
-one after the other, every tenth of which goes on for ``--longest`` turns. Samples are taken all
-along; the first fifth warms up and is left out. Speed is tokens of answers a second of this
+rate so low that its responses stay the same; ``chat`` makes so many responses in one conversation
+after the other, every tenth of which has ``--longest`` turns. Samples are taken all along; the
+first fifth is warm-up and left out. Speed is tokens of answers a second of this
 process's processor time, which other programs disturb less than seconds.
 """
 
@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from measure import Panel, draw
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 
@@ -89,10 +90,10 @@ def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
 
         def play(openings):
             nonlocal done, tokens
-            judged = stock(openings)
+            scored = stock(openings)
             done += len(openings)
-            tokens += sum(len(turn.response) for turn in judged.played.by_dialogue())
-            return judged
+            tokens += sum(len(turn.response) for turn in scored.played.by_dialogue())
+            return scored
 
         loop.agent.play = play
         for _ in loop.train_steps():  # a report each
@@ -134,10 +135,7 @@ def growth(samples: list[Sample]) -> dict:
     quarter = max(2, len(kept) // 4)
     first, last = kept[:quarter], kept[-quarter:]
     memory = [statistics.median(s.memory for s in part) for part in (first, last)]
-    speed = [
-        (part[-1].tokens - part[0].tokens) / (part[-1].seconds - part[0].seconds)
-        for part in (first, last)
-    ]
+    speed = [speeds([part[0], part[-1]])[0] for part in (first, last)]
     return {
         "memory": memory[1] / memory[0] - 1,
         "speed": speed[1] / speed[0] - 1,
@@ -147,27 +145,10 @@ def growth(samples: list[Sample]) -> dict:
     }
 
 
-def draw(samples: list[Sample], what: str, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = what  # the same picture from the same figures
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
-    done = [s.done for s in samples]
-    speed = [
-        (b.tokens - a.tokens) / (b.seconds - a.seconds) for a, b in itertools.pairwise(samples)
-    ]
-    for axes, x, y, label in (
-        (panels[0], done, [s.memory for s in samples], "memory, MB"),
-        (panels[1], done[1:], speed, "tokens a second of CPU"),
-        (panels[2], done, [s.files for s in samples], "open files"),
-    ):
-        axes.plot(x, y)
-        axes.set(xlabel=what, ylabel=label, ylim=(0, 1.2 * max(y)))
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+def speeds(samples: list[Sample]) -> list[float]:
+    """Tokens a second of processor time, between one sample and the next."""
+    pairs = itertools.pairwise(samples)
+    return [(b.tokens - a.tokens) / (b.seconds - a.seconds) for a, b in pairs]
 
 
 RUNS = {"selfplay": (selfplay, "dialogues"), "chat": (chat, "turns")}
@@ -185,7 +166,13 @@ def main(arguments: list[str] | None = None) -> dict:
     every = max(1, args.count // SAMPLES)
     samples = watch(run(args.count, args.longest), args.count, every)
     if args.plot:
-        draw(samples, unit, args.plot)
+        done = [s.done for s in samples]
+        panels = [
+            Panel(done, {"": [s.memory for s in samples]}, unit, "memory, MB"),
+            Panel(done[1:], {"": speeds(samples)}, unit, "tokens a second of CPU"),
+            Panel(done, {"": [s.files for s in samples]}, unit, "open files"),
+        ]
+        draw(panels, args.plot, 3, 2.6)
     found = growth(samples)
     print(json.dumps(found))
     return found

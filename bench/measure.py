@@ -1,4 +1,4 @@
-"""Seconds, memory, floating-point operations and the peak of matrix products."""
+"""Seconds, memory, floating-point operations, the peak of matrix products; diagrams."""
 
 import json
 import resource
@@ -6,11 +6,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass
+class Panel:
+    """A diagram. :param lines: values by label, one for each of ``x``."""
+
+    x: Sequence[float]
+    lines: dict[str, Sequence[float]]
+    xlabel: str
+    ylabel: str
+    title: str = ""
+    marker: str = ""
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -20,7 +33,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def by_turns(runs: dict[str, Callable[[], object]], pairs: int, warm_up: bool = True) -> dict:
-    """Seconds of each run, one after the other, ``pairs`` times: other programs disturb all."""
+    """Seconds of each run, alternating, ``pairs`` times: other programs disturb all alike."""
     if warm_up:
         for run in runs.values():
             run()
@@ -56,13 +69,32 @@ def resident() -> float:
     The most memory that this process ever had, MB.
 
     Linux hands ru_maxrss on to the programs that a process starts: a small program that a large
-    one starts would look large. VmHWM begins anew with each program.
+    one starts would look large. VmHWM starts from zero in each program.
     """
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS: bytes
     (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
+
+
+def draw(panels: Sequence[Panel], path: Path, width: float = 4, height: float = 3) -> None:
+    """Panels side by side, as SVG; the same picture from the same figures."""
+    import matplotlib  # here, so that it is no part of the memory that is measured
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+        places = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(places, panels, strict=True):
+            for label, values in panel.lines.items():
+                axes.plot(panel.x, values, marker=panel.marker, label=label)
+            top = 1.2 * max(max(values) for values in panel.lines.values())
+            axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title)
+            axes.set(xlim=(0, None), ylim=(0, top))
+            if len(panel.lines) > 1:
+                axes.legend(frameon=False)
+        figure.savefig(path, metadata={"Date": None})
 
 
 def memory_of(size: str, precision: str, work: str, side: str) -> dict:

@@ -1,7 +1,7 @@
 """
 The algorithm of the original release, written afresh, on the same network as ours.
 
-Every context is read anew for every generated token, every candidate and every turn; an
+Every context is read again for every generated token, every candidate and every turn; an
 example is a row of its own; nothing is cached; every position gets its vocabulary logits.
 It is fairer than the original in one way: layers and attention are our fused ones.
 """

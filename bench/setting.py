@@ -113,7 +113,7 @@ class Data:
 
     def head(self, turns: int, spoken: int) -> list[int]:
         """
-        A persona: as long as makes the mean context of the turns what is asked for.
+        A persona, of the length that gives the turns the requested mean context.
 
         :param spoken: tokens of a response in the context.
         """

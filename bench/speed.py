@@ -1,5 +1,5 @@
 """
-Our path against the original's algorithm, in the same run, by turns.
+Our path against the original's algorithm, alternating in one run.
 
     make bench                             both sizes, fp32; minutes to hours
     python bench/speed.py --sizes sketch --pairs 5 --precision bf16 --json results.json
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 import transformers
+from generate import Generate
 from measure import by_turns, flops, memory_of, peak, ratio
-from others import Generate, parlai_gpt2
 from setting import SIZES
 from work import Work, Works
 
@@ -27,10 +27,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["sketch", "gpt"])
     parser.add_argument("--works", nargs="+", choices=Works.NAMES, default=list(Works.NAMES))
-    parser.add_argument("--pairs", type=int, default=5, help="of runs, after one that warms up")
-    parser.add_argument(
-        "--gpt-pairs", type=int, help="the same at GPT size, where a pair takes minutes"
-    )
+    parser.add_argument("--pairs", type=int, default=5, help="of runs, after a warm-up")
     parser.add_argument(
         "--gpt-rows",
         type=int,
@@ -48,19 +45,16 @@ def main(arguments: list[str] | None = None) -> dict:
     warnings.filterwarnings("ignore", category=FutureWarning)
     print(f"{args.threads} threads, torch {torch.__version__}, transformers", end=" ")
     print(f"{transformers.__version__}; the reference in fp32, ours in {args.precision}")
-    why = parlai_gpt2()
-    print("ParlAI's hugging_face/gpt2: " + (f"not timed, broken: {why}" if why else "decodes"))
-    results = {"threads": args.threads, "precision": args.precision, "parlai_gpt2": why}
+    results = {"threads": args.threads, "precision": args.precision}
     for name in args.sizes:
-        pairs = args.gpt_pairs if name == "gpt" and args.gpt_pairs else args.pairs
-        results[name] = of_size(name, args, pairs)
+        results[name] = of_size(name, args)
     if args.json:
         Path(args.json).write_text(json.dumps(results, indent=1), encoding="utf-8")
     return results
 
 
-def of_size(name: str, args, pairs: int) -> dict:
-    size = SIZES[name]
+def of_size(name: str, args) -> dict:
+    size, pairs = SIZES[name], args.pairs
     rows = args.gpt_rows if name == "gpt" else None
     exact = Works(size, "fp32", rows)
     for work in args.works:

@@ -14,7 +14,7 @@ def importable(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_speed(tmp_path, capsys, monkeypatch, precision):
+def test_speed(tmp_path, monkeypatch, precision):
     import speed
 
     if precision == "bf16":  # emulated here: seconds
@@ -28,7 +28,6 @@ def test_speed(tmp_path, capsys, monkeypatch, precision):
         assert of["ratio"] > 0 and of["naive"]["flops"] > of["ours"]["flops"] > 0
         assert 0 < of["ours"]["share_of_peak"] < 1
     assert found["tiny"]["generate"]["agree"] == 2 or precision == "bf16"
-    assert "hugging_face/gpt2" in capsys.readouterr().out
 
 
 def test_a_part_of_the_reference_stands_for_all():
@@ -62,6 +61,7 @@ def test_a_difference_stops_it():
             works.get(name).check()
 
 
+@pytest.mark.slow
 def test_memory_is_of_one_side():
     import measure
 
@@ -89,13 +89,3 @@ def test_growth(tmp_path):
         assert [point["value"] for point in found[what]] == list(growth.GROWS[what][1][:2])
         picture = tmp_path / f"growth_{what}.svg"
         assert 0 < picture.stat().st_size < 50_000
-
-
-@pytest.mark.slow
-def test_sketch_size_agrees():
-    import setting
-    import work
-
-    works = work.Works(setting.SIZES["sketch"])
-    for name in works.NAMES:
-        works.get(name).check()

@@ -10,9 +10,6 @@ from parlai.core.script import SCRIPT_REGISTRY, superscript_main
 from parlai.scripts.eval_model import setup_args as eval_args
 
 from p2bot_parlai import plugin, scripts
-from p2bot_parlai.agents.options.receiver import add_receiver_options
-from p2bot_parlai.agents.options.selfplay import add_selfplay_options
-from p2bot_parlai.agents.options.transmitter import add_transmitter_options
 from p2bot_parlai.plugin import command
 
 plugin.register()
@@ -56,10 +53,6 @@ def own_options(parser: ParlaiParser) -> list:
     return [a for a in parser._actions if a.dest not in stock and a.option_strings]
 
 
-def test_none_is_forgotten():
-    assert {"export_hf", "import_original", "relevance_map"} <= set(OURS)
-
-
 # ------------------------------------------------------------------------------------ help
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_help_says_what_it_does_and_every_option(run, name):
@@ -75,19 +68,6 @@ def test_help_says_what_it_does_and_every_option(run, name):
     for action in own_options(parser):
         assert len((action.help or "").split()) >= 2, action.option_strings
         assert f"--{action.dest.replace('_', '-')}" in out
-
-
-@pytest.mark.parametrize(
-    "add", [add_transmitter_options, add_receiver_options, add_selfplay_options]
-)
-def test_every_option_of_the_agents_has_help(add):
-    parser = ParlaiParser(False, False)
-    for name in ("inference", "num_epochs"):
-        parser.add_argument(f"--{name}", choices=["greedy"] if name == "inference" else None)
-    add(parser, None)
-    for action in parser._actions:
-        if action.dest not in ("inference", "num_epochs", "help"):
-            assert len((action.help or "").split()) >= 2, action.option_strings
 
 
 @pytest.mark.parametrize("name", MODEL_COMMANDS)

@@ -23,6 +23,7 @@ def page(tmp_path):
     report.code("parlai train_model < file")
     report.text("done")
     report.write(tmp_path / "report.html")
+    report.write(tmp_path / "report.md")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -30,6 +31,13 @@ def test_everything_is_in_it(page):
     for text in ("81.9", "over 5 &amp; more", "learning", "✓", "parlai train_model &lt; file"):
         assert text in page
     assert page.count("<svg") == 1 and "ours" in page and "reward" in page
+
+
+def test_markdown_has_all_but_the_drawings(page, tmp_path):
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# A <b>title</b>\n\n## Numbers\n\nover 5 & more\n\n|")
+    assert "bot: ✓" in text and "```\nparlai train_model < file\n```" in text
+    assert "svg" not in text
 
 
 def test_what_others_wrote_is_text(page):
@@ -41,11 +49,6 @@ def test_nothing_comes_from_outside(page):
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert all(link.startswith("#") for link in links)
     assert "@import" not in page and "url(http" not in page
-
-
-def test_no_half_page_is_left(tmp_path):
-    Report("x").write(tmp_path / "report.html")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_curves_leave_out_what_is_not_there():

@@ -7,7 +7,6 @@ fine-tuned weights keeps both (Wortsman et al., 2022, "Robust fine-tuning of zer
 and so does averaging several runs from one start (also theirs, "Model soups").
 """
 
-import os
 import shutil
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.model_files import read_model_file
+from p2bot_parlai.parlai_support.files import make_folder, whole
 
 
 def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: float) -> dict:
@@ -88,6 +88,10 @@ def read_receiver(path: str) -> dict:
     return states
 
 
+def _shapes(weights: dict[str, Tensor]) -> dict:
+    return {name: tensor.shape for name, tensor in weights.items()}
+
+
 @register_script("blend_receiver")
 class BlendReceiver(ParlaiScript):
     """Average trained Receivers and interpolate with the weights they started from."""
@@ -99,32 +103,29 @@ class BlendReceiver(ParlaiScript):
     def run(self):
         opt = self.opt
         for name in ("models", "outfile"):
-            if not opt.get(name):
+            if not opt[name]:
                 raise UsageError(f"--{name} is missing; see parlai blend_receiver --help")
         if not 0 <= opt["share"] <= 1:
             raise UsageError(f"--share {opt['share']} is not between 0 and 1")
-        if opt.get("tau") is not None and opt["tau"] <= 0:
+        if opt["tau"] is not None and opt["tau"] <= 0:
             raise UsageError(f"--tau {opt['tau']} is not above 0")
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
-        saved = trained[0]["p2bot"]
-        if opt.get("tau") is not None:
-            saved = {**saved, "tau": opt["tau"]}
-        if opt.get("start"):
+        saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
+        if opt["start"]:
             start = read_receiver(opt["start"])["model"]
         else:
             start = pretrained_weights(saved["options"])
         for path, states in zip(paths, trained, strict=True):
-            shapes = {name: tensor.shape for name, tensor in states["model"].items()}
-            if shapes != {name: tensor.shape for name, tensor in start.items()}:
+            if _shapes(states["model"]) != _shapes(start):
                 raise P2botError(f"{path} has another shape than what it is to be blended with")
         weights = blend([states["model"] for states in trained], start, opt["share"])
         out = opt["outfile"]
-        os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
-        torch.save({"model": weights, "p2bot": saved}, f"{out}.tmp")
-        for ending in (".dict", ".opt"):
-            shutil.copyfile(paths[0] + ending, out + ending)
-        os.replace(f"{out}.tmp", out)
+        make_folder(out)
+        with whole(out) as temporary:
+            torch.save({"model": weights, "p2bot": saved}, temporary)
+            for ending in (".dict", ".opt"):
+                shutil.copyfile(paths[0] + ending, out + ending)
         print(f"wrote {out}")
 
 

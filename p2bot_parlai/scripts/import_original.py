@@ -1,8 +1,8 @@
 """
 ``parlai import_original``: convert models of the paper's released code to our format.
 
-The files are pickles. They are read without running any code in them; anything but plain data
-and weights is refused. docs/method.md lists the assumptions about them.
+The files are pickles. They are read without running code in them; anything but plain data and
+weights is refused. docs/method.md lists what was assumed about them.
 """
 
 import os

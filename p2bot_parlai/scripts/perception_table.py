@@ -18,6 +18,7 @@ from parlai.utils import logging
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.tools.report import laid_out
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
@@ -68,25 +69,19 @@ def _quietly(function, settings: Opt):
 
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
-    """Rows as in Table 5, per cent; a dash where a number could not be had."""
-    tasks = list(next(iter(table.values())))
-    known = any(TRUTH["True cell"] in report for row in table.values() for report in row.values())
+    """Rows as in Table 5, one a task, in per cent; a dash where a metric is missing."""
+    reports = [
+        (row, task, report) for row, tasks in table.items() for task, report in tasks.items()
+    ]
+    known = any("true_cell" in report for *_, report in reports)
     metrics = METRICS | TRUTH if known else METRICS
-    columns = {title.format(hard_candidates): name for title, name in metrics.items()}
-    width = max(len(title) for title in columns) + 2
-    block = width * len(columns)
-    head = f"{'':<10}" + "".join(f"{task:^{block}}" for task in tasks)
-    titles = f"{'Model':<10}" + "".join(f"{t:>{width}}" for t in columns) * len(tasks)
-    lines = [head.rstrip(), titles]
-    for row, reports in table.items():
-        cells = []
-        for task in tasks:
-            for name in columns.values():
-                metric = reports[task].get(name.format(hard_candidates))
-                value = "-" if metric is None else f"{100 * float(metric):.1f}"
-                cells.append(f"{value:>{width}}")
-        lines.append(f"{row:<10}" + "".join(cells))
-    return "\n".join(lines)
+    header = ["Model", "Task", *(title.format(hard_candidates) for title in metrics)]
+    lines = []
+    for row, task, report in reports:
+        values = [report.get(name.format(hard_candidates)) for name in metrics.values()]
+        cells = ["-" if value is None else f"{100 * float(value):.1f}" for value in values]
+        lines.append([row, task, *cells])
+    return laid_out(header, lines)
 
 
 @register_script("perception_table")

@@ -1,7 +1,7 @@
 """
 ``parlai reproduce``: Tables 1, 3, 4 and 5 of the paper, from training to the report.
 
-It runs what is not done yet, so that the same command goes on where it was stopped.
+Finished steps are not run again: to resume, repeat the command.
 """
 
 import math
@@ -15,10 +15,11 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.tools.report import laid_out
 from p2bot_parlai.tools.reproduce import report
-from p2bot_parlai.tools.reproduce.presets import PRESETS
+from p2bot_parlai.tools.reproduce.presets import PRESETS, TABLES
 from p2bot_parlai.tools.reproduce.running import Runner
-from p2bot_parlai.tools.reproduce.steps import TABLES, Plan, Size, as_command
+from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -35,14 +36,15 @@ def setup_args() -> ParlaiParser:
     group.add_argument(
         "--table",
         type=str,
-        default=",".join(TABLES),
-        help="Tables to make, separated by commas",
+        default=None,
+        help=f"Tables to make, separated by commas: {', '.join(TABLES)}; default: the preset's",
     )
     group.add_argument(
         "--seeds",
         type=str,
-        default="1,2,3",
-        help="Seeds of the trainings, separated by commas; figures are means over them",
+        default=None,
+        help="Seeds of the trainings, separated by commas; figures are means over them; "
+        "default: the preset's",
     )
     group.add_argument(
         "--outfile-folder",
@@ -73,19 +75,20 @@ def make_plan(opt: Opt) -> Plan:
     if opt["preset"] not in PRESETS:
         given = f"--preset {opt['preset']}" if opt["preset"] else "--preset is missing"
         raise UsageError(f"{given}: choose from {', '.join(PRESETS)}")
-    tables = _unique(opt["table"].split(","))
+    preset = PRESETS[opt["preset"]]
+    tables = _unique((opt["table"] or ",".join(preset.tables)).split(","))
     for table in tables:
         if table not in TABLES:
             raise UsageError(f"--table {table}: choose from {', '.join(TABLES)}")
+    given = opt["seeds"] or preset.seeds
     try:
-        seeds = tuple(_unique(int(seed) for seed in opt["seeds"].split(",")))
+        seeds = tuple(_unique(int(seed) for seed in given.split(",")))
     except ValueError:
-        raise UsageError(f"--seeds {opt['seeds']}: numbers separated by commas") from None
+        raise UsageError(f"--seeds {given}: numbers separated by commas") from None
     if min(seeds) < 0:
-        raise UsageError(f"--seeds {opt['seeds']}: a seed is negative")
+        raise UsageError(f"--seeds {given}: a seed is negative")
     if not (math.isfinite(opt["scale"]) and 0 < opt["scale"] <= 1):
         raise UsageError(f"--scale {opt['scale']} is not above 0 and at most 1")
-    preset = PRESETS[opt["preset"]]
     examples = preset.examples if opt["examples"] is None else opt["examples"]
     if examples == 0 or examples < -1:
         raise UsageError(f"--examples {examples}: a positive number, or -1 for all")
@@ -98,11 +101,12 @@ def _unique(values) -> list:
     return list(dict.fromkeys(values))
 
 
-def command(opt: Opt, plan: Plan) -> str:
-    """What gives the same again."""
-    words = ["parlai", "reproduce", "--preset", opt["preset"], "--table", opt["table"]]
-    words += ["--seeds", opt["seeds"], "--examples", str(plan.size.examples)]
-    words += ["--scale", f"{opt['scale']:g}"] if opt["scale"] != 1 else []
+def command(preset: str, plan: Plan) -> str:
+    """The command that repeats this run."""
+    size = plan.size
+    words = ["parlai", "reproduce", "--preset", preset, "--table", ",".join(plan.measured)]
+    words += ["--seeds", ",".join(map(str, size.seeds)), "--examples", str(size.examples)]
+    words += ["--scale", f"{size.scale:g}"] if size.scale != 1 else []
     words += ["-dp", str(plan.datapath), "--outfile-folder", str(plan.folder)]
     return shlex.join(words)
 
@@ -117,11 +121,11 @@ class Reproduce(ParlaiScript):
 
     def run(self):
         plan = make_plan(self.opt)
-        runner = Runner(plan.folder, list(plan.steps.values()))
+        runner = Runner(plan.folder, list(plan.steps.values()), jobs=plan.preset.jobs)
         if self.opt["dry_run"]:
             print("\n".join(as_command(step) for step in runner.steps))
             return runner.steps
-        # a job system's end of time is as Ctrl-C: the step under way is ended, too
+        # a job system's time limit acts like Ctrl-C: the running steps are ended, too
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
         try:
             runner.run()
@@ -129,9 +133,9 @@ class Reproduce(ParlaiScript):
             raise P2botError(f"--outfile-folder {plan.folder}: {error.strerror}") from error
         finally:
             signal.signal(signal.SIGTERM, before)
-        tables = report.write(plan, runner, command(self.opt, plan))
+        tables = report.write(plan, runner, command(self.opt["preset"], plan))
         for table in tables:
-            print(f"\n{table.title}\n{report.aligned(table)}")
+            print(f"\n{table.title}\n{laid_out(table.header, table.rows)}")
         print(f"\nfigures in brackets are the paper's; report: {plan.folder / 'report.html'}")
         return tables
 

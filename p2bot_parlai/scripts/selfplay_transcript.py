@@ -1,8 +1,8 @@
 """
 ``parlai selfplay_transcript``: self-play dialogues to read, with every reward.
 
-Plays as in evaluation: the model talks with the frozen user it was trained with or, if it was never
-trained by self-play, with itself.
+Plays as in evaluation: the model talks with the frozen user it was trained with, or, where
+it was never trained by self-play, with itself.
 """
 
 import json
@@ -57,9 +57,10 @@ class SelfplayTranscript(ParlaiScript):
         transcripts = []
         with tqdm(total=len(openings), unit="dialogue", disable=None) as bar:
             for start in range(0, len(openings), opt["batchsize"]):
-                judged = agent.play(openings[start : start + opt["batchsize"]])
-                transcripts += [judged.transcript(i) for i in range(judged.played.shape[0])]
-                bar.update(judged.played.shape[0])
+                batch = openings[start : start + opt["batchsize"]]
+                scored = agent.play(batch)
+                transcripts += [scored.transcript(i) for i in range(len(batch))]
+                bar.update(len(batch))
         write(transcripts, opt["outfile"])
         print(f"wrote {opt['outfile']}.txt and {opt['outfile']}.jsonl")
         return transcripts

@@ -1,4 +1,4 @@
-"""Figure 6 of the paper: which profile sentence each utterance shows."""
+"""Figure 6 of the paper: which profile sentence each utterance reveals; matplotlib's figures."""
 
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +15,19 @@ MOST_ROWS, MOST_COLUMNS = 1000, 100
 LINE, COLUMN, LABELS = 0.17, 1.55, 3.4
 
 
+def new_figure(width: float, height: float, layout: str | None = None):
+    """
+    An empty matplotlib figure, in inches.
+
+    :raises P2botError: where matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise P2botError('drawing needs matplotlib: pip install "p2bot-parlai[plot]"') from error
+    return Figure(figsize=(width, height), layout=layout)
+
+
 def draw_relevance_map(
     relevance: np.ndarray,
     utterances: Sequence[str],
@@ -23,7 +36,7 @@ def draw_relevance_map(
     title: str | None = None,
 ) -> None:
     """
-    Utterances down, profile sentences across, the score as number and colour: the deeper,
+    Utterances down, profile sentences across, the score as number and colour: the darker,
     the higher.
 
     :param relevance: U (N, L), Eq. 11.
@@ -32,13 +45,6 @@ def draw_relevance_map(
     """
     if not path.lower().endswith(FORMATS):
         raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise P2botError('drawing needs matplotlib: pip install "p2bot-parlai[plot]"') from error
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if len(utterances) > MOST_ROWS or len(sentences) > MOST_COLUMNS:
         raise P2botError(
             f"{path}: {len(utterances)} utterances by {len(sentences)} profile sentences are too "
@@ -50,16 +56,15 @@ def draw_relevance_map(
     heights = [LINE * (text.count("\n") + 1) + 0.16 for text in down]
     edges = np.concatenate([[0.0], np.cumsum(heights)])
     top = LINE * max(text.count("\n") + 1 for text in across) + (0.55 if title else 0.2)
-    width = LABELS + COLUMN * len(sentences) + 1.1
-    height = top + edges[-1] + 0.2
+    columns = COLUMN * len(sentences)
+    width, height = LABELS + columns + 1.1, top + edges[-1] + 0.2
+    figure = new_figure(width, height)
+    import matplotlib
 
     # text as text in SVG: it can be searched and read aloud
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes(
-            (LABELS / width, 0.2 / height, COLUMN * len(sentences) / width, edges[-1] / height)
-        )
+        bottom, share = 0.2 / height, edges[-1] / height
+        axes = figure.add_axes((LABELS / width, bottom, columns / width, share))
         mesh = axes.pcolormesh(
             np.arange(len(sentences) + 1), edges, relevance, cmap="Blues", edgecolors="white"
         )
@@ -69,26 +74,11 @@ def draw_relevance_map(
         axes.set_xticks(np.arange(len(sentences)) + 0.5, across)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
-        for row, middle in enumerate(middles):
-            for column in range(len(sentences)):
-                value = relevance[row, column]
-                deep = mesh.norm(value) > 0.6
-                axes.text(
-                    column + 0.5,
-                    middle,
-                    f"{value:.2f}",
-                    ha="center",
-                    va="center",
-                    color="white" if deep else "black",
-                )
-        bar = figure.add_axes(
-            (
-                (LABELS + COLUMN * len(sentences) + 0.2) / width,
-                0.2 / height,
-                0.15 / width,
-                edges[-1] / height,
-            )
-        )
+        for (row, column), value in np.ndenumerate(relevance):
+            color = "white" if mesh.norm(value) > 0.6 else "black"
+            place = column + 0.5, middles[row]
+            axes.text(*place, f"{value:.2f}", ha="center", va="center", color=color)
+        bar = figure.add_axes(((LABELS + columns + 0.2) / width, bottom, 0.15 / width, share))
         figure.colorbar(mesh, cax=bar, label="relevance (Eq. 11)")
         if title:
             figure.text(0.1 / width, 1 - 0.25 / height, title, fontsize=11, va="center")
@@ -96,7 +86,7 @@ def draw_relevance_map(
 
 
 def _wrapped(text: str, characters: int) -> str:
-    """At most `LINES` lines, without signs that a font has no picture of."""
+    """At most `LINES` lines, without characters that fonts cannot show."""
     text = "".join(c if c.isprintable() else " " for c in text[: 2 * LINES * characters])
     lines = textwrap.fill(text, characters, max_lines=LINES, placeholder=" ...")
     # "$" would open a formula

@@ -1,39 +1,38 @@
 """
 Train the models that ship, and pack them: `make zoo`.
 
-usage: python zoo/sketch/make.py FOLDER
+usage: python -m p2bot_parlai.tools.make_zoo FOLDER
 
-The recipes are the presets p2bot/sketch_*, for longer than those last. A model that is in
-FOLDER already is not trained again.
+The recipes are the presets p2bot/sketch_*, trained for longer. What is finished in FOLDER is
+not trained again.
 """
 
 import sys
 from pathlib import Path
 
-from p2bot_parlai.tools.reproduce.lanes import Job, run
+from p2bot_parlai.tools.reproduce.running import Runner, Step, arguments
 from p2bot_parlai.zoo.sketch import HERE, pack
 
-UPDATES, RECEIVER_EPOCHS = 2000, 4
+
+def training(folder: Path, preset: str, name: str, **changes) -> Step:
+    """The step that trains a model as <folder>/steps/<name>/<name>."""
+    model = folder / "steps" / name / name
+    options = {"o": f"p2bot/{preset}", "model_file": model, "datapath": folder / "data", "seed": 1}
+    options |= {"validation_max_exs": 64, "short_final_eval": True, "log_every_n_steps": 20}
+    return Step(name, arguments("train_model", options | changes), makes=(model,))
 
 
-def train(folder: Path, preset: str, name: str, *more: str) -> list[Job]:
-    """The job that trains a model, unless it is there."""
-    if (folder / name).exists():
-        return []
-    flags = ["-o", f"p2bot/{preset}", "-mf", folder / name, "-dp", folder / "data", "--seed", "1"]
-    flags += ["-vme", "64", "--short-final-eval", "true", "--log-every-n-steps", "20", *more]
-    return [Job(name, [sys.executable, "-m", "p2bot_parlai", "train_model", *map(str, flags)])]
+def main(folder: Path) -> None:
+    steps = [
+        training(folder, "sketch_transmitter", "model", max_train_steps=2000, num_epochs=-1),
+        training(folder, "sketch_receiver", "receiver", num_epochs=4),
+    ]
+    Runner(folder, steps, jobs=2).run()
+    for step in steps:
+        packed = HERE / f"{step.name}.safetensors"
+        pack(step.makes[0], packed)
+        print(f"wrote {packed.name}, {packed.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    transmitter = train(
-        folder, "sketch_transmitter", "model", "--max-train-steps", str(UPDATES), "-eps", "-1"
-    )
-    receiver = train(folder, "sketch_receiver", "receiver", "-eps", str(RECEIVER_EPOCHS))
-    run(folder, [transmitter, receiver])
-    for name in ("model", "receiver"):
-        pack(folder / name, HERE / f"{name}.safetensors")
-        size = (HERE / f"{name}.safetensors").stat().st_size
-        print(f"wrote {name}.safetensors, {size / 1e6:.1f} MB")
+    main(Path(sys.argv[1]))

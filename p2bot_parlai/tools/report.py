@@ -1,29 +1,30 @@
 """
-A report as one HTML file that needs no network: tables, drawings, dialogues, commands.
+A report as one HTML file that needs no network, or as Markdown: tables, drawings, dialogues.
 
-Drawings are SVG in the page. Everything that is not made here is escaped.
+Drawings are SVG in the page and left out of the Markdown. All text is escaped in the HTML.
 """
 
 import html
 import io
-import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tabulate import tabulate
+
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import parse_json
+from p2bot_parlai.parlai_support.files import parse_json, whole
+from p2bot_parlai.tools.figures import new_figure
 
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #8884; }
-th:first-child, td:first-child { text-align: left; }
+th, td { padding: .25rem .8rem; border-bottom: 1px solid #8884; }
 figure { margin: 1rem 0; overflow-x: auto; background: white; }
 svg { max-width: 100%; height: auto; }
 pre { overflow-x: auto; background: #8882; padding: .8rem; border-radius: .4rem; }
-.note { opacity: .75; } .theirs { opacity: .5; }
+.note { opacity: .75; }
 .chat { margin: 1rem 0; padding: .8rem 1rem; border-left: 3px solid #58a; }
 .chat p { margin: .2rem 0; } .chat b { display: inline-block; min-width: 4rem; }
 """
@@ -37,55 +38,70 @@ class Report:
     """
 
     def __init__(self, title: str):
-        self.title, self._parts = title, []
+        self.title = title
+        self._html: list[str] = []
+        self._markdown: list[str] = []
 
     def section(self, title: str, note: str = "") -> None:
-        self._parts.append(f"<h2>{html.escape(title)}</h2>")
+        self._html.append(f"<h2>{html.escape(title)}</h2>")
+        self._markdown.append(f"## {title}")
         if note:
-            self._parts.append(f'<p class="note">{html.escape(note)}</p>')
+            self._html.append(f'<p class="note">{html.escape(note)}</p>')
+            self._markdown.append(note)
 
     def text(self, text: str) -> None:
         """A paragraph."""
-        self._parts.append(f"<p>{html.escape(text)}</p>")
+        self._html.append(f"<p>{html.escape(text)}</p>")
+        self._markdown.append(text)
 
-    def table(
-        self, header: Sequence[str], rows: Sequence[Sequence[str]], grey: Collection[int] = ()
-    ) -> None:
-        """The first column names the rows. :param grey: columns that are somebody else's."""
-        lines = ["<table>", _row(header, "th", grey)]
-        lines += [*(_row(row, "td", grey) for row in rows), "</table>"]
-        self._parts.append("\n".join(lines))
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """The first column names the rows."""
+        self._html.append(laid_out(header, rows, "html"))
+        self._markdown.append(laid_out(header, rows, "pipe"))
 
     def drawing(self, svg: str, caption: str = "") -> None:
         """:param svg: what `curves` or `svg_of` returned."""
         caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-        self._parts.append(f"<figure>{svg}{caption}</figure>")
+        self._html.append(f"<figure>{svg}{caption}</figure>")
 
     def chat(self, title: str, lines: Sequence[tuple[str, str]]) -> None:
         """:param lines: (who, what), in order."""
         said = "".join(f"<p><b>{html.escape(w)}</b> {html.escape(t)}</p>" for w, t in lines)
-        self._parts.append(f'<div class="chat"><p><i>{html.escape(title)}</i></p>{said}</div>')
+        self._html.append(f'<div class="chat"><p><i>{html.escape(title)}</i></p>{said}</div>')
+        self._markdown.append(_fenced("\n".join([title, *(f"{who}: {t}" for who, t in lines)])))
 
     def code(self, text: str) -> None:
-        self._parts.append(f"<pre>{html.escape(text)}</pre>")
+        self._html.append(f"<pre>{html.escape(text)}</pre>")
+        self._markdown.append(_fenced(text))
 
     def write(self, path: str | Path) -> None:
-        """Written under another name first: no half page is left."""
-        page = (
-            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>{STYLE}</style></head>\n"
-            f"<body><h1>{html.escape(self.title)}</h1>\n" + "\n".join(self._parts) + "\n"
-            "</body></html>\n"
-        )
-        Path(f"{path}.tmp").write_text(page, encoding="utf-8")
-        os.replace(f"{path}.tmp", path)
+        """As Markdown where ``path`` ends in .md, else as HTML."""
+        if str(path).endswith(".md"):
+            text = "\n\n".join([f"# {self.title}", *self._markdown]) + "\n"
+        else:
+            title = html.escape(self.title)
+            text = (
+                f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+                '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+                f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+                + "\n".join([*self._html, "</body></html>\n"])
+            )
+        with whole(str(path)) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
 
 
-def _row(cells: Sequence[str], tag: str, grey: Collection[int]) -> str:
-    opened = (f'{tag} class="theirs"' if i in grey else tag for i in range(len(cells)))
-    pairs = zip(opened, cells, strict=True)
-    return "<tr>" + "".join(f"<{o}>{html.escape(str(c))}</{tag}>" for o, c in pairs) + "</tr>"
+def laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "simple") -> str:
+    """
+    A table whose first column names the rows; the others are right-aligned.
+
+    :param form: tabulate's ``tablefmt``.
+    """
+    aligned = ("left", *["right"] * (len(header) - 1))
+    return tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=aligned)
+
+
+def _fenced(text: str) -> str:
+    return f"```\n{text}\n```"
 
 
 def train_reports(model_file: str | Path) -> list[dict]:
@@ -104,9 +120,7 @@ def curves(runs: Mapping[str, Sequence[dict]], metrics: Sequence[str]) -> str:
     :param runs: name -> `train_reports`; a metric that a run lacks is left out.
     :raises P2botError: where matplotlib is missing.
     """
-    figure_of, canvas = _matplotlib()
-    figure = figure_of(figsize=(3.2 * len(metrics), 2.6), layout="constrained")
-    canvas(figure)
+    figure = new_figure(3.2 * len(metrics), 2.6, layout="constrained")
     for place, metric in enumerate(metrics, start=1):
         axes = figure.add_subplot(1, len(metrics), place)
         for name, reports in runs.items():
@@ -134,12 +148,3 @@ def svg_of(figure) -> str:
 def svg_element(text: str) -> str:
     """An SVG file without its XML head, which no HTML page may hold."""
     return text[text.index("<svg") :]
-
-
-def _matplotlib():
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise P2botError('drawing needs matplotlib: pip install "p2bot-parlai[plot]"') from error
-    return Figure, FigureCanvasAgg

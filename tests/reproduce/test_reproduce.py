@@ -16,7 +16,10 @@ plugin.register()
 @pytest.mark.parametrize(
     "given, named",
     [
-        ({"preset": "skech"}, "--preset skech: choose from sketch, smollm2, paper"),
+        (
+            {"preset": "skech"},
+            "--preset skech: choose from demo, demo_convai2, sketch, smollm2, paper",
+        ),
         ({"preset": ""}, "--preset is missing"),
         ({"table": "1,2"}, "--table 2"),
         ({"seeds": "1,x"}, "--seeds 1,x"),

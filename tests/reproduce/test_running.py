@@ -13,10 +13,15 @@ import pytest
 from filelock import FileLock
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tools.reproduce import machine
-from p2bot_parlai.tools.reproduce.running import Runner, Step, made_with_others
+from p2bot_parlai.tools.reproduce import machine, running
+from p2bot_parlai.tools.reproduce.running import Runner, Step
 
 PYTHON = (sys.executable, "-c")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(running, "LOOK", 0.01)
 
 
 def step(folder: Path, name: str, code: str = "", needs=(), made: str = "out", **more) -> Step:
@@ -71,20 +76,19 @@ def test_a_folder_may_be_moved(tmp_path):
     assert ran(after) == ["a"]
 
 
-def test_what_was_made_with_other_versions_is_said(tmp_path, monkeypatch):
-    steps = [step(tmp_path, "a"), step(tmp_path, "b"), step(tmp_path, "c")]
-    run(tmp_path, *steps[:1])
+def test_a_mark_names_all_versions_it_was_made_with(tmp_path, monkeypatch):
+    broken = [step(tmp_path, "a"), step(tmp_path, "b", "raise SystemExit(1)")]
+    with pytest.raises(P2botError):
+        run(tmp_path, *broken)
     now = machine.versions()
-    monkeypatch.setattr(machine, "versions", lambda: {**now, "torch": "9.0"})
-    run(tmp_path, *steps[:2])
-    runner = run(tmp_path, *steps)
-    marks = {s.name: runner.done(s) for s in steps}
-    assert made_with_others(marks) == f"torch {now['torch']}: a"
-    monkeypatch.undo()
-    assert made_with_others(marks) == "torch 9.0: b, c"
-    del marks["b"]["versions"]  # of a release that did not note them
-    marks["c"]["versions"].append(now)  # it was stopped, and went on now
-    assert made_with_others(marks) == "not noted: b; torch 9.0: c"
+    monkeypatch.setattr(machine, "versions", lambda: "torch 9.0")
+    with pytest.raises(P2botError):
+        run(tmp_path, *broken)
+    begun = {n: json.loads((tmp_path / f"steps/{n}/begun.json").read_text()) for n in "ab"}
+    assert {n: set(mark["versions"]) for n, mark in begun.items()} == {
+        "a": {now},
+        "b": {now, "torch 9.0"},
+    }
 
 
 @pytest.mark.parametrize("damage", ["lost", "broken"])
@@ -123,7 +127,7 @@ def test_a_step_that_makes_nothing_failed(tmp_path):
 
 def test_checkpoints_go_when_a_step_is_done(tmp_path):
     code = f"open({str(tmp_path / 'steps/a/model.checkpoint')!r}, 'w').write('x')"
-    run(tmp_path, step(tmp_path, "a", code, scrap=("*.checkpoint*",)))
+    run(tmp_path, step(tmp_path, "a", code, scrap="*.checkpoint*"))
     assert sorted(f.name for f in (tmp_path / "steps/a").iterdir()) == [
         "begun.json",
         "done.json",
@@ -131,9 +135,30 @@ def test_checkpoints_go_when_a_step_is_done(tmp_path):
     ]
 
 
-def test_a_step_that_comes_before_what_it_needs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="a needs 'b'"):
-        Runner(tmp_path, [step(tmp_path, "a", needs=["b"]), step(tmp_path, "b")], PYTHON)
+def test_jobs_run_side_by_side_after_what_they_need(tmp_path, capsys):
+    """``a`` ends only when ``b`` has run, and ``c`` starts after it."""
+    wait = f"import os, time\nwhile not os.path.exists({str(tmp_path / 'steps/b/out')!r}):\n"
+    progress = "print('training 50% done, 3 left', flush=True)\n"
+    steps = [
+        step(tmp_path, "a", progress + wait + "    time.sleep(0.01)"),
+        step(tmp_path, "c", needs=["a"]),
+        step(tmp_path, "b"),
+    ]
+    runner = Runner(tmp_path, steps, PYTHON, jobs=2)
+    runner.run()
+    assert sorted(ran(tmp_path)[:2]) == ["a", "b"] and ran(tmp_path)[2] == "c"
+    assert all(runner.done(step) for step in steps)
+    assert "a: 50%, 3 left" in capsys.readouterr().out
+
+
+def test_a_step_that_fails_ends_the_others(tmp_path):
+    steps = [
+        step(tmp_path, "long", "import time; time.sleep(600)"),
+        step(tmp_path, "bad", "raise SystemExit('no such thing')"),
+    ]
+    with pytest.raises(P2botError, match="step bad failed"):
+        Runner(tmp_path, steps, PYTHON, jobs=2).run()
+    assert json.loads((tmp_path / "steps/long/begun.json").read_text())["seconds"] > 0
 
 
 def test_one_folder_is_for_one_run(tmp_path):
@@ -144,7 +169,7 @@ def test_one_folder_is_for_one_run(tmp_path):
 STOPPED = """
     import sys
     from pathlib import Path
-    from p2bot_parlai.reproduce.running import Runner, Step
+    from p2bot_parlai.tools.reproduce.running import Runner, Step
 
     code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     Runner(Path(sys.argv[1]), [Step("long", (code, sys.argv[2]))], (sys.executable, "-c")).run()

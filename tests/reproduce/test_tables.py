@@ -1,6 +1,8 @@
 """Tables from reports that are made by hand; the plan; report.md and report.html."""
 
+import itertools
 import json
+import re
 import shlex
 
 import numpy as np
@@ -8,22 +10,16 @@ import pytest
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.figures import draw_relevance_map
+from p2bot_parlai.tools.report import laid_out
 from p2bot_parlai.tools.reproduce import report
-from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, TABLES
 from p2bot_parlai.tools.reproduce.running import Runner
 from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command, scaled
-from p2bot_parlai.tools.reproduce.tables import (
-    read_reports,
-    relative,
-    summarise,
-    table1,
-    table3,
-    table5,
-)
+from p2bot_parlai.tools.reproduce.tables import read_reports, relative, summarise, tables
 
 
-def plan_of(folder, preset="sketch", tables=("1", "3", "4", "5"), size=None) -> Plan:
-    return Plan(PRESETS[preset], tables, folder / "out", folder / "data", size or Size())
+def plan_of(folder, preset="sketch", made=TABLES, size=None) -> Plan:
+    return Plan(PRESETS[preset], made, folder / "out", folder / "data", size or Size())
 
 
 # ----------------------------------------------------------------------------- figures
@@ -48,20 +44,19 @@ def test_table_1_has_ours_and_the_papers():
         ("P²Bot", "original"): [{"hits@1": 0.8, "ppl": 15, "ppl_word": 20, "f1": 0.2}] * 2,
         ("IR", "original"): [{"hits@1": 0.4, "f1": 0.4}],
     }
-    original, revised = table1(reports)
+    original, revised = tables("1", reports)
     rows = {row[0]: row[1:] for row in original.rows}
     assert original.header[1:] == [
-        *("Hits@1 %", "paper", "ppl", "paper", "ppl a word", "F1 %", "paper")
+        *("Hits@1 %", "[paper]", "ppl", "[paper]", "ppl a word", "F1 %", "[paper]")
     ]
-    assert original.theirs == (2, 4, 7)
     assert rows["P²Bot"] == [
-        *("80.00 ± 0.00", "81.90 ± 0.10", "15.00 ± 0.00", "15.12 ± 0.16"),
-        *("20.00 ± 0.00", "20.00 ± 0.00", "19.77 ± 0.08"),
+        *("80.00 ± 0.00", "[81.90 ± 0.10]", "15.00 ± 0.00", "[15.12 ± 0.16]"),
+        *("20.00 ± 0.00", "20.00 ± 0.00", "[19.77 ± 0.08]"),
     ]
     # what a ranker says is one of the candidates: no F1
     assert rows["IR"] == ["40.00", "-", "-", "-", "-", "-", "-"]
-    assert rows["Lost In Conversation"][:2] == ["-", "17.30"]
-    assert {row[0]: row[2] for row in revised.rows}["P²Bot"] == "68.60 ± 0.20"
+    assert rows["Lost In Conversation"][:2] == ["-", "[17.30]"]
+    assert {row[0]: row[2] for row in revised.rows}["P²Bot"] == "[68.60 ± 0.20]"
 
 
 def test_table_3_and_its_changes_are_the_papers():
@@ -69,11 +64,11 @@ def test_table_3_and_its_changes_are_the_papers():
         ("P²Bot-S", "revised"): [{"hits@1": 0.5, "f1": 0.1, "bleu-4": 0.01}],
         ("+ RS.3", "revised"): [{"hits@1": 0.6, "f1": 0.11, "bleu-4": 0.005}],
     }
-    (table,) = table3(reports)
+    (table,) = tables("3", reports)
     rows = {row[0]: row[1:] for row in table.rows}
-    assert rows["P²Bot-S"] == ["50.00", "68.70", "10.00", "18.14", "1.00", "0.56"]
+    assert rows["P²Bot-S"] == ["50.00", "[68.70]", "10.00", "[18.14]", "1.00", "[0.56]"]
     assert rows["+ RS.3"][2:] == [
-        *("11.00 (+10.0%)", "19.08 (+5.2%)", "0.50 (-50.0%)", "0.75 (+33.9%)")
+        *("11.00 (+10.0%)", "[19.08 (+5.2%)]", "0.50 (-50.0%)", "[0.75 (+33.9%)]")
     ]
     # the changes that the paper prints
     for row, f1, bleu in (
@@ -91,11 +86,11 @@ def test_table_5_reads_a_perception_table(tmp_path):
     file = tmp_path / "report.json"
     file.write_text(json.dumps(content))
     measured = {("Receiver", "original"): [file]}
-    original, revised = table5(read_reports("5", measured, "p2bot:sketch"))
+    original, revised = tables("5", read_reports("5", measured, "p2bot:sketch"))
     assert {row[0]: row[1:] for row in original.rows} == {
-        "Random": ["-", "3.10", "-", "0.20"],
-        "IR": ["50.00", "67.50", "25.00", "20.90"],
-        "Receiver": ["90.00", "93.80", "45.00", "37.50"],
+        "Random": ["-", "[3.10]", "-", "[0.20]"],
+        "IR": ["50.00", "[67.50]", "25.00", "[20.90]"],
+        "Receiver": ["90.00", "[93.80]", "45.00", "[37.50]"],
     }
     assert revised.rows[2][1] == "-"
     file.write_text("{")
@@ -104,17 +99,29 @@ def test_table_5_reads_a_perception_table(tmp_path):
 
 
 # -------------------------------------------------------------------------------- plan
+def test_the_demo_trains_on_what_is_there_and_ends_with_dialogues(tmp_path):
+    demo = plan_of(tmp_path, "demo", PRESETS["demo"].tables)
+    trained = [name for name in demo.steps if demo.steps[name].command[0] == "train_model"]
+    assert trained == [f"{n}.both.seed1" for n in ("Receiver", "P2Bot-S", "no-persona", "P2Bot")]
+    assert "--max-train-steps 340" in as_command(demo.steps["no-persona.both.seed1"])
+    assert list(demo.measured["3"]) == [(row, "revised") for row in PRESETS["demo"].rows]
+    assert demo.dialogues and demo.maps
+    real = plan_of(tmp_path, "demo_convai2", ("3",)).steps
+    assert "--task convai2:self_original " in as_command(real["P2Bot-S.original.seed1"])
+    assert "--vocab-size 4000" in as_command(real["Receiver.original.seed1"])
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_step_comes_after_what_it_needs(tmp_path, preset):
     plan = plan_of(tmp_path, preset, size=Size(seeds=(1, 2)))
-    Runner(plan.folder, list(plan.steps.values()))  # else a ValueError
+    Runner(plan.folder, list(plan.steps.values()))  # else a KeyError
     assert {len(files) for t in plan.measured.values() for files in t.values()} == {2}
     made = {file for step in plan.steps.values() for file in step.makes}
     assert {f for t in plan.measured.values() for files in t.values() for f in files} <= made
 
 
 def test_the_steps_of_each_table(tmp_path):
-    one, three, five = (plan_of(tmp_path, tables=(t,)).steps for t in "135")
+    one, three, five = (plan_of(tmp_path, made=(t,)).steps for t in "135")
     assert list(five) == [
         *("Receiver.both.seed1", "perception.Receiver.both.seed1"),
         *("map.Receiver.both.seed1.original", "map.Receiver.both.seed1.revised"),
@@ -132,11 +139,11 @@ def test_the_steps_of_each_table(tmp_path):
 
 
 def test_table_4_asks_every_system_of_the_first_seed(tmp_path):
-    plan = plan_of(tmp_path, tables=("4", "1"), size=Size(seeds=(3, 4)))
+    plan = plan_of(tmp_path, made=("4", "1"), size=Size(seeds=(3, 4)))
     (step,) = [step for name, step in plan.steps.items() if name.startswith("answers.")]
     assert step.name == "answers.both.seed3" and plan.answers in step.makes
-    systems = step.command[step.command.index("--systems") + 1 :]
-    models = dict(system.split("=", 1) for system in systems)
+    after = step.command[step.command.index("--systems") + 1 :]
+    models = dict(s.split("=", 1) for s in itertools.takewhile(lambda s: "=" in s, after))
     assert list(models) == [*BASELINES, "P²Bot"]
     assert models["P²Bot"] == str(plan.model("P2Bot.both.seed3"))
     assert set(step.needs) == {f"{n}.both.seed3" for n in ("P2Bot", *BASELINES.values())}
@@ -144,7 +151,7 @@ def test_table_4_asks_every_system_of_the_first_seed(tmp_path):
 
 def test_the_papers_models_learn_from_the_personas_they_are_evaluated_on(tmp_path):
     steps = plan_of(tmp_path, "paper").steps
-    assert "-o p2bot/paper_transmitter_revised" in as_command(steps["P2Bot-S.revised.seed1"])
+    assert "--task convai2:self_revised" in as_command(steps["P2Bot-S.revised.seed1"])
     selfplay = as_command(steps["P2Bot.revised.seed1"])
     assert "p2bot:selfplay:convai2:self_revised" in selfplay
     assert f"--receiver {shlex.quote(str(tmp_path))}/out/steps/Receiver.revised.seed1" in selfplay
@@ -170,7 +177,12 @@ def test_another_scale_is_another_command(tmp_path):
 @pytest.fixture
 def made(tmp_path):
     """A plan over two seeds with what its steps make written by hand."""
-    plan = plan_of(tmp_path, tables=("3", "4"), size=Size(seeds=(1, 2), scale=0.5))
+    plan = plan_of(tmp_path, made=("3", "4"), size=Size(seeds=(1, 2), scale=0.5))
+    for name, step in plan.steps.items():
+        if step.command[0] == "train_model":
+            plan.model(name).parent.mkdir(parents=True)
+            stats = {"train_reports": [{"train_steps": 1, "loss": 1.0, "reward": 0.5}]}
+            plan.file(name, "model.trainstats").write_text(json.dumps(stats))
     for (row, _), files in plan.measured["3"].items():
         for seed, file in enumerate(files, start=1):
             file.parent.mkdir(parents=True)
@@ -194,13 +206,15 @@ def test_the_report_says_everything(made):
     (table,) = report.write(made, runner, "parlai reproduce --preset sketch")
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     text = (made.folder / "report.md").read_text(encoding="utf-8")
-    assert '<td class="theirs">68.70</td>' in page and "<td>15.00 ± 7.07</td>" in page
-    assert "| P²Bot-S | 15.00 ± 7.07 | *68.70* |" in text
-    assert "hi &lt;b&gt;" in page and "http" not in page.split("<table>")[0]
-    for part in ("parlai reproduce --preset sketch", "core-hours", "torch", "not measured here"):
+    cell = r" *</td><td[^>]*> *"
+    assert re.search(rf"P²Bot-S{cell}15.00 ± 7.07{cell}\[68.70\]", page)
+    assert re.search(r"\| P²Bot-S +\| +15.00 ± 7.07 \| +\[68.70\] \|", text)
+    assert "hi &lt;b&gt;" in page and "http" not in page.split("<pre>")[0]
+    for part in (
+        *("parlai reproduce --preset sketch", "core-hours", "torch", "not measured here"),
+        *("0.5 of the training: a trial", "1, 2", "parlai train_model -o p2bot/sketch_"),
+    ):
         assert part in page and part in text
-    for part in ("0.5 of the training: a trial", "1, 2", "parlai train_model -o p2bot/sketch_"):
-        assert part in page and part in text
-    assert "[68.70]" in report.aligned(table)
-    assert "i sew &amp; sing ." in page and r"| \* P²Bot | i sew & sing . |" in text
-    assert "<svg" in page and "i sew all day ." in page and "<?xml" not in page
+    assert "i sew &amp; sing ." in page and "P²Bot: i sew & sing ." in text
+    assert page.count("<svg") == 4 and "i sew all day ." in page and "<?xml" not in page
+    assert "[68.70]" in laid_out(table.header, table.rows)

@@ -130,17 +130,6 @@ def test_it_says_what_the_released_code_would(imported, reference):
         turns.append((True, said))
 
 
-def test_candidates_are_ranked_by_the_two_rows_of_its_head(imported, reference):
-    bot = P2Bot.load(str(imported / "transmitter"))
-    bot.persona = PERSONA
-    candidates = ["i eat soup", "no", "in Bern , and you ?", "i do not know what you mean . " * 4]
-    found = {r.text: r.score for r in bot.rank([t for _, t in TURNS], candidates)}
-    context = reference.context(PERSONA, TURNS)
-    for text in candidates:
-        expected = reference.read(context, reference.response(text))[1]
-        assert math.exp(found[text]) == pytest.approx(expected, abs=1e-5)
-
-
 def test_the_form_is_saved_with_the_model_and_stays(imported, convai2, tmp_path):
     opt = json.loads((imported / "transmitter.opt").read_text())
     assert opt["context_style"] == "original" and opt["text_truncate"] == 256

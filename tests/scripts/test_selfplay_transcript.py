@@ -65,17 +65,6 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
         assert last["agent_perception"] != last["user_perception"]
 
 
-def test_they_do_not_depend_on_the_batch(convai2, tiny_model, tiny_receiver, tmp_path):
-    options = {"user_inference": "multinomial"}
-    two, five = (
-        write(convai2, tiny_model, tiny_receiver, tmp_path / "out", batchsize=size, **options)
-        for size in (2, 5)
-    )
-    assert [t["agent"] for d in two for t in d["turns"]] == [
-        t["agent"] for d in five for t in d["turns"]
-    ]
-
-
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -1,7 +1,7 @@
 """
 ``zoo:p2bot/sketch/model`` and ``zoo:p2bot/sketch/receiver``: small models that ship with us.
 
-Trained on `p2bot:sketch` by ``make zoo`` (docs/log.md has the run). Here they are as
+Trained on `p2bot:sketch` by ``make zoo`` (docs/log.md has the run). They are stored here as
 safetensors in half precision; ParlAI asks for a model file, so `download` writes one.
 """
 
@@ -10,9 +10,12 @@ import os
 import shutil
 from pathlib import Path
 
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support.files import whole
+
 HERE = Path(__file__).parent
 NAMES = ("model", "receiver")
-# what a saved .opt says of the machine and the run that it comes from
+# options in a saved .opt that belong to the machine and the run
 OF_THE_RUN = {
     *("override", "datapath", "parlai_home", "model_file", "dict_file", "init_model", "init_opt"),
     *("receiver", "language_model", "starttime", "download_path", "tensorboard_logdir"),
@@ -34,7 +37,7 @@ def download(datapath: str) -> None:
 
 def pack(model_file: str | Path, packed: Path) -> None:
     """
-    A trained model as <packed>: weights in half precision, no optimizer, no paths.
+    Write a trained model as <packed>: weights in half precision, no optimizer, no paths.
 
     :param packed: the .safetensors to write; .dict and .opt go beside it.
     """
@@ -45,8 +48,7 @@ def pack(model_file: str | Path, packed: Path) -> None:
     states = read_model_file(str(model_file))
     about = {k: v for k, v in states["p2bot"].items() if k not in ("run", "selfplay")}
     weights = {name: tensor.half().contiguous() for name, tensor in states["model"].items()}
-    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
-        # one encoder under two names; `unpack` gives it both again
+    if _one_encoder(about):
         weights = {k: v for k, v in weights.items() if not k.startswith("persona.")}
     save_file(weights, packed, metadata={"p2bot": json.dumps(about)})
     opt = json.loads(Path(f"{model_file}.opt").read_text(encoding="utf-8"))
@@ -58,15 +60,12 @@ def pack(model_file: str | Path, packed: Path) -> None:
 
 def unpack(packed: Path, model_file: Path) -> None:
     """
-    A model file of a packed model: written under another name first, and left alone where
-    it is there and not older.
+    The model file of a packed model, left alone where it is there and not older.
 
     :raises P2botError: where the packed files are missing.
     """
     import torch
     from safetensors import safe_open
-
-    from p2bot_parlai.errors import P2botError
 
     base = packed.with_suffix("")
     for part in (packed, Path(f"{base}.opt"), Path(f"{base}.dict")):
@@ -77,12 +76,15 @@ def unpack(packed: Path, model_file: Path) -> None:
     with safe_open(packed, framework="pt") as file:
         about = json.loads(file.metadata()["p2bot"])
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
-        weights |= {
-            name.replace("impression.", "persona.", 1): tensor for name, tensor in weights.items()
-        }
+    if _one_encoder(about):
+        weights |= {n.replace("impression.", "persona.", 1): w for n, w in weights.items()}
     for ending in (".opt", ".dict"):
         shutil.copyfile(f"{base}{ending}", f"{model_file}{ending}")
-    temporary = f"{model_file}.{os.getpid()}.tmp"
-    torch.save({"model": weights, "p2bot": {**about, "run": {}}}, temporary)
-    os.replace(temporary, model_file)
+    # several processes may do this at a time
+    with whole(str(model_file), f"{model_file}.{os.getpid()}.tmp") as temporary:
+        torch.save({"model": weights, "p2bot": {**about, "run": {}}}, temporary)
+
+
+def _one_encoder(about: dict) -> bool:
+    """Whether this is a Receiver with one encoder under two names; it is packed once."""
+    return about.get("kind") == "receiver" and about["options"]["share_encoders"]

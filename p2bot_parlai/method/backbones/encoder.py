@@ -11,7 +11,7 @@ from p2bot_parlai.method.backbones.precision import Computing
 
 SCRATCH = "scratch"
 # Padded tokens that are encoded at once. Like lengths stay together, and what a layer
-# computes stays in the cache of a processor: twice as fast as all at once (bench/receiver.py).
+# computes stays in the cache of a processor: twice as fast as all at once (docs/log.md).
 TOKENS_AT_ONCE = 1024
 
 

@@ -8,18 +8,13 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
 
 PAPER = "https://aclanthology.org/2020.acl-main.131/"
-# options that say how a model was made; paths and what is of one machine are not among them
-TRANSMITTER_SETTINGS = (
-    *("model", "task", "backbone", "n_layers", "n_heads", "embedding_size", "text_truncate"),
-    *("label_truncate", "nup_coef", "num_distractors", "alpha", "inference", "beam_size"),
-    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs"),
-    *("max_train_steps", "seed"),
-)
-RECEIVER_SETTINGS = (
-    *("model", "task", "encoder", "share_encoders", "n_layers", "n_heads", "embedding_size"),
-    *("text_truncate", "loss", "margin", "beta", "negatives", "one_sided_dropout"),
-    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs"),
-    *("max_train_steps", "seed"),
+# options that say how a model was made; paths and what belongs to one machine are not among them
+SETTINGS = (
+    *("model", "task", "backbone", "encoder", "share_encoders", "n_layers", "n_heads"),
+    *("embedding_size", "text_truncate", "label_truncate", "nup_coef", "num_distractors", "alpha"),
+    *("inference", "beam_size", "loss", "margin", "beta", "negatives", "one_sided_dropout"),
+    *("optimizer", "learningrate", "lr_scheduler", "batchsize", "num_epochs", "max_train_steps"),
+    "seed",
 )
 METRICS = (
     *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "token_acc", "nup_acc", "reward"),
@@ -85,7 +80,7 @@ def transmitter_card(opt: dict, model_file: str) -> str:
         form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
         place = "at [CLS], after `[EOS]`"
     use = TRANSMITTER_USE.replace("{form}", form).replace("{place}", place)
-    return _card(head, about, use, opt, TRANSMITTER_SETTINGS, model_file)
+    return _card(head, about, use, opt, model_file)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:
@@ -93,17 +88,17 @@ def receiver_card(opt: dict, model_file: str, tau: float) -> str:
     about = "A Receiver of P²Bot: how strongly an utterance reveals each profile sentence."
     loading = ONE_ENCODER if opt["share_encoders"] else TWO_ENCODERS
     use = RECEIVER_USE.format(loading=loading, tau=tau)
-    return _card(head, about, use, opt, RECEIVER_SETTINGS, model_file)
+    return _card(head, about, use, opt, model_file)
 
 
-def _card(head, about, use, opt, settings, model_file) -> str:
+def _card(head: list[str], about: str, use: str, opt: dict, model_file: str) -> str:
     lines = ["---", *head, "tags:", "- p2bot", "- persona", "- dialogue", "---", ""]
     lines += ["# P²Bot", "", about, ""]
     lines += [
         f"The method is from [You Impress Me]({PAPER}) (ACL 2020). Trained with p2bot_parlai."
     ]
     lines += ["", "## Use", "", use, "", "## Training", "", "| option | |", "|---|---|"]
-    shown = {name: opt[name] for name in settings if opt.get(name) not in (None, "", -1)}
+    shown = {name: opt[name] for name in SETTINGS if opt.get(name) not in (None, "", -1)}
     for name, value in shown.items():
         lines.append(f"| `--{name.replace('_', '-')}` | {_without_paths(value)} |")
     for title, report in reports(model_file).items():

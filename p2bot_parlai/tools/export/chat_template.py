@@ -3,7 +3,7 @@ Our context format for plain transformers: a tokenizer with a chat template.
 
 The persona is the system message, one sentence per line; the partner is the user, the bot the
 assistant. The template renders ``[PS] persona [PE]``, ``[PARTNER] utterance`` and
-``[SELF] response [EOS]``, and the generation prompt is ``[SELF]``, or the equivalents in
+``[SELF] response [EOS]``, and the generation prompt is ``[SELF]``; or their counterparts in
 the context style of the model. The caller has to truncate contexts that are too long.
 """
 
@@ -25,7 +25,7 @@ _SPLIT = {"type": "Split", "pattern": {"String": BOUNDARY}, "behavior": "Removed
 
 def template(style: ContextStyle) -> str:
     """The jinja template of a context style."""
-    # special tokens typed by a user must stay text; plain transformers would parse them
+    # a special token in a message is text; plain transformers would read it as the token
     plain = "".join(
         f" | replace('{mark}', '{mark[0]} {mark[1:-1]} {mark[-1]}')"
         for mark in style.special_tokens
@@ -57,7 +57,7 @@ def template(style: ContextStyle) -> str:
 """
 
 
-# rendered and tokenized once, to check that it gives the ids of training
+# rendered and tokenized once, to check that the ids are those of training
 _PROBE = Dialogue(
     ["i like tea", "We have 22 dogs."],
     turns=[(False, "hi there , don't you ?"), (True, "Yes !"), (False, "say [CLS not")],

@@ -1,4 +1,4 @@
-"""Writing an output folder completely or not at all, without touching files of others."""
+"""Write an export folder completely or not at all, and never over files of others."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
 
-MANIFEST = "p2bot_export.json"  # marks one of our exports and lists its files
+MANIFEST = "p2bot_export.json"  # marks an export of ours and lists its files
 FORMAT = "p2bot-export-1"
 
 
@@ -18,9 +18,9 @@ def new_folder(out: str) -> Iterator[Path]:
     """
     A folder to write to, which becomes ``out`` when it is complete.
 
-    An earlier export is replaced file by file; other files in its folder (such as .git) stay.
+    An earlier export is replaced file by file; other files in its folder (a .git) stay.
 
-    :raises P2botError: if ``out`` contains something else, or cannot be written.
+    :raises P2botError: where ``out`` holds other files, or cannot be written.
     """
     final = Path(out).absolute()
     earlier = _earlier_files(final)
@@ -31,7 +31,7 @@ def new_folder(out: str) -> Iterator[Path]:
         files = sorted(str(path.relative_to(work)) for path in work.rglob("*") if path.is_file())
         manifest = {"format": FORMAT, "files": [*files, MANIFEST]}
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for name in files:  # safetensors makes files readable only by their owner
+        for name in files:  # safetensors creates files readable only by the owner
             (work / name).chmod((work / MANIFEST).stat().st_mode)
         if earlier is None:
             work.rename(final)  # also replaces an empty folder

@@ -5,7 +5,7 @@ Our encoders read everything as segment 0. So the persona encoder gets the same 
 two segment embeddings swapped, and the two encoders give the vectors of the one BERT.
 
 No released file was available: names and shapes are those of the released source
-(agents/receiver/receiver.py). docs/method.md lists what we assume from the source alone.
+(agents/receiver/receiver.py). docs/method.md lists what is inferred from the source alone.
 """
 
 from tokenizers.processors import TemplateProcessing

@@ -1,7 +1,6 @@
 """Write imported networks in our format: weights, ``.dict`` and ``.opt``."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -11,11 +10,11 @@ from parlai.core.params import ParlaiParser
 from p2bot_parlai.agents import receiver as receiver_agent
 from p2bot_parlai.agents import transmitter as transmitter_agent
 from p2bot_parlai.agents.dictionary import write_tokenizer
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import FORMAT, SENTENCE_TOKENIZER_FORMAT
 from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.parlai_support.files import make_folder, whole
 from p2bot_parlai.tools.original.receiver import TAU
 
 # the released Transmitter was trained with these, as in section 5.1
@@ -92,11 +91,8 @@ def _options(**given) -> Opt:
 
 def _write(path: str, network, saved: dict, opt: Opt, write_dict) -> None:
     """The weights come last: a model that is there is whole."""
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    make_folder(path)
+    with whole(path) as temporary:
         write_dict(f"{path}.dict")
         opt.save(f"{path}.opt")
-        torch.save({"model": network.state_dict(), "p2bot": saved}, f"{path}.tmp")
-        os.replace(f"{path}.tmp", path)
-    except OSError as error:
-        raise P2botError(f"{path} cannot be written: {error.strerror or error}") from error
+        torch.save({"model": network.state_dict(), "p2bot": saved}, temporary)

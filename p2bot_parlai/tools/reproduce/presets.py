@@ -1,6 +1,6 @@
-"""What ``--preset`` stands for: on which data, with which of the option presets of zoo/."""
+"""The presets of `parlai reproduce`: data, option presets of zoo/, tables and seeds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 # row of Table 1 -> name of its preset without the size (docs/baselines.md)
 BASELINES = {
@@ -12,6 +12,7 @@ BASELINES = {
     "SEQ2SEQ-ATTN": "seq2seq",
     "Transfertransfo": "transfertransfo",
 }
+TABLES = ("1", "3", "4", "5")
 VARIANTS = ("original", "revised")
 ORIGINAL, REVISED = ("self_original",), ("self_revised",)
 
@@ -20,43 +21,73 @@ ORIGINAL, REVISED = ("self_original",), ("self_revised",)
 class Preset:
     """
     :param source: the teacher, before the variant of the persona.
-    :param trainings: how a model may be trained: name -> variants of ``source``.
-    :param training_for: personas that are evaluated on -> the training of the model.
-    :param presets: stage -> option preset; {} in it: "" or "_revised", by the training.
-    :param baselines: how presets of baselines begin.
-    :param transfertransfo: the preset of that row, and what it is given besides.
+    :param trained_on: personas of the evaluation -> variants of ``source`` to train on.
+    :param stages: how the option presets of the three stages begin.
+    :param baselines: how those of the baselines begin.
+    :param transfertransfo: the preset of that row, and options that are added to it.
+    :param options: stage -> options that are added to its preset.
+    :param rows: of Table 3; empty: all.
     :param examples: validation examples that an evaluation reads; -1: all.
     :param save_every: seconds between two checkpoints of a training.
+    :param jobs: steps that run at a time.
     """
 
     source: str
-    trainings: dict[str, tuple[str, ...]]
-    training_for: dict[str, str]
-    presets: dict[str, str]
+    trained_on: dict[str, tuple[str, ...]]
+    stages: str
     baselines: str
     transfertransfo: tuple[str, dict] = ("transfertransfo", {})
+    options: dict[str, dict] = field(default_factory=dict)
+    tables: tuple[str, ...] = TABLES
+    rows: tuple[str, ...] = ()
+    seeds: str = "1,2,3"
     examples: int = -1
     save_every: int = 600
+    jobs: int = 1
 
 
+# small models on the generated corpus
+SKETCH = Preset(
+    source="p2bot:sketch",
+    trained_on=dict.fromkeys(VARIANTS, ORIGINAL + REVISED),
+    stages="sketch",
+    baselines="sketch",
+    transfertransfo=("sketch_transfertransfo", {}),
+    examples=1000,
+    save_every=60,
+)
+# the whole method in ten minutes on two cores; Table 5 first, so that the Receiver is trained
+# beside P²Bot-S, and P²Bot beside - Persona
+DEMO = replace(
+    SKETCH,
+    tables=("5", "3"),
+    rows=("P²Bot-S", "- Persona", "+ RS.3"),
+    seeds="1",
+    examples=300,
+    jobs=2,
+    options={
+        "transmitter": {"num_epochs": -1, "max_train_steps": 340},
+        "receiver": {"num_epochs": 0.7},
+        "selfplay": {"selfplay_dialogues": 1500},
+    },
+)
+# more words to learn; there are no revised personas to train on
+DEMO_CONVAI2 = replace(
+    DEMO,
+    source="convai2",
+    trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
+    options=DEMO.options
+    | {s: DEMO.options[s] | {"vocab_size": 4000} for s in ("transmitter", "receiver")},
+)
 PRESETS = {
-    # minutes: small models on the corpus that makes itself
-    "sketch": Preset(
-        source="p2bot:sketch",
-        trainings={"both": ORIGINAL + REVISED},
-        training_for={"original": "both", "revised": "both"},
-        presets={s: f"sketch_{s}" for s in ("transmitter", "receiver", "selfplay")},
-        baselines="sketch",
-        transfertransfo=("sketch_transfertransfo", {}),
-        examples=1000,
-        save_every=60,
-    ),
+    "demo": DEMO,
+    "demo_convai2": DEMO_CONVAI2,
+    "sketch": SKETCH,
     # weights that come as pip packages; learns from original personas alone
     "smollm2": Preset(
         source="convai2",
-        trainings={"original": ORIGINAL},
-        training_for={"original": "original", "revised": "original"},
-        presets={s: f"smollm2_{s}" for s in ("transmitter", "receiver", "selfplay")},
+        trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
+        stages="smollm2",
         baselines="small",
         transfertransfo=(
             "transfertransfo",
@@ -67,9 +98,8 @@ PRESETS = {
     # section 5.1: GPT and BERT, a model for original and one for revised personas
     "paper": Preset(
         source="convai2",
-        trainings={"original": ORIGINAL, "revised": REVISED},
-        training_for={"original": "original", "revised": "revised"},
-        presets={s: f"paper_{s}{{}}" for s in ("transmitter", "receiver", "selfplay")},
+        trained_on={"original": ORIGINAL, "revised": REVISED},
+        stages="paper",
         baselines="small",
     ),
 }

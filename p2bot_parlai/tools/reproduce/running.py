@@ -1,36 +1,48 @@
 """
-Steps that are run once: each a process with a log, a folder of its own, and a mark when done.
+Run steps once: each is a process with a log and a folder of its own, and a mark when done.
 
     <folder>/steps/<name>/        what the step makes; begun.json, done.json
     <folder>/logs/<name>.log      what it printed, all attempts at this command
 
-The mark holds a checksum of the command and of the steps that it builds on. A step without its
-mark is started again in the folder it had, so that a training goes on from its checkpoint; a
-step whose checksum is another begins with an empty folder.
+The mark holds a checksum of the command and of the steps it builds on. A step without a mark
+is started again in its old folder, so that a training resumes from its checkpoint; a step
+whose checksum has changed starts with an empty folder.
 """
 
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support.files import whole
 from p2bot_parlai.tools.reproduce import machine
-from p2bot_parlai.tools.reproduce.commands import PARLAI
-from p2bot_parlai.tools.reproduce.lanes import Job, Shown, failure, start
 
-# seconds between two looks at a log, and those that a process has to end in
+# the stock command, where P²Bot is known whatever else is installed
+PARLAI = (sys.executable, "-m", "p2bot_parlai")
+# seconds between two looks at the processes, and those that a process has to end in
 LOOK, END = 0.5, 10
+PROGRESS = re.compile(r"training (\d+)% done, (.*)")
 FOLDER = "{folder}/"  # stands for the folder in a checksum: it may be moved
+
+
+def arguments(script: str, options: Mapping) -> tuple[str, ...]:
+    """A command's arguments: options as ``--name value``, a tuple as several values."""
+    found = [script]
+    for name, value in options.items():
+        found.append("-o" if name == "o" else f"--{name.replace('_', '-')}")
+        found += map(str, value if isinstance(value, tuple) else [value])
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ class Step:
     :param needs: names of the steps that must be done before.
     :param makes: files that it leaves; without them it is not done.
     :param settings: text that the command reads (an option preset), part of the checksum.
-    :param scrap: patterns in the step's folder of what is deleted when it is done.
+    :param scrap: pattern of files in the step's folder that are deleted when it is done.
     """
 
     name: str
@@ -48,18 +60,50 @@ class Step:
     needs: tuple[str, ...] = ()
     makes: tuple[Path, ...] = ()
     settings: str = ""
-    scrap: tuple[str, ...] = ()
+    scrap: str = ""
+
+
+@dataclass
+class Attempt:
+    """A step whose process is running. :param mark: what its begun.json will hold."""
+
+    step: Step
+    mark: dict
+    process: subprocess.Popen
+    since: float = field(default_factory=time.monotonic)
+    told: int = 0  # tenths of the progress
+
+    def ended(self, wait: float = 0) -> bool:
+        """Whether it ends within ``wait`` seconds; its time is then in the mark."""
+        before = _core_seconds()
+        try:
+            self.process.wait(wait)
+        except subprocess.TimeoutExpired:
+            return False
+        self.mark["core_seconds"] += _core_seconds() - before
+        self.mark["seconds"] += time.monotonic() - self.since
+        return True
+
+    def tell(self, log: Path) -> None:
+        """Print the progress of a training at every tenth."""
+        found = PROGRESS.findall(log.read_text(encoding="utf-8", errors="replace"))
+        if found and int(found[-1][0]) // 10 > self.told:
+            self.told = int(found[-1][0]) // 10
+            print(f"{self.step.name}: {found[-1][0]}%, {found[-1][1]}", flush=True)
 
 
 class Runner:
     """
     :param folder: where everything is written.
     :param steps: each after those that it needs.
-    :param program: what the commands of the steps are arguments of.
+    :param program: the command whose arguments the steps hold.
+    :param jobs: steps that run at a time, each with its share of the cores.
     """
 
-    def __init__(self, folder: Path, steps: Sequence[Step], program: Sequence[str] = PARLAI):
-        self.folder, self.steps, self.program = folder, steps, program
+    def __init__(
+        self, folder: Path, steps: Sequence[Step], program: Sequence[str] = PARLAI, jobs: int = 1
+    ):
+        self.folder, self.steps, self.program, self.jobs = folder, steps, program, jobs
         self.logs = folder / "logs"
         self.checksums: dict[str, str] = {}
         for step in steps:
@@ -69,25 +113,15 @@ class Runner:
         """
         Run what is not done yet.
 
-        :raises P2botError: where a step fails, after the end of its log went to stderr; where
-            another process is at work in the folder.
+        :raises P2botError: where a step fails, after printing the end of its log to stderr;
+            where another process is at work in the folder.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with FileLock(self.folder / ".lock", timeout=0):
+                self._run()
         except Timeout:
             raise P2botError(f"another parlai reproduce is at work in {self.folder}") from None
-        try:
-            for number, step in enumerate(self.steps, start=1):
-                place = f"{number}/{len(self.steps)} {step.name}"
-                if self.done(step):
-                    print(f"{place}: done before", flush=True)
-                else:
-                    print(place, flush=True)
-                    self._run(step)
-        finally:
-            lock.release()
 
     def done(self, step: Step) -> dict | None:
         """The mark of a step that is done by this very command, else None."""
@@ -99,108 +133,93 @@ class Runner:
         """The folder of a step."""
         return self.folder / "steps" / name
 
-    def _run(self, step: Step) -> None:
-        place, checksum = self.place(step.name), self.checksums[step.name]
-        begun = _read(place / "begun.json")
-        if begun.get("checksum") != checksum:
+    def _run(self) -> None:
+        places = {s.name: f"{n}/{len(self.steps)} {s.name}" for n, s in enumerate(self.steps, 1)}
+        waiting = [step for step in self.steps if not self.done(step)]
+        undone = {step.name for step in waiting}
+        for name, place in places.items():
+            if name not in undone:
+                print(f"{place}: done before", flush=True)
+        running: list[Attempt] = []
+        try:
+            while waiting or running:
+                ready = [step for step in waiting if undone.isdisjoint(step.needs)]
+                for step in ready[: self.jobs - len(running)]:
+                    print(places[step.name], flush=True)
+                    waiting.remove(step)
+                    running.append(self._start(step))
+                time.sleep(LOOK)
+                for attempt in list(running):
+                    attempt.tell(self._log(attempt.step))
+                    if attempt.ended():
+                        running.remove(attempt)
+                        self._finish(attempt)
+                        undone.remove(attempt.step.name)
+        finally:
+            for attempt in running:  # nothing is left that would write into the folder later
+                attempt.process.terminate()
+                if not attempt.ended(END):
+                    attempt.process.kill()
+                    attempt.ended(END)
+                _write(self.place(attempt.step.name) / "begun.json", attempt.mark)
+
+    def _start(self, step: Step) -> Attempt:
+        place, log = self.place(step.name), self._log(step)
+        mark = _read(place / "begun.json")
+        if mark.get("checksum") != self.checksums[step.name]:
             shutil.rmtree(place, ignore_errors=True)
-            (self.logs / f"{step.name}.log").unlink(missing_ok=True)
-            begun = {"checksum": checksum, "attempts": 0, "seconds": 0.0, "core_seconds": 0.0}
-            begun["versions"] = []
+            log.unlink(missing_ok=True)
+            mark = {"checksum": self.checksums[step.name], "attempts": 0, "versions": []}
+            mark |= {"seconds": 0.0, "core_seconds": 0.0}
         place.mkdir(parents=True, exist_ok=True)
         (place / "done.json").unlink(missing_ok=True)
-        begun["attempts"] += 1
-        if "versions" in begun and machine.versions() not in begun["versions"]:
-            begun["versions"].append(machine.versions())
-        _write(place / "begun.json", begun)
-        clock, cores = time.monotonic(), _core_seconds()
-        try:
-            status = self._process(step)
-        finally:
-            begun["seconds"] += time.monotonic() - clock
-            begun["core_seconds"] += _core_seconds() - cores
-            _write(place / "begun.json", begun)
+        mark["attempts"] += 1
+        mark["versions"] = sorted({*mark["versions"], machine.versions()})
+        _write(place / "begun.json", mark)
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        with log.open("a") as file:
+            process = subprocess.Popen(
+                [*self.program, *step.command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={"OMP_NUM_THREADS": threads, **os.environ},
+            )
+        return Attempt(step, mark, process)
+
+    def _finish(self, attempt: Attempt) -> None:
+        step, place, status = attempt.step, self.place(attempt.step.name), attempt.process.poll()
+        _write(place / "begun.json", attempt.mark)
         missing = [str(file) for file in step.makes if not file.exists()]
         if status or missing:
-            print(failure(Job(step.name, []), self.logs), file=sys.stderr)
+            log = self._log(step)
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print("\n".join(lines[-15:]), file=sys.stderr)
             why = f"exit status {status}" if status else f"it left no {missing[0]}"
             raise P2botError(
-                f"step {step.name} failed ({why}); its log is {self.logs / step.name}.log; "
-                "steps that are done are kept for the next time"
+                f"step {step.name} failed ({why}); its log is {log}; finished steps are kept: "
+                "to resume, repeat the command"
             )
-        for pattern in step.scrap:
-            for file in place.glob(pattern):
-                file.unlink()
-        _write(place / "done.json", {**begun, "command": list(step.command)})
+        for file in place.glob(step.scrap) if step.scrap else ():
+            file.unlink()
+        _write(place / "done.json", {**attempt.mark, "command": list(step.command)})
 
-    def _process(self, step: Step) -> int:
-        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
-        job = Job(step.name, [*self.program, *step.command])
-        shown = Shown(self.logs)
-        process = start(job, self.logs, threads, mode="a")
-        try:
-            while True:
-                shown.update(job)
-                try:
-                    status = process.wait(LOOK)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-            if status == 0:
-                shown.done(job)
-            return status
-        finally:
-            shown.close()
-            _end(process)
+    def _log(self, step: Step) -> Path:
+        return self.logs / f"{step.name}.log"
 
     def _checksum(self, step: Step) -> str:
-        try:
-            below = [self.checksums[name] for name in step.needs]
-        except KeyError as error:
-            raise ValueError(f"{step.name} needs {error}, which does not come before") from error
         here = f"{self.folder}{os.sep}"
         command = [
             FOLDER + part.removeprefix(here) if part.startswith(here) else part
             for part in step.command
         ]
+        below = [self.checksums[name] for name in step.needs]
         text = json.dumps([command, step.settings, below])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def made_with_others(marks: Mapping[str, dict]) -> str:
-    """
-    Which steps ran with other versions than those of now: a checksum does not hold them.
-
-    :param marks: step -> what `Runner.done` has of it.
-    :return: "torch 2.12.0: step, step; ..."; empty where there is none.
-    """
-    now, found = machine.versions(), {}
-    for name, mark in marks.items():
-        used = mark.get("versions")
-        others = {
-            f"{package} {version}"
-            for versions in used or []
-            for package, version in versions.items()
-            if version != now.get(package)
-        }
-        if others or used is None:
-            found.setdefault(", ".join(sorted(others)) or "not noted", []).append(name)
-    return "; ".join(f"{what}: {', '.join(names)}" for what, names in sorted(found.items()))
-
-
-def _end(process: subprocess.Popen) -> None:
-    """Nothing is left behind that would write into the folder later."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _core_seconds() -> float:
-    """Of all processes that were waited for."""
+    """Processor time of all children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -208,14 +227,11 @@ def _core_seconds() -> float:
 def _read(path: Path) -> dict:
     """A mark; {} where there is none or a broken one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _write(path: Path, mark: dict) -> None:
-    """Under another name first: a mark is whole or not there."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(mark, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    with whole(str(path)) as temporary:
+        Path(temporary).write_text(json.dumps(mark, indent=1), encoding="utf-8")

@@ -1,8 +1,8 @@
 """
 Which commands the tables need: a graph of named steps, each once however many tables use it.
 
-A name is what the step does, the training (`Preset.trainings`) and the seed, as in
-``P2Bot-S.both.seed1``; evaluations add the personas that they read.
+A name is what the step does, what it is trained on ("both", "original" or "revised" personas)
+and the seed, as in ``P2Bot-S.both.seed1``; evaluations add the personas that they read.
 """
 
 import json
@@ -14,23 +14,26 @@ from pathlib import Path
 from p2bot_parlai import zoo
 from p2bot_parlai.tasks.selfplay.agents import DEFAULT_DIALOGUES
 from p2bot_parlai.tasks.sketch import corpus
-from p2bot_parlai.tools.reproduce.commands import QUICK, SHORT, arguments
 from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS, Preset
-from p2bot_parlai.tools.reproduce.running import Step
+from p2bot_parlai.tools.reproduce.running import Step, arguments
 
-TABLES = ("1", "3", "4", "5")
-OURS, SUPERVISED = "P²Bot", "P²Bot-S"
-# row of Table 3 -> (name of its steps, what its supervised training is given)
-ABLATED = {
-    "- Persona": ("no-persona", {}),
-    "- Next": ("no-next", {"nup_coef": 0, "alpha": 1, "rank_by": "likelihood"}),
+OURS = "P²Bot"
+# supervised rows of Table 3 -> (name of the step, variant of the task if not the training's,
+# options)
+SUPERVISED = {
+    "P²Bot-S": ("P2Bot-S", "", {}),
+    "- Persona": ("no-persona", "none", {}),
+    "- Next": ("no-next", "", {"nup_coef": 0, "alpha": 1, "rank_by": "likelihood"}),
 }
-# row -> (name of its steps, the rewards that it is not given)
+# rows of self-play -> (name of the step, the rewards that are off)
 REWARDED = {
     "+ RS.1": ("RS1", ("coherence", "persona")),
     "+ RS.2": ("RS2", ("persona",)),
     "+ RS.3": ("P2Bot", ()),
 }
+# full validation is for the evaluations that follow
+SHORT = {"validation_max_exs": 64, "short_final_eval": True}
+QUICK = {**SHORT, "skip_generation": True}
 # of the longest evaluation batches, and what ParlAI's IR agent can do
 BATCH, IR_BATCH = 16, 1
 # of the sketch corpus at any scale: a ninth, for validation, has 44 people; 32 are needed
@@ -61,7 +64,7 @@ class Plan:
     """
     The steps of ``tables``, in an order in which they can be run.
 
-    ``measured[table][row, variant]`` are the files that the figures stand in, one a seed.
+    ``measured[table][row, variant]`` are the reports with the figures, one a seed.
     """
 
     def __init__(
@@ -73,58 +76,54 @@ class Plan:
         self.dialogues: Path | None = None
         self.answers: Path | None = None  # Table 4
         self.maps: list[Path] = []  # Figure 6
+        make = {"1": self._table1, "3": self._table3, "4": self._table4, "5": self._table5}
         for seed in size.seeds:
             for table in tables:
-                make = {"1": self._table1, "3": self._table3, "4": self._table4}
-                make.get(table, self._table5)(seed)
+                make[table](seed)
 
     # ------------------------------------------------------------------ tables
     def _table1(self, seed: int) -> None:
         for variant in VARIANTS:
-            training = self.preset.training_for[variant]
+            trained_on = self.preset.trained_on[variant]
             for row in BASELINES:
                 bs = IR_BATCH if row == "IR" else BATCH
-                self._measure("1", row, self.baseline(row, training, seed), variant, bs)
-            self._measure("1", OURS, self.selfplay("+ RS.3", training, seed), variant)
+                self._measure("1", row, self.baseline(row, trained_on, seed), variant, bs)
+            self._measure("1", OURS, self.selfplay("+ RS.3", trained_on, seed), variant)
         self._sample(seed)
 
     def _table3(self, seed: int) -> None:
-        training = self.preset.training_for["revised"]
-        self._measure("3", SUPERVISED, self.transmitter(training, seed), "revised")
-        for row in ABLATED:
-            model = self.ablated(row, training, seed)
-            read = "none" if row == "- Persona" else None
-            self._measure("3", row, model, "revised", read=read)
-        for row in REWARDED:
-            self._measure("3", row, self.selfplay(row, training, seed), "revised")
+        trained_on = self.preset.trained_on["revised"]
+        for row in self.preset.rows or (*SUPERVISED, *REWARDED):
+            train = self.transmitter if row in SUPERVISED else self.selfplay
+            read = "none" if row == "- Persona" else ""
+            self._measure("3", row, train(row, trained_on, seed), "revised", read=read)
         self._sample(seed)
 
     def _table4(self, seed: int) -> None:
         """Answers of the human, the baselines and the first seed's P²Bot to the same contexts."""
         if self.answers:
             return
-        training = self.preset.training_for["original"]
-        models = {row: self.baseline(row, training, seed) for row in BASELINES}
-        models[OURS] = self.selfplay("+ RS.3", training, seed)
-        name = f"answers.{training}.seed{seed}"
+        trained_on = self.preset.trained_on["original"]
+        models = {row: self.baseline(row, trained_on, seed) for row in BASELINES}
+        models[OURS] = self.selfplay("+ RS.3", trained_on, seed)
+        name = f"answers.{_named(trained_on)}.seed{seed}"
         self.answers = self.file(name, "answers.jsonl")
         options = {"task": f"{self.preset.source}:self_original", "number": ANSWERED}
         options |= {"seed": seed, "outfile": self.answers.with_suffix("")}
-        systems = tuple(f"{row}={self.model(model)}" for row, model in models.items())
-        needs = list(models.values())
-        self._add(name, "sample_answers", options, needs, [self.answers], systems=systems)
+        options["systems"] = tuple(f"{row}={self.model(model)}" for row, model in models.items())
+        self._add(name, "sample_answers", options, list(models.values()), [self.answers])
 
     def _table5(self, seed: int) -> None:
-        for training in dict.fromkeys(self.preset.training_for.values()):
-            read = [v for v in VARIANTS if self.preset.training_for[v] == training]
-            receiver = self.receiver(training, seed)
+        for trained_on in dict.fromkeys(self.preset.trained_on.values()):
+            read = [v for v in VARIANTS if self.preset.trained_on[v] == trained_on]
+            receiver = self.receiver(trained_on, seed)
             name = f"perception.{receiver}"
-            tasks = [f"{self.preset.source}:self_{v}" for v in read]
+            tasks = self._tasks([f"self_{v}" for v in read]).split(",")
             report = self.file(name, "report.json")
             # the task is named too, so that its own options are known to the command
             options = {"task": f"p2bot:persona_perception:{tasks[0]}"}
-            options |= {"perception_tasks": ",".join(tasks), "batchsize": BATCH}
-            options |= self._examples() | {"report_filename": report}
+            options |= {"perception_tasks": ",".join(tasks), "model_file": self.model(receiver)}
+            options |= {"batchsize": BATCH, **self._examples(), "report_filename": report}
             self._add(name, "perception_table", options, [receiver], [report])
             for variant in read:
                 self.measured["5"].setdefault(("Receiver", variant), []).append(report)
@@ -140,72 +139,69 @@ class Plan:
         self._add(name, "relevance_map", options, [receiver], [self.maps[-1]])
 
     # ------------------------------------------------------------------ trainings
-    def transmitter(self, training: str, seed: int) -> str:
-        """P²Bot-S: supervised alone (section 3.1)."""
-        return self._supervised("P2Bot-S", training, seed, self._tasks(training), {})
+    def transmitter(self, row: str, trained_on: Sequence[str], seed: int) -> str:
+        """P²Bot-S: supervised alone (section 3.1); its ablations."""
+        name, variant, options = SUPERVISED[row]
+        task = self._tasks([variant] if variant else trained_on)
+        return self._stage(
+            "transmitter", name, trained_on, seed, {"task": task, **options, **QUICK}
+        )
 
-    def ablated(self, row: str, training: str, seed: int) -> str:
-        name, options = ABLATED[row]
-        tasks = f"{self.preset.source}:none" if row == "- Persona" else self._tasks(training)
-        return self._supervised(name, training, seed, tasks, options)
-
-    def _supervised(self, name: str, training: str, seed: int, tasks: str, options: dict) -> str:
-        chosen = {"o": self._stage("transmitter", training), "task": tasks, **options, **QUICK}
-        return self._train(f"{name}.{training}.seed{seed}", chosen, seed)
-
-    def receiver(self, training: str, seed: int) -> str:
+    def receiver(self, trained_on: Sequence[str], seed: int) -> str:
         """The Receiver (section 4)."""
-        behind = self._tasks(training).split(",")
+        behind = self._tasks(trained_on).split(",")
         tasks = ",".join(f"p2bot:persona_perception:{task}" for task in behind)
-        options = {"o": self._stage("receiver", training), "task": tasks, **SHORT}
-        return self._train(f"Receiver.{training}.seed{seed}", options, seed)
+        return self._stage("receiver", "Receiver", trained_on, seed, {"task": tasks, **SHORT})
 
-    def selfplay(self, row: str, training: str, seed: int) -> str:
+    def selfplay(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """Self-play from P²Bot-S with the rewards of a row of Table 3 (section 3.2)."""
-        name, without = REWARDED[row]
-        task = f"{self.preset.source}:{self.preset.trainings[training][0]}"
-        start = self.transmitter(training, seed)
-        options = {"o": self._stage("selfplay", training), "task": f"p2bot:selfplay:{task}"}
-        options |= {"evaltask": task, "init_model": self.model(start)}
-        needs = [start]
-        if "persona" not in without:
-            needs.append(self.receiver(training, seed))
-            options["receiver"] = self.model(needs[-1])
-        options |= {f"lambda_{reward}": 0 for reward in without} | QUICK
-        if self.size.scale != 1:
-            options["selfplay_dialogues"] = max(1, round(DEFAULT_DIALOGUES * self.size.scale))
-        return self._train(f"{name}.{training}.seed{seed}", options, seed, needs)
+        name, off = REWARDED[row]
+        task = self._tasks(trained_on[:1])
+        needs = [self.transmitter("P²Bot-S", trained_on, seed)]
+        options = {"task": f"p2bot:selfplay:{task}", "evaltask": task}
+        options |= {"init_model": self.model(needs[0])}
+        if "persona" not in off:
+            needs.append(self.receiver(trained_on, seed))
+            options["receiver"] = self.model(needs[1])
+        options |= {f"lambda_{reward}": 0 for reward in off} | QUICK
+        return self._stage("selfplay", name, trained_on, seed, options, needs)
 
-    def baseline(self, row: str, training: str, seed: int) -> str:
+    def baseline(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """A row of Table 1 that is not ours (docs/baselines.md)."""
-        name = BASELINES[row]
-        preset, more = f"{self.preset.baselines}_{name}", {}
+        name, more = BASELINES[row], {}
+        preset = f"{self.preset.baselines}_{name}"
         if row == "Transfertransfo":
             preset, more = self.preset.transfertransfo
-        options = {"o": f"p2bot/{preset}", "task": self._tasks(training), **more, **SHORT}
-        return self._train(f"{name}.{training}.seed{seed}", options, seed)
+        options = {"o": f"p2bot/{preset}", "task": self._tasks(trained_on), **more, **SHORT}
+        return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed)
+
+    def _stage(
+        self,
+        stage: str,
+        name: str,
+        trained_on: Sequence[str],
+        seed: int,
+        options: dict,
+        needs: Sequence[str] = (),
+    ) -> str:
+        preset = {"o": f"p2bot/{self.preset.stages}_{stage}"}
+        options = {**preset, **options, **self.preset.options.get(stage, {})}
+        return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed, needs)
 
     def _train(self, name: str, options: dict, seed: int, needs: Sequence[str] = ()) -> str:
-        stored = self._stored(options["o"])
         if self.size.scale != 1:
-            smaller = self.corpus_size() / corpus.DIALOGUES  # an epoch is shorter already
-            options = {**options, **scaled(stored | options, self.size.scale, smaller)}
-        options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
-        options |= {"log_every_n_steps": 20, "model_file": self.model(name)}
+            smaller = self._corpus_size() / corpus.DIALOGUES  # an epoch is shorter already
+            options |= scaled(_stored(options["o"]) | options, self.size.scale, smaller)
         model = self.model(name)
+        options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
+        options |= {"log_every_n_steps": 20, "model_file": model}
         # the report comes last: after SIGTERM a training ends with status 0 and has none
         made = [model, model.with_name(f"{model.name}.test")]
-        return self._add(name, "train_model", options, needs, made, ("*.checkpoint*",))
+        return self._add(name, "train_model", options, needs, made, "*.checkpoint*")
 
     # ------------------------------------------------------------------ evaluations
     def _measure(
-        self,
-        table: str,
-        row: str,
-        model: str,
-        variant: str,
-        batchsize: int = BATCH,
-        read: str | None = None,
+        self, table: str, row: str, model: str, variant: str, batchsize: int = BATCH, read: str = ""
     ) -> None:
         """:param read: variant of the task where it is not ``variant``'s."""
         read = read or f"self_{variant}"
@@ -220,67 +216,74 @@ class Plan:
         """Dialogues of self-play for the report, by the first seed's P²Bot."""
         if self.dialogues:
             return
-        training = self.preset.training_for["revised"]
-        model = self.selfplay("+ RS.3", training, seed)
-        task = f"{self.preset.source}:{self.preset.trainings[training][0]}"
+        trained_on = self.preset.trained_on["revised"]
+        model, receiver = self.selfplay("+ RS.3", trained_on, seed), self.receiver(trained_on, seed)
         name = f"dialogues.{model}"
         self.dialogues = self.file(name, "dialogues.jsonl")
-        options = {"task": f"p2bot:selfplay:{task}", "model_file": self.model(model)}
-        options |= {"receiver": self.model(f"Receiver.{training}.seed{seed}"), "num_dialogues": 2}
+        options = {"task": f"p2bot:selfplay:{self._tasks(trained_on[:1])}", "num_dialogues": 2}
+        options |= {"model_file": self.model(model), "receiver": self.model(receiver)}
         options |= {"outfile": self.dialogues.with_suffix("")}
         self._add(name, "selfplay_transcript", options, [model], [self.dialogues])
 
     # ------------------------------------------------------------------ parts
     def model(self, name: str) -> Path:
+        """The model file of a training."""
         return self.file(name, "model")
 
     def file(self, step: str, name: str) -> Path:
+        """A file in the folder of a step."""
         return self.folder / "steps" / step / name
 
-    def _add(self, name, script, options, needs=(), makes=(), scrap=(), systems=()) -> str:
-        """:param systems: values of ``--systems``, which takes several."""
+    def _add(
+        self,
+        name: str,
+        script: str,
+        options: dict,
+        needs: Sequence[str],
+        makes: Sequence[Path],
+        scrap: str = "",
+    ) -> str:
         options = {**options, "datapath": self.datapath}
-        if script == "perception_table":
-            options["model_file"] = self.model(needs[0])
-        if self.size.scale != 1 and self.preset.source == "p2bot:sketch":
-            options["sketch_dialogues"] = self.corpus_size()
-        settings = json.dumps(self._stored(options["o"])) if "o" in options else ""
-        command = (*arguments(script, options), *(("--systems", *systems) if systems else ()))
-        step = Step(name, command, tuple(needs), tuple(makes), settings, tuple(scrap))
-        self.steps[name] = step
+        if self._corpus_size() != corpus.DIALOGUES:
+            options["sketch_dialogues"] = self._corpus_size()
+        settings = json.dumps(_stored(options["o"])) if "o" in options else ""
+        command = arguments(script, options)
+        self.steps[name] = Step(name, command, tuple(needs), tuple(makes), settings, scrap)
         return name
 
-    def corpus_size(self) -> int:
+    def _corpus_size(self) -> int:
         """Dialogues of ``p2bot:sketch`` to train on; its people must do for Table 5's lists."""
-        if self.preset.source != "p2bot:sketch":
-            return corpus.DIALOGUES
-        return max(LEAST_DIALOGUES, round(corpus.DIALOGUES * self.size.scale))
+        scale = self.size.scale if self.preset.source == "p2bot:sketch" else 1
+        return max(LEAST_DIALOGUES, round(corpus.DIALOGUES * scale))
 
-    def _stage(self, stage: str, training: str) -> str:
-        name = self.preset.presets[stage].format("_revised" if training == "revised" else "")
-        return f"p2bot/{name}"
-
-    def _stored(self, preset: str) -> dict:
-        path = Path(zoo.__file__).parent / f"{preset.removeprefix('p2bot/')}.opt"
-        return json.loads(path.read_text(encoding="utf-8"))
-
-    def _tasks(self, training: str) -> str:
-        return ",".join(f"{self.preset.source}:{v}" for v in self.preset.trainings[training])
+    def _tasks(self, variants: Sequence[str]) -> str:
+        return ",".join(f"{self.preset.source}:{variant}" for variant in variants)
 
     def _examples(self) -> dict:
         return {} if self.size.examples < 0 else {"num_examples": self.size.examples}
+
+
+def _named(trained_on: Sequence[str]) -> str:
+    return "both" if len(trained_on) == 2 else trained_on[0].removeprefix("self_")
+
+
+def _stored(preset: str) -> dict:
+    path = Path(zoo.__file__).parent / f"{preset.removeprefix('p2bot/')}.opt"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def scaled(options: Mapping, scale: float, smaller: float = 1.0) -> dict:
     """
     The limits of a training, and its warm-up, times ``scale``.
 
-    :param smaller: size of the data against that which the options are for.
+    :param smaller: size of the data relative to what the options are for.
     """
     found: dict = {}
-    if options.get("num_epochs", -1) > 0 and "selfplay" not in options["o"]:
+    if "selfplay" in options["o"]:
+        options = {"selfplay_dialogues": DEFAULT_DIALOGUES, **options}
+    elif options.get("num_epochs", -1) > 0:
         found["num_epochs"] = round(options["num_epochs"] * scale / smaller, 6)
-    for name in ("max_train_steps", "warmup_updates"):
+    for name in ("max_train_steps", "warmup_updates", "selfplay_dialogues"):
         if options.get(name, -1) > 0:
             found[name] = max(1, round(options[name] * scale))
     return found

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS
-from p2bot_parlai.tools.reproduce.steps import ABLATED, OURS, REWARDED, SUPERVISED
+from p2bot_parlai.tools.reproduce.steps import OURS, REWARDED, SUPERVISED
 
 PAPER = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
 NOTHING = "-"
-# metric -> title; those that are shares are shown in per cent
+# metric -> title; those in per cent are shares in the reports
 TITLES = {
     "hits@1": "Hits@1 %",
     "ppl": "ppl",
@@ -21,12 +21,49 @@ TITLES = {
     "bleu-4": "BLEU %",
     "mrr": "MRR %",
 }
-SHARES = ("hits@1", "f1", "bleu-4", "mrr")
-# rankers that say the best of the candidates, one of them the truth: their F1 means nothing
+# rankers answer with one of the candidates, one of them the truth: their F1 means nothing
 RANKERS = ("Dually Interactive Matching", "IR")
-LOST = "Lost In Conversation"
 
 Reports = Mapping[tuple[str, str], Sequence[Mapping]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """:param base: row against whose mean the others' change is given."""
+
+    rows: tuple[str, ...]
+    metrics: tuple[str, ...]
+    variants: tuple[str, ...]
+    note: str
+    base: str = ""
+
+
+LAYOUTS = {
+    "1": Layout(
+        (*BASELINES, "Lost In Conversation", OURS),
+        ("hits@1", "ppl", "ppl_word", "f1"),
+        VARIANTS,
+        "On the validation fold. Perplexity is per token, and tokens differ with the vocabulary: "
+        "compare systems by ppl a word. Rankers have none. Dually Interactive Matching is a "
+        "bi-encoder here, IR is not in the paper; Lost In Conversation is another network that is "
+        "not trained here (docs/baselines.md).",
+    ),
+    "3": Layout(
+        (*SUPERVISED, *REWARDED),
+        ("hits@1", "f1", "bleu-4"),
+        ("revised",),
+        "In parentheses the change of the mean against P²Bot-S, likewise for the paper. "
+        "- Persona reads no persona; - Next ranks by likelihood; each RS adds a reward to those "
+        f"before it, + RS.3 is {OURS}. BLEU is 4-gram.",
+        base="P²Bot-S",
+    ),
+    "5": Layout(
+        ("Random", "IR", "Receiver"),
+        ("hits@1", "mrr"),
+        VARIANTS,
+        "Persona perception: the speaker's persona among 32; MRR over all profile sentences.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -42,24 +79,63 @@ class Summary:
 
 @dataclass(frozen=True)
 class Table:
-    """:param theirs: columns that hold the paper's figures."""
+    """The first column names the rows; the paper's figures stand in brackets."""
 
     title: str
     note: str
     header: list[str]
     rows: list[list[str]]
-    theirs: tuple[int, ...]
 
 
 def summarise(reports: Sequence[Mapping], metric: str) -> Summary | None:
-    """A metric over the reports of all seeds, shares in per cent; None where it is not there."""
+    """A metric over the reports of all seeds, shares in per cent; None where it is missing."""
     values = [report.get(metric) for report in reports]
     if not values or None in values:
         return None
-    numbers = [float(value) * (100 if metric in SHARES else 1) for value in values]
-    return Summary(
-        statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
-    )
+    numbers = [float(value) * (100 if TITLES[metric].endswith("%") else 1) for value in values]
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Summary(statistics.fmean(numbers), spread)
+
+
+def tables(number: str, reports: Reports, rows: Sequence[str] = ()) -> list[Table]:
+    """
+    Table ``number`` of the paper, one for each set of personas.
+
+    :param rows: those of it; empty: all.
+    """
+    layout = LAYOUTS[number]
+    rows = rows or layout.rows
+    found = []
+    for variant in layout.variants:
+        header, columns = [""], [list(rows)]
+        for metric in layout.metrics:
+            header.append(TITLES[metric])
+            ours = {row: _ours(reports.get((row, variant), ()), row, metric) for row in rows}
+            columns.append(_column(ours, layout.base))
+            papers = {row: _papers(PAPER[number].get(row, {}), variant, metric) for row in rows}
+            if any(papers.values()):
+                header.append("[paper]")
+                theirs = _column(papers, layout.base)
+                columns.append([cell if cell == NOTHING else f"[{cell}]" for cell in theirs])
+        lines = [list(line) for line in zip(*columns, strict=True)]
+        found.append(Table(f"Table {number}, {variant} personas", layout.note, header, lines))
+    return found
+
+
+def _ours(reports: Sequence[Mapping], row: str, metric: str) -> Summary | None:
+    return None if row in RANKERS and metric == "f1" else summarise(reports, metric)
+
+
+def _papers(figures: Mapping, variant: str, metric: str) -> Summary | None:
+    value = figures.get(variant, {}).get(metric)
+    spread = figures.get("std", {}).get(variant, {}).get(metric)
+    return None if value is None else Summary(value, spread)
+
+
+def _column(values: Mapping[str, Summary | None], base: str) -> list[str]:
+    changes = [relative(v, values.get(base)) if row != base else "" for row, v in values.items()]
+    pairs = zip(values.values(), changes, strict=True)
+    return [NOTHING if value is None else f"{value}{change}" for value, change in pairs]
 
 
 def relative(value: Summary | None, base: Summary | None) -> str:
@@ -69,62 +145,9 @@ def relative(value: Summary | None, base: Summary | None) -> str:
     return f" ({100 * (value.mean - base.mean) / base.mean:+.1f}%)"
 
 
-def table1(reports: Reports) -> list[Table]:
-    """One table for original, one for revised personas."""
-    rows = [*BASELINES, LOST, OURS]
-    note = (
-        "On the validation fold. Perplexity is a token, and tokens differ with the vocabulary: "
-        "compare systems by ppl a word. Rankers have none. Dually Interactive Matching is a "
-        "bi-encoder here, IR is not in the paper; Lost In Conversation is another network that is "
-        "not trained here (docs/baselines.md)."
-    )
-    return [
-        _table(
-            f"Table 1, {variant} personas",
-            note,
-            rows,
-            variant,
-            ("hits@1", "ppl", "ppl_word", "f1"),
-            reports,
-            PAPER["1"],
-        )
-        for variant in VARIANTS
-    ]
-
-
-def table3(reports: Reports) -> list[Table]:
-    note = (
-        f"Revised personas; in brackets the change of the mean against {SUPERVISED}, likewise "
-        "for the paper. - Persona reads no persona; - Next ranks by likelihood; each RS adds a "
-        f"reward to those before it, + RS.3 is {OURS}. BLEU is 4-gram."
-    )
-    rows = [SUPERVISED, *ABLATED, *REWARDED]
-    metrics = ("hits@1", "f1", "bleu-4")
-    base = SUPERVISED
-    return [_table("Table 3", note, rows, "revised", metrics, reports, PAPER["3"], base)]
-
-
-def table5(reports: Reports) -> list[Table]:
-    note = "Persona perception: the speaker's persona among 32; MRR over all profile sentences."
-    rows = ["Random", "IR", "Receiver"]
-    return [
-        _table(
-            f"Table 5, {variant} personas",
-            note,
-            rows,
-            variant,
-            ("hits@1", "mrr"),
-            reports,
-            PAPER["5"],
-        )
-        for variant in VARIANTS
-    ]
-
-
-MAKERS = {"1": table1, "3": table3, "5": table5}
-
-
-def read_reports(table: str, measured: Mapping[tuple[str, str], Sequence[Path]], source: str):
+def read_reports(
+    table: str, measured: Mapping[tuple[str, str], Sequence[Path]], source: str
+) -> dict[tuple[str, str], list[Mapping]]:
     """
     What the evaluations wrote, by row and personas, a report a seed.
 
@@ -137,58 +160,12 @@ def read_reports(table: str, measured: Mapping[tuple[str, str], Sequence[Path]],
             try:
                 content = json.loads(file.read_text(encoding="utf-8"))
                 if table == "5":
-                    for system, tasks in content.items():
-                        report = tasks[f"{source}:self_{variant}"]
-                        found.setdefault((system, variant), []).append(report)
+                    task = f"{source}:self_{variant}"
+                    by_row = {system: tasks[task] for system, tasks in content.items()}
                 else:
-                    found.setdefault((row, variant), []).append(content["report"])
+                    by_row = {row: content["report"]}
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise P2botError(f"{file} is no report of an evaluation: {error}") from error
+            for system, report in by_row.items():
+                found.setdefault((system, variant), []).append(report)
     return found
-
-
-def _table(
-    title: str,
-    note: str,
-    rows: Sequence[str],
-    variant: str,
-    metrics: Sequence[str],
-    reports: Reports,
-    paper: Mapping,
-    base: str | None = None,
-) -> Table:
-    """Our column of each metric, then the paper's where it has one."""
-    header, theirs = [""], []
-    lines = [[row] for row in rows]
-    for metric in metrics:
-        header.append(TITLES[metric])
-        for line, row in zip(lines, rows, strict=True):
-            line.append(_ours(reports, row, variant, metric, base))
-        if any(metric in paper.get(row, {}).get(variant, {}) for row in rows):
-            theirs.append(len(header))
-            header.append("paper")
-            for line, row in zip(lines, rows, strict=True):
-                line.append(_papers(paper, row, variant, metric, base))
-    return Table(title, note, header, lines, tuple(theirs))
-
-
-def _ours(reports: Reports, row: str, variant: str, metric: str, base: str | None) -> str:
-    if row in RANKERS and metric == "f1":
-        return NOTHING
-    value = summarise(reports.get((row, variant), ()), metric)
-    if value is None:
-        return NOTHING
-    if base in (None, row):
-        return str(value)
-    return f"{value}{relative(value, summarise(reports.get((base, variant), ()), metric))}"
-
-
-def _papers(paper: Mapping, row: str, variant: str, metric: str, base: str | None) -> str:
-    found = paper.get(row, {})
-    value = found.get(variant, {}).get(metric)
-    if value is None:
-        return NOTHING
-    summary = Summary(value, found.get("std", {}).get(variant, {}).get(metric))
-    if base in (None, row):
-        return str(summary)
-    return f"{summary}{relative(summary, Summary(paper[base][variant][metric], None))}"

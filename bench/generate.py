@@ -1,4 +1,4 @@
-"""What else does the same work: transformers' generate, and ParlAI's hugging_face/gpt2."""
+"""Beam search by transformers' generate, for comparison."""
 
 import torch
 import transformers
@@ -42,20 +42,3 @@ class Generate:
             pad_token_id=self.tokens.pad,
         )
         return found[:, ids.shape[1] :].tolist()
-
-
-def parlai_gpt2() -> str:
-    """
-    Whether ParlAI's own GPT-2 agent decodes with this transformers: its step from one token to
-    the next, tried on a cache as transformers makes it. Empty where it does, else why not.
-    """
-    from parlai.agents.hugging_face.gpt2 import HFGPT2Model
-
-    config = transformers.GPT2Config(vocab_size=10, n_embd=8, n_layer=1, n_head=1)
-    model = transformers.GPT2Model(config).eval()
-    cache = model(torch.tensor([[1, 2]]), use_cache=True).past_key_values
-    try:
-        HFGPT2Model.reorder_decoder_incremental_state(None, cache, torch.tensor([0]))
-    except (AssertionError, TypeError, AttributeError, RuntimeError) as error:
-        return f"{type(error).__name__} in reorder_decoder_incremental_state {error}".strip()
-    return ""
