@@ -62,6 +62,7 @@ def test_a_difference_stops_it():
             works.get(name).check()
 
 
+@pytest.mark.slow
 def test_memory_is_of_one_side():
     import measure
 

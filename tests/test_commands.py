@@ -187,6 +187,7 @@ def test_stock_commands_with_a_model_that_is_not_there(run, name, model, tmp_pat
     assert err.strip().split("\n")[-1] == f"p2bot: error: there is no model at {path}: check -mf"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["parlai", "p2bot_parlai"])
 def test_in_a_process_of_its_own(module, tmp_path):
     """``parlai`` and ``python -m p2bot_parlai`` end alike: 2 for usage, 1 for failure."""

@@ -53,6 +53,7 @@ def test_it_is_refused_and_nothing_runs(attack, target, monkeypatch):
     assert not target.canary.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [attacks.model_file, attacks.opt_that_names_a_shell])
 def test_the_command_ends_with_one_line_and_status_1(attack, target):
     arguments, path = attack(target)
