@@ -133,11 +133,11 @@ def test_called_with_nothing_it_says_what_it_needs(run, name, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        n
-        for n, s in OURS.items()
+    [
+        pytest.param(n, marks=pytest.mark.browser if n == "p2bot_web" else ())
+        for n, s in sorted(OURS.items())
         if n != "compare" and "--model-file" in s.setup_args()._option_string_actions
-    ),
+    ],
 )
 def test_a_model_that_is_not_there(run, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -160,6 +160,7 @@ def test_an_unknown_family_in_a_model_file_is_refused(target, monkeypatch):
 
 
 # ------------------------------------------------------------------------------- no calls
+@pytest.mark.slow
 def test_nothing_calls_out(tmp_path, monkeypatch):
     """Loading what ships, and a chat with it, without a socket."""
     called = []

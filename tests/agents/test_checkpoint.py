@@ -55,6 +55,7 @@ def hub_folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_any_hugging_face_model_trains_and_loads_without_it(convai2, tmp_path, hub_folder):
     model_file = tmp_path / "model"
     tiny.train(convai2, model_file, backbone=str(hub_folder), max_train_steps=2)
