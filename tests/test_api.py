@@ -310,6 +310,7 @@ def test_without_a_receiver_the_argument_is_named(tiny_model):
 
 
 # ------------------------------------------------------------------------- as it is published
+@pytest.mark.slow
 def test_importing_the_package_stays_light():
     code = (
         "import sys, p2bot_parlai; light = 'torch' not in sys.modules; "

@@ -257,6 +257,7 @@ def test_interactive_works_with_another_model(capsys, monkeypatch, convai2):
     assert "The bot's persona" in output and "hello" in output
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
     """A real terminal: no traceback, and the exit status that a shell expects."""
     for key, status, last in ((b"\x03", -signal.SIGINT, "interrupted"), (b"\x04", 0, "CHAT DONE")):

@@ -73,6 +73,7 @@ def test_ctrl_c_is_one_word_and_the_status_of_an_interrupted_program():
     assert shell.stdout == "130\n"
 
 
+@pytest.mark.slow
 def test_the_error_of_a_worker_process_is_one_line_too(tmp_path):
     script = tmp_path / "workers.py"
     script.write_text(

@@ -113,11 +113,11 @@ def test_called_with_nothing_it_says_what_it_needs(run, name, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        n
-        for n, s in OURS.items()
+    [
+        pytest.param(n, marks=pytest.mark.browser if n == "p2bot_web" else ())
+        for n, s in sorted(OURS.items())
         if n != "compare" and "--model-file" in s.setup_args()._option_string_actions
-    ),
+    ],
 )
 def test_a_model_that_is_not_there(run, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -167,6 +167,7 @@ def test_stock_commands_with_a_model_that_is_not_there(run, name, model, tmp_pat
     assert err.strip().split("\n")[-1] == f"p2bot: error: there is no model at {path}: check -mf"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["parlai", "p2bot_parlai"])
 def test_in_a_process_of_its_own(module, tmp_path):
     """``parlai`` and ``python -m p2bot_parlai`` end alike: 2 for usage, 1 for failure."""

@@ -211,6 +211,7 @@ def test_a_good_download_is_unpacked_and_marked(tmp_path, monkeypatch):
     assert (tmp_path / "ConvAI2" / ".built").read_text().endswith(VERSION)
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_line(home):
     (home / "train_self_original.txt").unlink()
     command = [sys.executable, "-m", "p2bot_parlai", "display_data", "-t", "convai2"]

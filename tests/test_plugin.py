@@ -120,6 +120,7 @@ def test_importing_the_package_imports_no_torch(tmp_path):
     assert python("-c", code, cwd=tmp_path).stdout.split() == ["False", "0.1.0"]
 
 
+@pytest.mark.slow
 def test_a_command_without_a_model_waits_for_no_transformers(tmp_path):
     """It was a third of what ``parlai display_data --help`` took (docs/log.md)."""
     code = (
@@ -150,12 +151,14 @@ def test_what_is_missing_is_named_with_its_command(missing, command, tmp_path):
     assert command in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_parlai_command_knows_our_names(tmp_path):
     run = python("-m", "parlai", "train_model", "-m", "p2bot", "--help", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "--nup-coef" in run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_python_m_p2bot_parlai_where_our_plugin_is_hidden(tmp_path):
     for package in ("parlai_internal", "parlai_internal/scripts"):
         (tmp_path / package).mkdir()
@@ -168,6 +171,7 @@ def test_python_m_p2bot_parlai_where_our_plugin_is_hidden(tmp_path):
     assert "--nup-coef" in run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_help_and_typos_are_the_stock_commands_business(tmp_path):
     """ParlAI then parses every command's options: a required one of ours would end it."""
     run = python("-m", "parlai", "--help", cwd=tmp_path)
@@ -178,6 +182,7 @@ def test_help_and_typos_are_the_stock_commands_business(tmp_path):
     assert run.returncode == 2 and "invalid choice: 'trian_model'" in run.stderr
 
 
+@pytest.mark.slow
 def test_a_plugin_that_fails_is_reported_and_ends_nothing(tmp_path):
     """The stock command goes on without us; ParlAI itself would have said nothing."""
     (tmp_path / "sitecustomize.py").write_text(

@@ -133,6 +133,7 @@ def trained(convai2, tmp_path_factory):
     return files
 
 
+@pytest.mark.slow
 def test_it_learns_as_fp32_does(convai2, trained):
     found = {
         name: tiny.evaluate(convai2, path, skip_generation=True, precision="fp32")

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
@@ -42,7 +40,6 @@ def run(line: str, folder, datapath) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_the_commands_work_in_an_empty_folder(tmp_path):
     """The model that ships, on the corpus that makes itself."""
     found = commands(README.read_text(encoding="utf-8"))
@@ -61,7 +58,6 @@ def test_every_file_that_the_readme_links_to_is_there():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.slow
 def test_the_commands_of_self_play(tmp_path, convai2, tiny_model, tiny_receiver):
     """With a tiny Transmitter and Receiver under the names that the README gives them."""
     needs = "models/transmitter and models/receiver"

@@ -1,4 +1,4 @@
-"""The real ConvAI2 files, where they are there: ../shared/data beside the checkout."""
+"""The real ConvAI2 files, if they are in ../shared/data beside the checkout."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import tiny
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = [
     pytest.mark.realdata,
+    pytest.mark.slow,
     pytest.mark.skipif(
         not (DATA / "ConvAI2").is_dir(), reason="no real ConvAI2 files in ../shared/data"
     ),
@@ -34,7 +35,6 @@ def model(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["self_original", "self_revised", "none", "both"])
 def test_every_variant_is_evaluated(model, variant):
     report = tiny.evaluate(DATA, model, task=f"convai2:{variant}", num_examples=32, batchsize=16)
@@ -43,6 +43,5 @@ def test_every_variant_is_evaluated(model, variant):
     assert report["ppl"] < 5000  # 40,000 untrained
 
 
-@pytest.mark.slow
 def test_nothing_is_written_beside_the_data(model):
     assert not list(DATA.rglob("*.lengths"))

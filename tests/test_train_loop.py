@@ -83,6 +83,7 @@ def test_a_resumed_run_ends_as_the_unbroken_one(convai2, tmp_path, changes, kill
         torch.testing.assert_close(again[name], weight, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["p2bot:selfplay", "p2bot:selfplay,convai2:self_original"])
 def test_a_resumed_self_play_run_too(convai2, tiny_model, tiny_receiver, tmp_path, task):
     """Same user, same dialogues, same samples."""
@@ -108,6 +109,7 @@ def test_another_batch_size_on_resume_is_said_and_goes_on(convai2, tmp_path, mon
     assert len(seen) == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("best", ["before", "after"])
 def test_the_best_model_is_left_and_reported_after_a_resume(convai2, tmp_path, best):
     """

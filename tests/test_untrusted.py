@@ -53,6 +53,7 @@ def test_it_is_refused_and_nothing_runs(attack, target, monkeypatch):
     assert not target.canary.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", [attacks.model_file, attacks.opt_that_names_a_shell])
 def test_the_command_ends_with_one_line_and_status_1(attack, target):
     arguments, path = attack(target)
@@ -159,6 +160,7 @@ def test_an_unknown_family_in_a_model_file_is_refused(target, monkeypatch):
 
 
 # ------------------------------------------------------------------------------- no calls
+@pytest.mark.slow
 def test_nothing_calls_out(tmp_path, monkeypatch):
     """Loading what ships, and a chat with it, without a socket."""
     called = []

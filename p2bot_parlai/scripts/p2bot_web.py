@@ -100,7 +100,6 @@ def _server():
     """gradio takes seconds to import, and every ``parlai`` command imports this file."""
     try:
         import gradio  # noqa: F401
-        import matplotlib  # noqa: F401
     except ImportError as error:
         raise P2botError(
             f'p2bot_web needs {error.name}: pip install -c constraints.txt ".[web]"'

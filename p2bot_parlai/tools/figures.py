@@ -16,15 +16,9 @@ LINE, COLUMN, LABELS = 0.17, 1.55, 3.4
 
 
 def new_figure(width: float, height: float, layout: str | None = None):
-    """
-    An empty matplotlib figure, in inches.
+    """An empty matplotlib figure, in inches."""
+    from matplotlib.figure import Figure
 
-    :raises P2botError: where matplotlib is missing.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise P2botError('drawing needs matplotlib: pip install "p2bot-parlai[plot]"') from error
     return Figure(figsize=(width, height), layout=layout)
 
 
@@ -41,7 +35,7 @@ def draw_relevance_map(
 
     :param relevance: U (N, L), Eq. 11.
     :param path: file to write; its ending is one of `FORMATS`.
-    :raises P2botError: where matplotlib is missing or the ending is unknown.
+    :raises P2botError: for an unknown ending.
     """
     if not path.lower().endswith(FORMATS):
         raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")

@@ -118,7 +118,6 @@ def curves(runs: Mapping[str, Sequence[dict]], metrics: Sequence[str]) -> str:
     One small plot a metric, over updates, a line a run; as SVG.
 
     :param runs: name -> `train_reports`; a metric that a run lacks is left out.
-    :raises P2botError: where matplotlib is missing.
     """
     figure = new_figure(3.2 * len(metrics), 2.6, layout="constrained")
     for place, metric in enumerate(metrics, start=1):

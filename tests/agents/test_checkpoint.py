@@ -55,6 +55,7 @@ def hub_folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_any_hugging_face_model_trains_and_loads_without_it(convai2, tmp_path, hub_folder):
     model_file = tmp_path / "model"
     tiny.train(convai2, model_file, backbone=str(hub_folder), max_train_steps=2)
@@ -70,6 +71,7 @@ def _same_but_speed(one, other):
     return [one[n] for n in names] == pytest.approx([other[n] for n in names])
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_in_a_new_process_from_its_file_alone(tiny_model):
     code = (
         "from parlai.core.agents import create_agent_from_model_file as load;"
@@ -176,6 +178,7 @@ def test_a_run_that_validated_without_generation_is_evaluated_with_it(convai2, t
     assert "f1" not in tiny.evaluate(convai2, tmp_path / "model", skip_generation=True)
 
 
+@pytest.mark.slow
 def test_the_shims_are_there_without_the_parlai_command(tiny_model):
     code = (
         "from parlai.core.agents import create_agent_from_model_file as load;"

@@ -36,6 +36,7 @@ def test_self_play_changes_the_agent_and_nothing_else(convai2, tmp_path, playing
     assert not any(p.requires_grad for p in agent.world.user.parameters())
 
 
+@pytest.mark.slow
 def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
     """A reward of the first token alone: the policy learns to say it."""
     agent = agent_for(convai2, tmp_path / "model", {**playing, "learningrate": 1e-2})

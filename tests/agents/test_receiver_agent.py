@@ -211,6 +211,7 @@ def test_it_learns(folder, tmp_path):
     assert report["hits@1"] > 0.5  # chance is 1/6
 
 
+@pytest.mark.slow
 def test_validation_and_patience_on_hits(folder, tmp_path):
     valid, _ = people.train(
         folder,

@@ -145,6 +145,7 @@ def test_a_read_only_folder_is_said_before_anything_is_loaded(disk, convai2, mon
         train(convai2, disk.folder)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_one_line_and_ends_with_status_1(convai2, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     given = ["-mf", f"{tmp_path}/file/model", "-t", "convai2", "-dp", convai2, "-m", "p2bot"]

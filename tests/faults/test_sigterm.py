@@ -89,6 +89,7 @@ def interrupt(options, folder, at, **changes) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.slow
 def test_it_saves_and_ends_well_and_the_resumed_run_is_the_unbroken_one(
     options, tmp_path, monkeypatch
 ):

@@ -1,6 +1,6 @@
 """
-What the fuzz tests share: how many cases a target gets, what may come from outside, and what
-counts as an answer. docs/testing.md says how to run many cases.
+What the fuzz tests share: how many cases a property gets, generated input, and what counts as an
+error of ours. docs/testing.md says how to run many cases.
 """
 
 import json
@@ -16,16 +16,16 @@ from p2bot_parlai.method.context_style import ORIGINAL_TOKENS, SPECIAL_TOKENS
 from p2bot_parlai.plugin import command
 
 CASES = int(os.environ.get("P2BOT_FUZZ_CASES", 0))
-LONGEST_MESSAGE = 2000  # characters of an error: a file's content has no place in it
+LONGEST_MESSAGE = 2000  # characters of an error, which does not repeat a file's content
 
 
 # ------------------------------------------------------------------------------- how many
 def cases(few: int = 50, share: float = 1.0) -> settings:
     """
-    How many cases a target gets: ``few``, always the same ones; with ``P2BOT_FUZZ_CASES=N`` the
-    share of N, others at every run.
+    How many cases a property gets: ``few``, always the same ones; with ``P2BOT_FUZZ_CASES=N`` its
+    share of N, new ones at every run.
 
-    :param share: below 1 where each case runs a model, or draws.
+    :param share: below 1 if each case runs a model or draws a picture.
     """
     return settings(
         max_examples=max(1, round(CASES * share)) if CASES else few,
@@ -37,17 +37,12 @@ def cases(few: int = 50, share: float = 1.0) -> settings:
     )
 
 
-# ------------------------------------------------------------------------ what is an answer
-def refusal(function: Callable, *args, **more) -> str | None:
-    """The one line with which a call is refused, or None where it is answered."""
-    return outcome(function, *args, **more)[1]
-
-
+# -------------------------------------------------------------------------------- errors
 def outcome(function: Callable, *args, **more):
     """
-    (what the function returns, None), or (None, the one line with which it refuses).
+    (what the function returns, None), or (None, its one-line error message).
 
-    Everything else that it raises is a finding, and so is a message that a terminal cannot show.
+    Any other exception is a finding, and so is a message that a terminal cannot show.
     """
     try:
         return function(*args, **more), None
@@ -82,9 +77,9 @@ RARELY_LONG = st.sampled_from((*[""] * 20, *LONG))
 
 def texts(breaks: bool = True, max_parts: int = 6) -> st.SearchStrategy[str]:
     """
-    What somebody may write, or put into a file: words, mark-up, characters that break things.
+    What a message or a file may contain: words, mark-up, characters that break things.
 
-    :param breaks: whether lines, tabs and bars are among it.
+    :param breaks: whether it may contain line ends, tabs and bars.
     """
     pieces = (*WORDS, *WORDS, *MARK_UP, *AWKWARD, *(BREAKS * 3 if breaks else ()))
     part = st.one_of(st.sampled_from(pieces), st.sampled_from(pieces), st.text(max_size=8))
@@ -95,7 +90,7 @@ def texts(breaks: bool = True, max_parts: int = 6) -> st.SearchStrategy[str]:
 
 
 def sentences() -> st.SearchStrategy[str]:
-    """Text that every reader leaves as it is: no control characters, spaces single and inside."""
+    """Text that no reader changes: no control characters, single spaces, none at the ends."""
     letters = st.characters(
         exclude_categories=["Cs", "Cc", "Cn", "Zs", "Zl", "Zp"], exclude_characters="|\ufeff\\"
     )
@@ -113,13 +108,13 @@ def _in_one_line(text: str) -> str:
 
 # ---------------------------------------------------------------------------- files, JSON
 def encoded(text: str) -> bytes:
-    """Lone surrogates and all: then it is no UTF-8, as a broken file is none."""
+    """Lone surrogates included: the bytes are then not valid UTF-8, as in a broken file."""
     return text.encode("utf-8", "surrogatepass")
 
 
 @st.composite
 def damaged(draw, content: bytes) -> bytes:
-    """A file that lost or gained something, or has other bytes here and there."""
+    """A file that lost, gained or changed some bytes."""
     found = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(found)))
@@ -130,16 +125,13 @@ def damaged(draw, content: bytes) -> bytes:
 
 
 def files(text: st.SearchStrategy[str], sound: bytes) -> st.SearchStrategy[bytes]:
-    """Bytes of all kinds: made of a text, of a sound file that was damaged, or of nothing."""
+    """The bytes of a text, of a damaged sound file, or random ones."""
     marked = st.tuples(st.sampled_from(("", "\ufeff")), text).map("".join).map(encoded)
     return st.one_of(marked, marked, damaged(sound), damaged(sound), st.binary(max_size=60))
 
 
-NUMBERS = st.one_of(
-    st.integers(-3, 5),
-    st.sampled_from((0.5, 1e-300, 1e308, -1.0, 10**40, -(10**400), 2**31, 2**63, 2**64)),
-    st.floats(),
-)
+EXTREME = (0.5, 1e-300, 1e308, -1.0, 10**40, -(10**400), 2**31, 2**63, 2**64)
+NUMBERS = st.one_of(st.integers(-3, 5), st.sampled_from(EXTREME), st.floats())
 LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, texts(max_parts=3))
 VALUES = st.recursive(
     LEAVES,
@@ -153,7 +145,7 @@ DEEP = "[" * 2000
 
 @st.composite
 def altered(draw, value):
-    """Plain data in which one thing, at any depth, is gone, doubled or something else."""
+    """Plain data in which one value, at any depth, is missing, added, renamed or replaced."""
     places = list(_places(value))
     path = draw(st.sampled_from(places))
     kind = draw(st.sampled_from(("other", "other", "gone", "more", "renamed")))
@@ -162,14 +154,9 @@ def altered(draw, value):
 
 def _places(value, path=()):
     yield path
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for name, inner in items:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    for name, inner in value.items() if isinstance(value, dict) else ():
         yield from _places(inner, (*path, name))
 
 
@@ -192,19 +179,19 @@ def _altered(value, path, kind, other):
 
 
 def as_json(value) -> str:
-    """As other programs may write it: surrogates as escapes, NaN and Infinity by name."""
+    """As other programs may write it: surrogates escaped, NaN and Infinity by name."""
     return json.dumps(value)
 
 
 def json_files(sound) -> st.SearchStrategy[bytes]:
-    """Files that should hold ``sound`` and hold something like it."""
+    """Files with something like ``sound`` in them."""
     near = st.one_of(altered(sound), altered(sound), VALUES).map(as_json).map(encoded)
     whole = as_json(sound).encode()
     return st.one_of(near, near, near, damaged(whole), st.just(DEEP.encode()), st.just(whole))
 
 
 def json_lines(sound: list) -> st.SearchStrategy[bytes]:
-    """The same of files with a JSON value a line."""
+    """The same for files with one JSON value a line."""
     lines = [as_json(value) for value in sound]
     one = st.one_of(
         st.sampled_from(lines),

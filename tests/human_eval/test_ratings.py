@@ -53,6 +53,7 @@ def test_it_is_synced_before_it_is_confirmed(study, path, monkeypatch):
         assert len(synced) == 1 and '"rating": 3' in synced[0]
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(study, tmp_path):
     write_study(str(tmp_path / "s.json"), study, studies.study()[1], {})
     path = str(tmp_path / "ratings.jsonl")

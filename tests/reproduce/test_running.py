@@ -176,6 +176,7 @@ STOPPED = """
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_step_and_leaves_no_mark(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -99,6 +99,7 @@ def examples(datapath) -> list[tuple]:
 
 
 # ------------------------------------------------------------------------ the Transmitter
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [256, 90])
 def test_eval_model_finds_what_the_released_code_would(imported, reference, convai2, limit):
     """ppl and hits@1, turn by turn, by a reference that reads everything anew."""

@@ -153,6 +153,7 @@ def test_every_end_is_clean(talk, lines):
     assert "\033" not in output, "colours are for terminals"
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_terminal_ends_with_success(tiny_model, tmp_path):
     given = ["--model-file", tiny_model, "--persona", TEA, "--datapath", str(tmp_path)]
     prompt = b"Your Message:"

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from reprlib import repr as short  # what is no answer may be long, or nested
 from typing import NamedTuple
 
@@ -135,7 +135,7 @@ class RatingLog:
         if type(grade) is not int or grade not in GRADES:
             raise P2botError(f"{short(grade)} is not a grade from 1 to 4")
         rater = check_rater(rater)
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         said = {"study": self.study.id, "rater": rater, "response": response, "rating": grade}
         line = (json.dumps({**said, "time": now}, ensure_ascii=False) + "\n").encode()
         with self._lock:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval import side_by_side
 from p2bot_parlai.tools.report import Report, curves, svg_element, train_reports
 from p2bot_parlai.tools.reproduce import machine
@@ -60,10 +59,7 @@ def write(plan: Plan, runner: Runner, command: str) -> list[Table]:
     for begins, metrics in CURVES.items():
         runs = {n: train_reports(plan.model(n)) for n in plan.steps if n.startswith(begins)}
         if runs:
-            try:
-                report.drawing(curves(runs, metrics), begins.rstrip("."))
-            except P2botError as error:  # no matplotlib
-                report.text(str(error))
+            report.drawing(curves(runs, metrics), begins.rstrip("."))
     if plan.dialogues:
         report.section("Sample dialogues", "self-play on personas that were never trained on")
         for dialogue in _read_lines(plan.dialogues):
