@@ -56,6 +56,7 @@ setup(
         "Pillow",
         "scikit-learn",
         "scipy",
+        "tabulate",
         "nltk",
         "regex",
         "setuptools<80.9",  # pkg_resources: warns at every command from 80.9, gone from 82

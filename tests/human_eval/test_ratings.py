@@ -1,5 +1,6 @@
 """Ratings are on the disk when they are confirmed, and only those of this study count."""
 
+import errno
 import json
 import os
 import signal
@@ -11,7 +12,6 @@ import pytest
 import studies
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tools.human_eval import ratings
 from p2bot_parlai.tools.human_eval.ratings import Rating, RatingLog, latest, read_ratings
 from p2bot_parlai.tools.human_eval.study import write_study
 
@@ -82,11 +82,13 @@ def test_a_torn_last_line_is_cut_off(study, path):
     assert len(read_ratings(path, study)) == 2
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_line(study, path, monkeypatch):
-    write = os.write
+def test_a_full_disk_leaves_no_half_line(study, path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     with RatingLog(path, study) as log:
-        monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:9]))
-        with pytest.raises(P2botError, match="not saved"):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(P2botError, match="not saved: No space left"):
             log.add("anna", "c1r1", 2)
         monkeypatch.undo()
         assert log.of("anna") == {} and Path(path).read_text() == ""
@@ -95,7 +97,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_line(study, path, monkeypatch):
 
 
 def test_one_process_at_a_time(study, path):
-    with RatingLog(path, study), pytest.raises(P2botError, match="another process"):
+    with RatingLog(path, study), pytest.raises(P2botError, match="open in another process"):
         RatingLog(path, study)
     RatingLog(path, study).close()
 
@@ -123,10 +125,10 @@ def test_what_is_refused(study, path, rating, message):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("nonsense", "line 2 is no rating"),
+        ("nonsense", "line 2 is not a rating"),
         ({"rating": None}, "line 2: None is not a grade"),
         ({"study": "x"}, "line 2 rates another study"),
-        ({"response": "c9r9"}, "line 2: the study has no response c9r9"),
+        ({"response": "c9r9"}, "line 2: the study has no response 'c9r9'"),
     ],
 )
 def test_bad_lines_are_named(study, path, change, message):
@@ -143,13 +145,9 @@ def test_bad_lines_are_named(study, path, change, message):
     RatingLog(path, study).close()  # the refusal left no lock
 
 
-def test_a_missing_file(study, tmp_path):
+def test_paths_that_cannot_be(study, tmp_path):
     with pytest.raises(P2botError, match="cannot be read"):
         read_ratings(str(tmp_path / "none"), study)
-
-
-def test_a_folder_that_cannot_be(study, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(P2botError, match="cannot be written"):
         RatingLog(str(tmp_path / "file" / "ratings"), study)
-    assert ratings.MAX_NAME == 40  # what the page's input allows

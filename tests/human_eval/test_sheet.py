@@ -68,7 +68,7 @@ def test_a_bad_grade_is_named_by_its_line(study, path, grade):
         ("response_id,rate\n", "line 1: there is no column rating"),
         ("response_id,rating\nc1r1,1\nc9r9,1\n", "line 3: the study has no response c9r9"),
         ("response_id,rating\n,1\n", r"line 2: the study has no response \(empty\)"),
-        ("response_id,rating\nc1r1,1\n\nc1r1,2\n", "line 4: response c1r1 stood further above"),
+        ("response_id,rating\nc1r1,1\n\nc1r1,2\n", "line 4: response c1r1 is listed twice"),
     ],
 )
 def test_bad_sheets(study, path, text, message):

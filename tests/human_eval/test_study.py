@@ -86,10 +86,10 @@ def test_a_damaged_study_is_refused(written, items):
 
 def test_other_files_are_refused(written, tmp_path):
     path, study, _ = written
-    with pytest.raises(P2botError, match="no such study; parlai human_eval prepare"):
+    with pytest.raises(P2botError, match="no such study; create it with parlai human_eval_prepare"):
         files.read_study(str(tmp_path / "none.json"))
     (tmp_path / "other.json").write_text("[1]")
-    with pytest.raises(P2botError, match="is no study"):
+    with pytest.raises(P2botError, match="is not a study"):
         files.read_study(str(tmp_path / "other.json"))
     (tmp_path / "torn.json").write_text('{"form')
     with pytest.raises(P2botError, match="cannot be read"):
