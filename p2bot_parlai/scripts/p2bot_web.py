@@ -80,7 +80,7 @@ class P2botWeb(ParlaiScript):
         for flag in ("max_visitors", "max_turns"):
             if opt[flag] < 1:
                 raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is less than 1")
-        need_extra("gradio")
+        need_extra("gradio", "matplotlib")
         from p2bot_parlai.tools.web import page, server  # every command imports this file
         from p2bot_parlai.tools.web.rewards import ReplyRewards
         from p2bot_parlai.tools.web.talk import Studio

@@ -68,7 +68,7 @@ class Person:
         self.wait(lambda: self.all(MESSAGE))
 
     def wait(self, condition):
-        return WebDriverWait(self.driver, 60, poll_frequency=0.05).until(lambda _: condition())
+        return WebDriverWait(self.driver, 25, poll_frequency=0.05).until(lambda _: condition())
 
     def all(self, selector: str) -> list:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
