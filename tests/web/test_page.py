@@ -25,7 +25,7 @@ from p2bot_parlai.tools.web.page import relevance_map as as_map
 from p2bot_parlai.tools.web.rewards import ReplyRewards
 from p2bot_parlai.tools.web.talk import Impression, Line, Shown, Studio
 
-NASTY = "<script>alert(1)</script> & \"'"
+NASTY = "<script>alert(1)</script> & \"' {x}"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_refusal_is_told(address):
 
 def test_what_somebody_writes_is_text(studio):
     line = Line(1, NASTY, {"style": -1.234, "coherence": -2.0, "persona": 3.0})
-    shown = Shown([NASTY], [NASTY, "b"], [[0.5, 2.0]], [Impression(NASTY, 0.5, NASTY)])
+    shown = Shown([NASTY], [NASTY, NASTY], [[0.5, 2.0]], [Impression(NASTY, 0.5, NASTY)])
     for html in (as_html(line, studio.rewards), as_map(shown), impression(shown)):
         assert "<script" not in html and "&lt;script&gt;" in html
     assert "style <b>-1.23</b>" in as_html(line, studio.rewards)

@@ -283,8 +283,10 @@ def relevance_map(shown: Shown) -> str:
         return ""
     style = as_table(pd.DataFrame(shown.relevance))
     style.background_gradient("Blues", axis=None, text_color_threshold=0.3)
-    style.relabel_index([escape(text) for text in shown.utterances], axis=0)
-    return style.relabel_index([escape(text) for text in shown.sentences], axis=1).to_html()
+    # the labels are numbers, because pandas wants them to be unique
+    for axis, texts in enumerate((shown.utterances, shown.sentences)):
+        style.format_index([escape(text) for text in texts].__getitem__, axis=axis)
+    return style.to_html()
 
 
 def impression(shown: Shown) -> str:
