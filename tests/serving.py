@@ -1,5 +1,6 @@
-"""A page that serves from a thread of this process."""
+"""A page that serves from a thread of this process, and a browser to see it."""
 
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -38,3 +39,21 @@ def serving(app):
         finally:
             running.should_exit = True
             thread.join(20)
+
+
+@contextmanager
+def chromium(width: int, height: int):
+    """A headless Chromium that notes what it complains about and fetches."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "disable-gpu"):
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--window-size={width},{height}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    # found here, or Selenium looks for one on the network
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()

@@ -18,7 +18,6 @@ def setup_args() -> ParlaiParser:
         "--outfile",
         "--out",
         type=str,
-        default=None,
         help="Study to write, STUDY.json; its key is written beside it",
     )
     parser.set_defaults(datatype="valid", batchsize=16)

@@ -16,14 +16,11 @@ from p2bot_parlai.tools.web import need_extra
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(True, False, "Collect ratings on a local page, or by a CSV file")
     group = parser.add_argument_group("Human evaluation")
-    group.add_argument(
-        "--study", type=str, default=None, help="Study that human_eval_prepare wrote"
-    )
+    group.add_argument("--study", type=str, help="Study that human_eval_prepare wrote")
     group.add_argument(
         "--ratings",
         nargs="+",
         metavar="FILE",
-        default=None,
         help="File to append ratings to; default: <study>.ratings.jsonl",
     )
     group.add_argument(
@@ -37,10 +34,9 @@ def setup_args() -> ParlaiParser:
     group.add_argument(
         "--csv",
         type=str,
-        default=None,
         help="Instead of the page: write this sheet or, if it exists, read its ratings",
     )
-    group.add_argument("--rater", type=str, default=None, help="Name of whoever fills in --csv")
+    group.add_argument("--rater", type=str, help="Name of whoever fills in --csv")
     return parser
 
 

@@ -15,25 +15,16 @@ from p2bot_parlai.tools.human_eval.statistics import Results, evaluate
 def setup_args() -> ParlaiParser:
     parser = ParlaiParser(True, False, "Report a human evaluation with agreement and significance")
     group = parser.add_argument_group("Human evaluation")
-    group.add_argument(
-        "--study", type=str, default=None, help="Study that human_eval_prepare wrote"
-    )
-    group.add_argument(
-        "--key", type=str, default=None, help="Its key; default: <study>.key.json beside it"
-    )
+    group.add_argument("--study", type=str, help="Study that human_eval_prepare wrote")
+    group.add_argument("--key", type=str, help="Its key; default: <study>.key.json beside it")
     group.add_argument(
         "--ratings",
         nargs="+",
         metavar="FILE",
-        default=None,
         help="Files to read ratings from; default: <study>.ratings.jsonl",
     )
     group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default=None,
-        help="Also write <outfile>.md and <outfile>.json",
+        "--outfile", "--out", type=str, help="Also write <outfile>.md and <outfile>.json"
     )
     return parser
 

@@ -13,7 +13,7 @@ from p2bot_parlai.tools.human_eval import results
 from p2bot_parlai.tools.human_eval import study as study_files
 from p2bot_parlai.tools.human_eval.answers import from_file, parse_systems
 from p2bot_parlai.tools.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
-from p2bot_parlai.tools.human_eval.sheet import read_sheet, take_sheet, write_sheet
+from p2bot_parlai.tools.human_eval.sheet import read_sheet, write_sheet
 from p2bot_parlai.tools.human_eval.statistics import evaluate
 
 STUDY, KEY = studies.study(3)
@@ -131,12 +131,6 @@ def test_a_sheet_is_read_or_refused_by_line(folder, data):
     assert refused or set(found) <= set(IDS) and set(found.values()) <= {1, 2, 3, 4}
 
 
-def test_a_sheet_that_was_filled_in_is_taken(folder):
-    with RatingLog(str(folder / "d.ratings.jsonl"), STUDY) as log:
-        write_sheet(str(folder / "d.csv"), STUDY, {name: 3 for name in IDS})
-        assert take_sheet(str(folder / "d.csv"), "anna", log) == (len(IDS), len(IDS))
-
-
 # ------------------------------------------------------------------------------- answers
 SAMPLES = [studies.sample(number) for number in range(2)]
 ANSWERS = [
@@ -167,13 +161,6 @@ def test_answers_are_read_or_refused(folder, content):
     study, key = study_files.make_study(SAMPLES, {"A": found}, {"A": str(path)}, 1)
     study_files.write_study(str(folder / "made.json"), study, key, {})
     assert study_files.read_study(str(folder / "made.json")) == study
-
-
-def test_sound_answers_are_found(folder):
-    path = folder / "sound.jsonl"
-    for lines, said in ((ANSWERS, "a goat {} ."), (LOGGED, "reply {}")):
-        path.write_text("\n".join(map(json.dumps, lines)))
-        assert from_file(str(path), SAMPLES) == [said.format(0), said.format(1)]
 
 
 @cases()

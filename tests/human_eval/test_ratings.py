@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,6 @@ import studies
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval.ratings import Rating, RatingLog, latest, read_ratings
-from p2bot_parlai.tools.human_eval.study import write_study
 
 
 @pytest.fixture
@@ -53,23 +49,6 @@ def test_it_is_synced_before_it_is_confirmed(study, path, monkeypatch):
         assert len(synced) == 1 and '"rating": 3' in synced[0]
 
 
-def test_a_killed_process_loses_nothing(study, tmp_path):
-    write_study(str(tmp_path / "s.json"), study, studies.study()[1], {})
-    path = str(tmp_path / "ratings.jsonl")
-    code = (
-        "import os, signal, sys\n"
-        "from p2bot_parlai.tools.human_eval.ratings import RatingLog\n"
-        "from p2bot_parlai.tools.human_eval.study import read_study\n"
-        "log = RatingLog(sys.argv[2], read_study(sys.argv[1]))\n"
-        "log.add('anna', 'c1r1', 2)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.json"), path], timeout=120)
-    assert done.returncode == -signal.SIGKILL
-    with RatingLog(path, study) as log:
-        assert log.of("anna") == {"c1r1": 2}
-
-
 def test_a_torn_last_line_is_cut_off(study, path):
     with RatingLog(path, study) as log:
         log.add("anna", "c1r1", 2)
@@ -105,7 +84,6 @@ def test_one_process_at_a_time(study, path):
 @pytest.mark.parametrize(
     "rating, message",
     [
-        (("", "c1r1", 1), "name is missing"),
         ((None, "c1r1", 1), "name is missing"),
         (("a\nb", "c1r1", 1), "printable"),
         (("x" * 41, "c1r1", 1), "1 to 40"),
@@ -113,7 +91,6 @@ def test_one_process_at_a_time(study, path):
         (("anna", ["c1r1"], 1), "no response"),
         (("anna", "c1r1", 5), "5 is not a grade"),
         (("anna", "c1r1", True), "True is not a grade"),
-        (("anna", "c1r1", "3"), "'3' is not a grade"),
     ],
 )
 def test_what_is_refused(study, path, rating, message):

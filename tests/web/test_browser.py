@@ -3,18 +3,16 @@
 import base64
 import json
 import re
-import shutil
 
 import pytest
 
 pytest.importorskip("gradio")
 pytest.importorskip("selenium")
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from serving import serving
+from serving import chromium, serving
 
 from p2bot_parlai import P2Bot
 from p2bot_parlai.tools.web.limits import Limits
@@ -45,18 +43,9 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
-                 "--window-size=1280,1400", f"--user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+def driver():
+    with chromium(1280, 1400) as driver:
+        yield driver
 
 
 class Person:
@@ -101,10 +90,10 @@ class Person:
 
 
 @pytest.fixture
-def person(chromium, page):
-    chromium.get_log("browser")
-    yield Person(chromium, page[0])
-    complaints = [e["message"] for e in chromium.get_log("browser") if e["level"] == "SEVERE"]
+def person(driver, page):
+    driver.get_log("browser")
+    yield Person(driver, page[0])
+    complaints = [e["message"] for e in driver.get_log("browser") if e["level"] == "SEVERE"]
     assert not complaints
 
 
@@ -177,10 +166,10 @@ def test_two_bots_talk_and_stop(person, page):
     person.wait(lambda: person.rewarded("duet") >= 8)
 
 
-def test_nothing_is_fetched_from_elsewhere(chromium, page):
+def test_nothing_is_fetched_from_elsewhere(driver, page):
     """In all of the above."""
     asked = set()
-    for entry in chromium.get_log("performance"):
+    for entry in driver.get_log("performance"):
         event = json.loads(entry["message"])["message"]
         if event["method"] == "Network.requestWillBeSent":
             asked.add(event["params"]["request"]["url"])

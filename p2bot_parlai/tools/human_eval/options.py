@@ -9,7 +9,6 @@ def add_sampling_options(group, number: int) -> None:
         "--systems",
         nargs="+",
         metavar="NAME=PATH",
-        default=None,
         help="The systems: NAME=MODEL for any ParlAI model file or zoo name, or "
         "NAME=ANSWERS.jsonl for answers made elsewhere",
     )

@@ -160,9 +160,9 @@ def read_study(path: str) -> Study:
         made_of = content["study"]
         items = tuple(
             Item(
-                tuple(map(_text, item["persona"])),
-                tuple((_text(who), _text(text)) for who, text in item["context"]),
-                tuple(Response(_text(r["id"]), _text(r["text"])) for r in item["responses"]),
+                tuple(item["persona"]),
+                tuple((who, text) for who, text in item["context"]),
+                tuple(Response(r["id"], r["text"]) for r in item["responses"]),
             )
             for item in content["items"]
         )
@@ -179,22 +179,14 @@ def read_key(path: str, study: Study) -> Key:
     try:
         if content["study"] != study.id:
             raise P2botError(f"--key {path} is the key of another study")
-        systems = {_text(name): _text(path) for name, path in content["systems"].items()}
-        answered = {
-            response.id: list(map(_text, content["answered"][response.id]))
-            for _, response in study.responses()
-        }
-        if not systems.keys() >= {name for names in answered.values() for name in names}:
+        key = Key(
+            study.id, dict(content["systems"]), {i: content["answered"][i] for i in study.ids}
+        )
+        if not key.systems.keys() >= {name for names in key.answered.values() for name in names}:
             raise ValueError("an answer belongs to a system that it does not list")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise P2botError(f"--key {path} is damaged: {error!r}") from error
-    return Key(study.id, systems, answered)
-
-
-def _text(value) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected text, not {type(value).__name__}")
-    return value
+    return key
 
 
 def _read(path: str, option: str, what: str, maker: str) -> dict:
