@@ -18,7 +18,10 @@ from p2bot_parlai import plugin
 
 HERE = Path(__file__).parent
 # `make test` needs neither gradio nor selenium; `make check` installs both
-BROWSER = ["web", "fuzz/test_fuzz_web.py", "human_eval/test_rating_page.py"]
+BROWSER = [
+    *("web", "fuzz/test_fuzz_web.py", "fuzz/test_fuzz_human_eval.py"),
+    *("human_eval/test_rating_page.py", "human_eval/test_server.py"),
+]
 collect_ignore = [] if find_spec("gradio") and find_spec("selenium") else BROWSER
 
 MOMENT = {"batchsize": 8, "max_train_steps": 8, "learningrate": 5e-3, "seed": 1}

@@ -5,9 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.metrics.significance import Example, compare, pair_up
+from p2bot_parlai.metrics.intervals import mean_interval
+from p2bot_parlai.metrics.significance import Example, compare, holm, pair_up, signed_rank_p
 
 
 def example(number, dialogue=None, text="", **metrics):
@@ -125,3 +127,50 @@ def test_one_dialogue_is_too_few():
     pairs = [(example(i, "d", f1=0.1), example(i, "d", f1=0.2)) for i in range(5)]
     with pytest.raises(P2botError, match="5 examples in 1 dialogues"):
         compare(pairs, ["f1"], seed=1)
+
+
+# ------------------------------------------------------------------------- paired grades
+def exhaustive_p(differences) -> float:
+    """Of all 2^n signs, the share whose rank sum is at least as far from the middle."""
+    unequal = [d for d in differences if d]
+    ranks = rankdata([abs(d) for d in unequal])
+    middle = sum(ranks) / 2
+    seen = abs(sum(r for r, d in zip(ranks, unequal, strict=True) if d > 0) - middle)
+    sums = [np.dot(ranks, signs) for signs in product((0, 1), repeat=len(ranks))]
+    return sum(abs(s - middle) >= seen - 1e-9 for s in sums) / len(sums)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[1, 2, 3, 4, 5], [1, 1, 1, -1, 2, 2], [1, 0, 0, -2, 3], [2, 2, -2, -2], [1]],
+)
+def test_few_pairs_are_tested_exactly_with_ties(differences):
+    assert signed_rank_p(differences) == pytest.approx(exhaustive_p(differences))
+
+
+def test_signed_ranks_of_many_pairs_and_of_none():
+    differences = [1, 1, 2, -1, 3, 1, 1, 2, -2, 1, 1, 1, -1, 2, 1]
+    assert signed_rank_p(differences) == pytest.approx(exhaustive_p(differences), abs=0.01)
+    assert signed_rank_p([]) is None
+    assert signed_rank_p([0, 0, 0]) == 1
+    third, sums = 1 / 3, (1 - 2 / 3)
+    assert third != sums, "rounding must not break the tie"
+    assert signed_rank_p([third, sums, -third]) == exhaustive_p([1, 1, -1])
+
+
+def test_holm():
+    # sorted 0.01 0.02 0.04: times 3, 2, 1, never falling
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+
+
+def test_an_interval_of_a_mean():
+    assert mean_interval([[3]], 2000) is None
+    assert mean_interval([[2, 2], [2]], 2000) == (2, 2)
+    low, high = mean_interval([[1], [2], [3], [4]] * 25, 2000)
+    # the standard error of the mean of 100 is sqrt(1.25 / 100) = 0.112
+    assert (low, high) == pytest.approx((2.5 - 1.96 * 0.112, 2.5 + 1.96 * 0.112), abs=0.03)
+    # whole groups are drawn: 25 copies of a grade are one observation
+    few = mean_interval([[grade] * 25 for grade in (1, 2, 3, 4)], 2000)
+    assert few[0] < low and few[1] > high

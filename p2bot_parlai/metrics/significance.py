@@ -1,14 +1,13 @@
 """
-Is the difference between two systems more than chance? Both answered the same examples.
+Is the difference between two systems significant? Both answered the same examples.
 
-- The interval is a paired bootstrap's (Efron's BCa, scipy).
-- p is a paired permutation test's: were the systems alike, their outputs could change places.
+- The interval is from a paired bootstrap (Efron's BCa).
+- p is from a paired permutation test: under the null hypothesis the outputs are exchangeable.
 
-What is drawn, or changes places, is a whole dialogue: its turns share persona and history,
-and would pass for more evidence than they are (``unit="turn"`` draws single turns).
+Whole dialogues are resampled and exchanged: their turns share persona and history, so they are
+not independent (``unit="turn"`` resamples single turns).
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.metrics.intervals import BATCH, CONFIDENCE, bootstrap_interval
 
 PERPLEXITIES = ("ppl", "ppl_word")
 DISTINCT = {"distinct-1": 1, "distinct-2": 2}
 UNITS = ("dialogue", "turn")
-CONFIDENCE = 0.95
-BATCH = 500  # resamples in memory at once
+# up to this many differences, the signed-rank test tries all 2^n signs
+EXHAUSTIVE = 13
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Example:
     """
     One response.
 
-    :param name: tells the example apart by what was said before it, its label and its task:
-        the same in every dump of the same data. :param dialogue: the same of its dialogue.
-    :param metrics: name -> (sum, weight), which add up to the report's: the quotient of the
-        sums, of `PERPLEXITIES` its exponential.
+    :param name: identifies the example by its context, label and task: the same in every dump
+        of the same data. :param dialogue: identifies its dialogue likewise.
+    :param metrics: name -> (sum, weight); the report's value is the quotient of the sums over
+        examples, or its exponential for `PERPLEXITIES`.
     :param ngrams: order -> n-grams of the response.
     """
 
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def pair_up(first: Sequence[Example], second: Sequence[Example]) -> list[tuple[Example, Example]]:
-    """The examples that both have, in the order of the first."""
+    """The examples that both have, in the first one's order."""
     others = {example.name: example for example in second}
     return [(example, others[example.name]) for example in first if example.name in others]
 
@@ -78,12 +78,12 @@ def compare(
     unit: str = "dialogue",
 ) -> list[Comparison]:
     """
-    A comparison a metric.
+    One comparison per metric.
 
-    :param metrics: names as the report has them. :param resamples: of bootstrap and
-        permutations; where all permutations are fewer, all are taken and p is exact.
-    :return: a metric that a single unit has comes without interval (nan), with p = 1.
-    :raises P2botError: where there are fewer than two units to compare.
+    :param metrics: names as in the report. :param resamples: of the bootstrap and of the
+        permutation test, which is exact if there are no more permutations than this.
+    :return: a metric that only one unit has gets no interval (nan), and p = 1.
+    :raises P2botError: for fewer than two units.
     """
     groups: dict[str, list[tuple[Example, Example]]] = {}
     for pair in pairs:
@@ -94,7 +94,7 @@ def compare(
             "2 are needed (--num-examples, --unit)"
         )
     found = []
-    for metric in metrics:  # each has random numbers of its own: the table's order is no matter
+    for metric in metrics:  # seeded by name: the order of the metrics does not matter
         rng = np.random.default_rng([seed, *metric.encode()])
         if metric in DISTINCT:
             found.append(_compare_distinct(metric, groups.values(), rng, resamples))
@@ -117,44 +117,23 @@ def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
         return value(n2, w2, axis) - value(n1, w1, axis)
 
     columns = [sums[:, system, part] for system in (0, 1) for part in (0, 1)]
-    if len(sums) < 2:  # a metric of one unit alone: nothing is known of its spread
+    if len(sums) < 2:  # no spread to estimate
         means = value(*columns[:2]), value(*columns[2:])
         return Comparison(metric, *means, np.nan, np.nan, 1.0, len(sums))
-    low, high = _bootstrap(columns, difference, rng, resamples)
+    low, high = bootstrap_interval(columns, difference, rng, resamples)
     table = sums.swapaxes(0, 1).reshape(-1, 2)  # first system's units, then the second's
     p = _permutation(len(sums), lambda rows: value(table[rows, 0], table[rows, 1]), rng, resamples)
     return Comparison(metric, value(*columns[:2]), value(*columns[2:]), low, high, p, len(sums))
 
 
 def _sums(metric: str, group) -> list[list[float]]:
-    """[sum, weight] of a unit, for either system."""
+    """[sum, weight] of a unit for each system."""
     rows = [[pair[system].metrics.get(metric, (0.0, 0.0)) for pair in group] for system in (0, 1)]
     return [[sum(part) for part in zip(*row, strict=True)] for row in rows]
 
 
-def _bootstrap(columns, statistic, rng, resamples) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    with warnings.catch_warnings():  # of a difference that never changes: then it is the bound
-        warnings.simplefilter("ignore")
-        interval = bootstrap(
-            columns,
-            statistic,
-            paired=True,
-            vectorized=True,
-            n_resamples=resamples,
-            batch=BATCH,
-            confidence_level=CONFIDENCE,
-            rng=rng,
-        ).confidence_interval
-    if np.isnan([interval.low, interval.high]).any():
-        same = float(statistic(*columns))
-        return same, same
-    return float(interval.low), float(interval.high)
-
-
 def _permutation(units: int, value, rng, resamples: int) -> float:
-    """:param value: of rows, int (..., U): numbers below U are the first system's units."""
+    """:param value: of rows, int (..., U); rows below U are the first system's units."""
     from scipy.stats import permutation_test
 
     def difference(one, other, axis=-1):
@@ -178,7 +157,7 @@ def _permutation(units: int, value, rng, resamples: int) -> float:
 # ---------------------------------------------------------------------------- distinct-n
 def _compare_distinct(metric, groups, rng, resamples) -> Comparison:
     """
-    Distinct-n is no mean: it falls as the corpus grows, and with every unit that a bootstrap
+    Distinct-n is not a mean: it falls as the corpus grows, and with every unit that a bootstrap
     draws twice. So the interval is the jackknife's, which leaves out one unit at a time.
     """
     from scipy.sparse import csr_array
@@ -217,3 +196,38 @@ def _compare_distinct(metric, groups, rng, resamples) -> Comparison:
     p = _permutation(units, value, rng, resamples)
     low, high = second - first - reach, second - first + reach
     return Comparison(metric, first, second, float(low), float(high), p, units)
+
+
+# ------------------------------------------------------------------------- paired grades
+def signed_rank_p(differences: Sequence[float]) -> float | None:
+    """
+    Two-sided p of Wilcoxon's signed-rank test; zero differences are dropped.
+
+    Exact for few differences, with or without ties; otherwise the normal approximation,
+    corrected for ties.
+
+    :return: None without differences; 1 if fewer than two are not 0.
+    """
+    from scipy.stats import PermutationMethod, wilcoxon
+
+    if not differences:
+        return None
+    # means over three raters must tie where they are equal
+    unequal = [d for d in np.round(differences, 9) if d]
+    if len(unequal) < 2:  # a single one: either sign is as likely
+        return 1.0
+    few = len(unequal) <= EXHAUSTIVE
+    # as many resamples as there are signs: scipy then tries every one
+    method = PermutationMethod(n_resamples=2**EXHAUSTIVE) if few else "asymptotic"
+    return float(wilcoxon(unequal, method=method).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979) for multiple comparisons, in the given order."""
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected

@@ -1,8 +1,8 @@
 """
 ``parlai compare A B``: is the difference between two models significant?
 
-A and B are model files, which are evaluated on ``--task``, or files written by ``parlai eval_model
---world-logs FILE``.
+A and B are model files, which are evaluated on ``--task``, or files that ``parlai eval_model
+--world-logs FILE`` wrote.
 """
 
 import contextlib
@@ -19,20 +19,21 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.scripts.eval_model import EvalModel, get_task_world_logs
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
+from tabulate import tabulate
 
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.metrics.significance import DISTINCT, UNITS, Comparison, Example, compare, pair_up
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
 
-# the metrics shown by default, where available
+# shown by default, if both have them
 METRICS = (
     *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "distinct-1", "distinct-2", "response_len"),
     *("repetition", "self_repetition", "persona_f1", "perception", "c_score", "entails"),
     "contradicts",
 )
 ALL = "all"
-# names of our own options in an opt; the others are eval_model's
+# our own options; the others belong to eval_model
 OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder")
 
 
@@ -62,14 +63,14 @@ def setup_args() -> ParlaiParser:
         "--unit",
         choices=UNITS,
         default="dialogue",
-        help="Unit of resampling: whole dialogues, as their turns are not independent, or turns",
+        help="What to resample: whole dialogues, whose turns are not independent, or turns",
     )
     group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
     group.add_argument(
         "--dump-folder",
         type=str,
         default=None,
-        help="Folder in which to keep the world logs of evaluated models, as A.jsonl and B.jsonl",
+        help="Folder to keep the world logs of the evaluated models in, as A.jsonl and B.jsonl",
     )
     add_persona_metrics_options(parser)
     return parser
@@ -92,7 +93,7 @@ def check_options(opt: Opt) -> None:
         if not os.path.exists(modelzoo_path(opt["datapath"], path)):
             raise P2botError(f"there is no model and no dump {path}")
         if is_model(opt, path) and not opt.get("task"):
-            raise UsageError(f"{path} is a model: choose what to evaluate it on with -t TASK")
+            raise UsageError(f"{path} is a model: name the task to evaluate it on with -t TASK")
 
 
 def is_model(opt: Opt, path: str) -> bool:
@@ -101,7 +102,7 @@ def is_model(opt: Opt, path: str) -> bool:
 
 
 def examples_of(opt: Opt, path: str, dump: str) -> list[Example]:
-    """:param dump: where to write the world logs of a model."""
+    """:param dump: file for the world logs of a model."""
     if not is_model(opt, path):
         return read_world_logs(path)
     logging.info(f"Evaluating {path} on {opt['task']}")
@@ -123,7 +124,7 @@ def _quietly(given: dict) -> None:
 
 
 def chosen_metrics(wanted: str | None, pairs) -> list[str]:
-    """:raises P2botError: for a metric that one of the two lacks."""
+    """:raises P2botError: for a metric that one of them lacks."""
     common = set.intersection(
         *({name for pair in pairs for name in pair[system].metrics} for system in (0, 1))
     )
@@ -145,12 +146,12 @@ def chosen_metrics(wanted: str | None, pairs) -> list[str]:
 def compare_all(
     first: list[Example], second: list[Example], opt: Opt
 ) -> dict[str, list[Comparison]]:
-    """Comparisons by task. :raises P2botError: if they have no example in common."""
+    """Comparisons by task. :raises P2botError: if the two have no example in common."""
     pairs = pair_up(first, second)
     if not pairs:
         raise P2botError(
-            f"{' and '.join(opt['compared'])} have no example in common: they come from "
-            "different tasks, personas or folds"
+            f"{' and '.join(opt['compared'])} have no example in common: their tasks, "
+            "personas or folds differ"
         )
     left = (len(first) - len(pairs), len(second) - len(pairs))
     if any(left):
@@ -168,19 +169,23 @@ def compare_all(
 
 
 def format_table(task: str, rows: list[Comparison], unit: str) -> str:
-    """One line per metric; * if p is below 0.05."""
+    """One line per metric; * means p < 0.05."""
     lines = [
-        f"{task}: {max(row.units for row in rows)} {unit}s",
-        f"{'metric':<16}{'A':>10}{'B':>10}{'B - A':>11}{'95% interval':>24}{'p':>9}",
-    ]
-    for row in rows:
-        interval = f"[{row.low:+.4g}, {row.high:+.4g}]"
-        star = " *" if row.p < 0.05 else ""
-        lines.append(
-            f"{row.metric:<16}{row.first:>10.4g}{row.second:>10.4g}{row.difference:>+11.4g}"
-            f"{interval:>24}{row.p:>9.4f}{star}"
+        (
+            row.metric,
+            f"{row.first:.4g}",
+            f"{row.second:.4g}",
+            f"{row.difference:+.4g}",
+            f"[{row.low:+.4g}, {row.high:+.4g}]",
+            f"{row.p:.4f}",
+            "*" if row.p < 0.05 else "",
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    header = ("metric", "A", "B", "B - A", "95% interval", "p", "")
+    align = ("left", *["right"] * 6)
+    table = tabulate(lines, header, tablefmt="plain", disable_numparse=True, colalign=align)
+    return f"{task}: {max(row.units for row in rows)} {unit}s\n{table}"
 
 
 @register_script("compare")

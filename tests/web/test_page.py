@@ -1,45 +1,51 @@
-"""The page over HTTP, without a browser: what is let through, who is who, how fast."""
+"""The page over HTTP, without a browser, and the command that serves it."""
 
-import io
+import base64
 import json
 import re
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+pytest.importorskip("gradio")
+
 import requests
 from gradio_client import Client
-from PIL import Image
-from serving import serving, until
+from serving import PERSONAS, serving
 
 from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.scripts.p2bot_web import P2botWeb
-from p2bot_parlai.tools.web.server import bind
+from p2bot_parlai.tools.web.limits import Limits
+from p2bot_parlai.tools.web.page import Cast, about_rewards, as_html, impression, make_app
+from p2bot_parlai.tools.web.page import relevance_map as as_map
+from p2bot_parlai.tools.web.rewards import ReplyRewards
+from p2bot_parlai.tools.web.talk import Impression, Line, Shown, Studio
 
-QUEUE = "/gradio_api/queue/join"
+NASTY = "<script>alert(1)</script> & \"' {x}"
 
 
 @pytest.fixture(scope="module")
-def page(tiny_model, tiny_receiver):
+def studio(tiny_model, tiny_receiver):
     bot = P2Bot.load(tiny_model, receiver=tiny_receiver, inference="multinomial")
-    with serving(bot, burst=12, rate=1, patience=0.5, visitors=8, idle=0, penance=0.5) as (
-        address,
-        site,
-    ):
-        yield address, site
+    bank = [sentence for persona in PERSONAS for sentence in persona]
+    return Studio(bot, ReplyRewards(bot), bank, Limits(exchanges=2))
 
 
-@pytest.fixture
-def address(page):
-    return page[0]
+@pytest.fixture(scope="module")
+def address(studio):
+    cast = Cast(PERSONAS, PERSONAS[0])
+    with serving(lambda port: make_app(studio, cast, "127.0.0.1", port, "tiny/model")) as found:
+        yield found
 
 
 @pytest.fixture
 def http():
     with requests.Session() as session:
-        session.trust_env = False  # this machine is reached without any proxy
+        session.trust_env = False  # no proxy for this machine
         yield session
 
 
@@ -47,147 +53,71 @@ def client(address) -> Client:
     return Client(address, verbose=False, httpx_kwargs={"trust_env": False})
 
 
-# -------------------------------------------------------------------------------- the page
+def saved(answer) -> dict:
+    """The conversation as the page's link saves it."""
+    link = re.search(r'base64,([\w+/=]+)"', answer[2]).group(1)
+    return json.loads(base64.b64decode(link))
+
+
 def test_the_page_names_nothing_elsewhere(address, http):
     page = http.get(address)
     config = re.search(r"window\.gradio_config = (.*?);</script>", page.text).group(1)
     assert json.loads(config)["analytics_enabled"] is False
-    tags = re.findall(r"<(?:link|script|img|meta|iframe)\b[^>]*>", page.text)
+    tags = re.findall(r"<(?:link|script|img|iframe)\b[^>]*>", page.text)
     assert not [tag for tag in tags if "//" in tag.replace(address, "")]
     assert "googleapis" not in http.get(f"{address}/theme.css").text
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    cookie = page.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie
-    assert "set-cookie" not in http.get(address).headers, "it is known now"
 
 
-def test_what_the_page_does_not_need_is_not_there(address, http):
-    for path in ("upload", "proxy=http://example.org", "file=/etc/passwd", "vibe-edit", "stream/x"):
-        for method in ("GET", "POST"):
-            found = http.request(method, f"{address}/gradio_api/{path}")
-            assert found.status_code == 404, (method, path)
-    assert http.put(address).status_code == 405
-    assert http.get(f"{address}/docs").status_code == 404
-
-
-def test_other_sites_cannot_post(address, http):
-    body = {"data": [""], "fn_index": 0, "session_hash": "x"}
-    for headers in (
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": address.replace("127.0.0.1", "localhost")},
-        {"Sec-Fetch-Site": "cross-site"},
-    ):
-        refused = http.post(address + QUEUE, json=body, headers=headers)
-        assert refused.status_code == 403, headers
-        assert "access-control-allow-origin" not in refused.headers
-    own = http.post(address + QUEUE, json=body, headers={"Origin": address})
-    assert own.status_code == 200
-
-
-def test_another_host_name_is_refused(address, http):
-    for name in ("evil.example", "evil.example:80", "", "[::"):
-        assert http.get(address, headers={"Host": name}).status_code in (400, 421), name
-
-
-@pytest.mark.parametrize(
-    "body, status",
-    [
-        (b"x" * 70_000, 413),
-        (b"", 400),
-        (b"{", 400),
-        (b"[" * 60_000, 400),
-        (b"\xff", 400),
-        (b"7", 422),
-        (b'{"data": [], "fn_index": 9999, "session_hash": "x"}', 422),
-        (b'{"data": [], "fn_index": true, "session_hash": "x"}', 422),
-        (b'{"data": [1, 2, 3, 4, 5, 6, 7], "fn_index": 0, "session_hash": "x"}', 422),
-        (b'{"data": {}, "fn_index": 0, "session_hash": "x"}', 422),
-        (b'{"data": [], "fn_index": 0, "session_hash": "/../"}', 422),
-    ],
-)
-def test_bodies_are_bounded(address, http, body, status):
-    assert http.post(address + QUEUE, data=body).status_code == status
-    chunks = http.post(address + QUEUE, data=iter([body]))
-    assert chunks.status_code == status, "without a length that is announced"
-
-
-def test_downloads_need_a_conversation_of_ones_own(address, http):
-    http.get(address)
-    for name in ("chat.json", "duet.json", "chat-first.png", "duet-second.png"):
-        assert http.get(f"{address}/{name}").status_code == 404
-
-
-# --------------------------------------------------------------------------- conversations
-def test_programs_talk_apart(page):
-    address, site = page
-    clients = [client(address) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(c.predict, f"hello from {n}", api_name="/reply")
-                for n, c in enumerate(clients)]  # fmt: skip
+def test_visitors_talk_apart(address):
+    clients = [client(address) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [
+            pool.submit(c.predict, f"hello from {n}", you="", bot=f"i am {n}.", api_name="/reply")
+            for n, c in enumerate(clients)
+        ]
         answers = [job.result(180) for job in jobs]
     for n, (who, answer) in enumerate(zip(clients, answers, strict=True)):
-        talk = site.visitors.find(f"session {who.session_hash}").talks["chat"]
-        assert [line.text for line in talk.lines] == [f"hello from {n}", answer]
+        found = saved(answer)
+        assert found["persona"] == [f"i am {n}."]
+        assert [turn["speaker"] for turn in found["turns"]] == ["partner", "bot"]
+        assert found["turns"][0]["text"] == f"hello from {n}"
+        assert set(found["turns"][1]["rewards"]) == {"style", "coherence", "persona"}
+        again = saved(who.predict("and now ?", api_name="/reply"))
+        assert again["turns"][:1] == found["turns"][:1] and len(again["turns"]) == 4
 
 
 def test_a_refusal_is_told(address):
+    who = client(address)
     with pytest.raises(Exception, match="at most 500 characters"):
-        client(address).predict("x" * 501, api_name="/reply")
+        who.predict("x" * 501, api_name="/reply")
+    with pytest.raises(Exception, match="at most 200 characters"):
+        who.predict("hello", bot="x" * 201, api_name="/reply")
 
 
-def test_who_floods_is_held_back_and_then_refused(page, http):
-    address, _ = page
-    body = {"data": [""], "fn_index": 0, "session_hash": "flood"}
-    with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(lambda _: http.post(address + QUEUE, json=body), range(60)))
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert len(refused) > 20
-    for answer in refused:
-        assert answer.elapsed.total_seconds() >= 0.5  # so that it cannot ask again at once
-        assert int(answer.headers["retry-after"]) >= 0
-    other = {**body, "session_hash": "calm"}
-    assert http.post(address + QUEUE, json=other).status_code != 429
+def test_what_somebody_writes_is_text(studio):
+    line = Line(1, NASTY, {"style": -1.234, "coherence": -2.0, "persona": 3.0})
+    shown = Shown([NASTY], [NASTY, NASTY], [[0.5, 2.0]], [Impression(NASTY, 0.5, NASTY)])
+    for html in (as_html(line, studio.rewards), as_map(shown), impression(shown)):
+        assert "<script" not in html and "&lt;script&gt;" in html
+    assert "style <b>-1.23</b>" in as_html(line, studio.rewards)
+    assert "R <b>0.81</b>" in as_html(line, studio.rewards)
+    assert as_map(Shown()) == impression(Shown()) == ""
 
 
-def test_what_a_visitor_takes_away(page, http):
-    """The browser's cookie decides; other visitors do not get it."""
-    address, site = page
-    http.get(address)
-    place = next(
-        d["id"]
-        for d in http.get(f"{address}/config").json()["dependencies"]
-        if d["api_name"] == "_say"
-    )
-    body = {"data": ["i have two dogs", "i like tea.", ""], "fn_index": place, "session_hash": "b"}
-    assert http.post(address + QUEUE, json=body).status_code == 200
-    (token,) = [c.value for c in http.cookies]
-    until(lambda: site.visitors.find(f"browser {token}"))
-    talk = site.visitors.find(f"browser {token}").talks["chat"]
-    until(lambda: not talk.busy)
-    saved = http.get(f"{address}/chat.json")
-    assert saved.json() == talk.to_json() and saved.json()["persona"] == ["i like tea."]
-    assert "attachment" in saved.headers["content-disposition"]
-    for who in ("first", "second"):
-        picture = Image.open(io.BytesIO(http.get(f"{address}/chat-{who}.png").content))
-        assert picture.format == "PNG" and min(picture.size) > 50
-    assert http.get(f"{address}/chat.json", cookies={site.cookie: "x" * 22}).status_code == 404
+def test_missing_rewards_are_explained(tiny_model):
+    rewards = ReplyRewards(P2Bot.load(tiny_model, inference="greedy"))
+    assert list(rewards.absent) == ["persona"]
+    page = about_rewards(rewards)
+    assert "not shown: no Receiver" in page and "needs all three" in page
+    rewards.agent.has_next_utterance = False
+    assert "next-utterance head" in ReplyRewards(rewards.bot).absent["coherence"]
 
 
 # ------------------------------------------------------------------------------ the command
-def test_a_port_that_is_taken():
-    with bind("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(P2botError, match=f"--port {port}: Address already in use"):
-            bind("127.0.0.1", port)
-    with pytest.raises(P2botError, match="--host no.such.host.invalid"):
-        bind("no.such.host.invalid", 7860)
-
-
 @pytest.mark.parametrize(
     "options, why",
     [
-        ({"model_file": None}, "-mf MODEL"),
         ({"port": -1}, "--port -1"),
         ({"max_visitors": 0}, "--max-visitors 0"),
         ({"max_turns": 0}, "--max-turns 0"),
@@ -198,7 +128,7 @@ def test_a_port_that_is_taken():
 def test_what_the_command_refuses(tiny_model, convai2, options, why):
     given = {"model_file": tiny_model, "datapath": convai2, "loglevel": "error", **options}
     with pytest.raises(P2botError, match=re.escape(why)):
-        P2botWeb.main(**{k: v for k, v in given.items() if v is not None})
+        P2botWeb.main(**given)
 
 
 def test_a_missing_gradio_is_named(tiny_model, convai2, monkeypatch):
@@ -210,8 +140,6 @@ def test_a_missing_gradio_is_named(tiny_model, convai2, monkeypatch):
 @pytest.mark.slow
 def test_the_command_serves_and_ends(tiny_model, convai2, tmp_path):
     """Personas of the task; Ctrl-C ends it without a traceback."""
-    import signal
-
     command = [sys.executable, "-m", "p2bot_parlai", "p2bot_web", "-mf", tiny_model, "--port", "0"]
     command += ["-t", "convai2:self_original", "-dp", convai2, "--loglevel", "error"]
     with subprocess.Popen(
@@ -224,10 +152,7 @@ def test_the_command_serves_and_ends(tiny_model, convai2, tmp_path):
                 break
         assert "without the persona reward: no Receiver" in "".join(lines)
         address = re.search(r"http://\S+", lines[-1]).group()
-        with requests.Session() as session:
-            session.trust_env = False
-            assert session.get(address).status_code == 200
-        assert client(address).predict("hello", api_name="/reply")
+        assert saved(client(address).predict("hello", api_name="/reply"))["turns"]
         process.send_signal(signal.SIGINT)
         assert process.wait(180) == 0
         assert "Traceback" not in process.stderr.read()

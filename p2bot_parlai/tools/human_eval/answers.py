@@ -1,6 +1,4 @@
-"""
-What each system answers: a ParlAI model, a file of answers, or the human of the task.
-"""
+"""What each system answers: a ParlAI model, a file of answers, or the human of the task."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,14 +17,14 @@ from p2bot_parlai.parlai_support.files import parse_json
 from p2bot_parlai.tools.human_eval.sampling import Sample, label_of, one_line
 
 HUMAN = "human"
-ANSWER_FILES = (".jsonl", ".json")  # endings that are no model
+ANSWER_FILES = (".jsonl", ".json")
 
 
 def parse_systems(given: Sequence[str] | None) -> dict[str, str]:
     """
     ``NAME=MODEL`` or ``NAME=ANSWERS.jsonl`` -> name -> path, in order.
 
-    :raises P2botError: for another form, a name given twice or kept for the human.
+    :raises P2botError: for any other form, a repeated name, or the name kept for the human.
     """
     systems: dict[str, str] = {}
     for text in given or ():
@@ -45,14 +43,14 @@ def collect(
     systems: dict[str, str], samples: Sequence[Sample], opt: Opt, human: bool, seed: int
 ) -> dict[str, list[str]]:
     """
-    Name -> its answer to each sample, ``human`` first where it is asked for.
+    Name -> its answer to each sample; ``human`` comes first.
 
     :param systems: see `parse_systems`. :param opt: data path and batch size.
-    :param seed: decides what decoding samples.
+    :param seed: of sampled decoding.
     """
     if not systems and not human:
-        raise P2botError("there is nobody to answer: --systems NAME=MODEL, or --human true")
-    for name, path in systems.items():  # a typo is found before the first model has answered
+        raise P2botError("there are no systems: use --systems NAME=MODEL or --human true")
+    for name, path in systems.items():  # before the first model runs
         if not path.startswith("zoo:") and not PathManager.exists(path):
             raise P2botError(f"--systems {name}={path}: there is no such file")
     found: dict[str, list[str]] = {}
@@ -75,11 +73,11 @@ def _human(sample: Sample) -> str:
 
 # --------------------------------------------------------------------------- models
 def load(path: str, opt: Opt) -> Agent:
-    """Any ParlAI model, ready to answer, as it was saved to decode."""
+    """Any ParlAI model, with the decoding options that it was saved with."""
     given = {"datatype": "valid", "datapath": opt["datapath"], "skip_generation": False}
     try:
         options = ParlaiParser(True, True).parse_kwargs(model_file=path, **given)
-    except KeyError:  # an agent that has no such option, as one that only ranks
+    except KeyError:  # an agent without this option, such as a ranker
         del given["skip_generation"]
         options = ParlaiParser(True, True).parse_kwargs(model_file=path, **given)
     options["override"]["interactive_mode"] = False
@@ -88,8 +86,7 @@ def load(path: str, opt: Opt) -> Agent:
 
 def ask(agent: Agent, samples: Sequence[Sample], batchsize: int, name: str) -> list[str]:
     """
-    The agent's answer to each sample, as `eval_model` would have it: the turns before were
-    answered by the human.
+    The agent's answer to each sample, as in `eval_model`: earlier turns hold the human's answers.
     """
     answers = []
     with tqdm(total=len(samples), desc=name, unit="response", disable=None) as bar:
@@ -103,22 +100,22 @@ def ask(agent: Agent, samples: Sequence[Sample], batchsize: int, name: str) -> l
                 replies = [clone.act() for clone in clones]
             for sample, reply in zip(batch, replies, strict=True):
                 if reply.get("text") is None:
-                    raise P2botError(f"{name} gives no text as an answer on {sample.task}")
+                    raise P2botError(f"{name} returned no text on {sample.task}")
                 answers.append(one_line(reply["text"]))
             bar.update(len(batch))
     return answers
 
 
 def _hear(agent: Agent, sample: Sample) -> Message:
-    """Let a fresh agent live through a dialogue up to the message to answer."""
+    """Replay a dialogue to a fresh agent, up to the message to answer."""
     for message in sample.messages[:-1]:
         told = {"text": message.get("text") or "", "eval_labels": (label_of(message),)}
         agent.observe(Message({**told, "episode_done": False}))
-        if hasattr(agent, "self_observe"):  # as ParlAI's worlds ask
+        if hasattr(agent, "self_observe"):  # as ParlAI's worlds do
             agent.self_observe(Message({"text": label_of(message), "episode_done": False}))
     last = {"text": sample.messages[-1].get("text") or "", "episode_done": True}
     candidates = sample.messages[-1].get("label_candidates")
-    if candidates and not isinstance(agent, TorchGeneratorAgent):  # a ranker answers with one
+    if candidates and not isinstance(agent, TorchGeneratorAgent):  # a ranker chooses one
         last["label_candidates"] = list(candidates)
     return agent.observe(Message(last))
 
@@ -126,13 +123,13 @@ def _hear(agent: Agent, sample: Sample) -> Message:
 # ---------------------------------------------------------------------------- files
 def from_file(path: str, samples: Sequence[Sample]) -> list[str]:
     """
-    Answers that were made elsewhere, found by what was said before them.
+    Answers made elsewhere, matched by what was said before them.
 
     A line is ``{"persona": ["..."], "context": [["partner", "..."], ...], "response": "..."}``,
-    oldest utterance first, "speaker" being who answers; or a dialogue of ``parlai eval_model
+    oldest utterance first, where "speaker" answers; or a dialogue of ``parlai eval_model
     --world-logs``.
 
-    :raises P2botError: for a line of another form, or a sample without an answer.
+    :raises P2botError: for any other line, or a sample without an answer.
     """
     found: dict[tuple, str] = {}
     with PathManager.open(path, "rb") as file:
@@ -153,16 +150,16 @@ def from_file(path: str, samples: Sequence[Sample]) -> list[str]:
         after = f'"{first[-1][1]}"' if first else "the persona"
         raise P2botError(
             f"{path} answers {len(samples) - missing} of the {len(samples)} contexts; the first "
-            f"that it lacks ends with {after}"
+            f"missing one ends with {after}"
         )
     return answers
 
 
 def _place(dialogue: Dialogue) -> tuple:
     """
-    What tells contexts apart: the persona and what the partner said.
+    Identifies a context: the persona and what the partner said.
 
-    World logs need not hold the human's answers, and these follow from the rest.
+    World logs need not hold the human's answers.
     """
     heard = tuple(one_line(text) for own, text in dialogue.turns if not own)
     return frozenset(map(one_line, dialogue.persona)), heard, _answered(dialogue)

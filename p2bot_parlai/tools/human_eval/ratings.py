@@ -1,7 +1,7 @@
 """
-Ratings, kept as they are given: one JSON line each, on the disk before it is confirmed.
+Ratings are appended to a file, one JSON line each, and synced to disk before they are confirmed.
 
-A correction is one more line; the last one of a rater for a response counts.
+A correction is one more line; a rater's last rating of a response counts.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from reprlib import repr as short  # what is no answer may be long, or nested
+from reprlib import repr as short  # a malformed answer may be long, or nested
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -32,16 +32,25 @@ class Rating(NamedTuple):
 
 def check_rater(name: object) -> str:
     """
-    The name of a rater, without spaces around it.
+    A rater's name without surrounding spaces.
 
-    :raises P2botError: where it is empty, too long or not printable.
+    :raises P2botError: if it is empty, too long or not printable.
     """
     if not isinstance(name, str) or not name.strip():
-        raise P2botError("who rates? A name is missing")
+        raise P2botError("the rater's name is missing")
     name = name.strip()
     if len(name) > MAX_NAME or not name.isprintable():
-        raise P2botError(f"the name of a rater has 1 to {MAX_NAME} printable characters")
+        raise P2botError(f"a rater's name has 1 to {MAX_NAME} printable characters")
     return name
+
+
+def _checked(rating: Rating, study: Study) -> Rating:
+    """:raises P2botError: for an unknown response, another grade, or a bad name."""
+    if not isinstance(rating.response, str) or rating.response not in study.ids:
+        raise P2botError(f"the study has no response {short(rating.response)}")
+    if type(rating.grade) is not int or rating.grade not in GRADES:
+        raise P2botError(f"{short(rating.grade)} is not a grade from 1 to 4")
+    return rating._replace(rater=check_rater(rating.rater))
 
 
 def latest(ratings: Iterable[Rating]) -> dict[tuple[str, str], int]:
@@ -51,67 +60,59 @@ def latest(ratings: Iterable[Rating]) -> dict[tuple[str, str], int]:
 
 def read_ratings(path: str, study: Study) -> list[Rating]:
     """
-    All ratings of a file, in the order in which they were given.
+    All ratings in a file, in the order in which they were given.
 
-    What a kill left of a last line was never confirmed and does not count.
+    An incomplete last line, left by a crash, was never confirmed and is ignored.
 
-    :raises P2botError: for a line that is none, naming it, or ratings of another study.
+    :raises P2botError: for a line that is not a rating of this study; it names the line.
     """
     try:
         with open(path, "rb") as file:
             *lines, _ = file.read().split(b"\n")
     except OSError as error:
         raise P2botError(f"--ratings {path} cannot be read: {error.strerror}") from error
-    known = {response.id for _, response in study.responses()}
-    return [_parse(line, f"{path}, line {n}", study, known) for n, line in enumerate(lines, 1)]
-
-
-def _parse(line: bytes, where: str, study: Study, known: set[str]) -> Rating:
-    try:
-        given = parse_json(line)
-        rating = Rating(given["rater"], given["response"], given["rating"])
-        of = given["study"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise P2botError(f"{where} is no rating of parlai human_eval rate") from error
-    if of != study.id:
-        raise P2botError(f"{where} rates another study: name its study, or other ratings")
-    if not isinstance(rating.response, str):
-        raise P2botError(f"{where} is no rating of parlai human_eval rate")
-    if rating.response not in known:
-        raise P2botError(f"{where}: the study has no response {rating.response}")
-    if type(rating.grade) is not int or rating.grade not in GRADES:
-        raise P2botError(f"{where}: {short(rating.grade)} is not a grade from 1 to 4")
-    try:
-        return rating._replace(rater=check_rater(rating.rater))
-    except P2botError as error:
-        raise P2botError(f"{where}: {error}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}, line {number}"
+        try:
+            given = parse_json(line)
+            rating = Rating(given["rater"], given["response"], given["rating"])
+            rated = given["study"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise P2botError(f"{where} is not a rating of parlai human_eval_rate") from error
+        if rated != study.id:
+            raise P2botError(f"{where} rates another study: check --study and --ratings")
+        try:
+            found.append(_checked(rating, study))
+        except P2botError as error:
+            raise P2botError(f"{where}: {error}") from error
+    return found
 
 
 class RatingLog:
     """
-    The file of ratings, open for more. One process at a time; threads may share it.
+    A file of ratings, open for more. One process at a time; its threads may share it.
 
-    :raises P2botError: where another process has it, or it is not one of this study.
+    :raises P2botError: if another process has it open, or it belongs to another study.
     """
 
     def __init__(self, path: str, study: Study):
         self.path, self.study = path, study
-        self._known = {response.id for _, response in study.responses()}
         self._lock = threading.Lock()
         self._owner = FileLock(f"{path}.lock")
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             self._owner.acquire(timeout=0)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            _drop_torn_line(self._file)
-            _sync_folder(path)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         except Timeout as error:
-            raise P2botError(f"--ratings {path}: another process takes ratings into it") from error
+            raise P2botError(f"--ratings {path} is open in another process") from error
         except OSError as error:
             self._owner.release()
             raise P2botError(f"--ratings {path} cannot be written: {error.strerror}") from error
         try:
             self._grades = latest(read_ratings(path, study))
+            with open(path, "rb") as file:  # drop an incomplete last line
+                self._file.truncate(file.read().rfind(b"\n") + 1)
         except P2botError:
             self.close()
             raise
@@ -126,30 +127,28 @@ class RatingLog:
 
     def add(self, rater: str, response: str, grade: int) -> None:
         """
-        Keep a rating; it is on the disk when this returns.
+        Store a rating; it is on the disk when this returns.
 
         :raises P2botError: for an unknown response or grade, or a full disk.
         """
-        if not isinstance(response, str) or response not in self._known:
-            raise P2botError(f"the study has no response {short(response)}")
-        if type(grade) is not int or grade not in GRADES:
-            raise P2botError(f"{short(grade)} is not a grade from 1 to 4")
-        rater = check_rater(rater)
+        rating = _checked(Rating(rater, response, grade), self.study)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        said = {"study": self.study.id, "rater": rater, "response": response, "rating": grade}
-        line = (json.dumps({**said, "time": now}, ensure_ascii=False) + "\n").encode()
+        entry = {"study": self.study.id, "rater": rating.rater, "response": response}
+        entry |= {"rating": grade, "time": now}
+        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
         with self._lock:
+            start = os.fstat(self._file.fileno()).st_size
             try:
-                if os.write(self._file, line) != len(line):
+                if self._file.write(line) != len(line):
                     raise OSError(None, "the disk took only a part")
-                os.fsync(self._file)
+                os.fsync(self._file.fileno())
             except OSError as error:
-                _drop_torn_line(self._file)
+                self._file.truncate(start)
                 raise P2botError(f"{self.path}: not saved: {error.strerror}") from error
-            self._grades[rater, response] = grade
+            self._grades[rating.rater, response] = grade
 
     def close(self) -> None:
-        os.close(self._file)
+        self._file.close()
         self._owner.release()
 
     def __enter__(self) -> "RatingLog":
@@ -157,23 +156,3 @@ class RatingLog:
 
     def __exit__(self, *exception) -> None:
         self.close()
-
-
-def _drop_torn_line(file: int) -> None:
-    """Cut off what stands behind the last line end."""
-    size = os.fstat(file).st_size
-    with open(os.dup(file), "rb") as whole:
-        whole.seek(0)
-        kept = whole.read().rfind(b"\n") + 1
-    if kept < size:
-        os.ftruncate(file, kept)
-
-
-def _sync_folder(path: str) -> None:
-    """A new file is there after a power cut only if its folder was written, too."""
-    if os.name == "posix":
-        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -1,21 +1,23 @@
-"""Table 2 and what belongs to it, as text, Markdown and JSON."""
+"""Table 2 with agreement and significance, as text, Markdown and JSON."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
+
+from tabulate import tabulate
 
 from p2bot_parlai.tools.human_eval.scale import GRADES, PAPER_TABLE_2
 from p2bot_parlai.tools.human_eval.statistics import Results
 
 HEADER = ("Model", *(f"{grade} (%)" for grade in GRADES), "Avg", "95%", "ratings", "contexts")
-PAPER_NOTE = "(paper): from Table 2 of the paper, other raters and responses; not measured here."
+COMPARISON_HEADER = ("Comparison", "difference", "contexts", "unequal", "p", "p (Holm)")
+PAPER_NOTE = "(paper): from Table 2 of the paper: other raters and responses, not measured here."
 TEST_NOTE = (
-    "p: Wilcoxon signed-rank, two-sided, one pair a context (mean over raters who rated both), "
-    "equal pairs left out; Holm: corrected for all comparisons."
+    "p: Wilcoxon signed-rank, two-sided, one pair per context (mean over raters who rated both), "
+    "equal pairs dropped; Holm: corrected for all comparisons."
 )
 
 
 def table_rows(results: Results) -> list[list[str]]:
-    """The systems in the study's order, then the paper's rows."""
+    """The systems in the study's order, then the paper's rows, which have no counts."""
     rows = []
     for system in results.systems:
         total = system.ratings
@@ -23,12 +25,6 @@ def table_rows(results: Results) -> list[list[str]]:
         mean = "-" if system.mean is None else f"{system.mean:.3f}"
         between = "{:.2f}-{:.2f}".format(*system.interval) if system.interval else "-"
         rows.append([system.name, *shares, mean, between, str(total), str(system.contexts)])
-    return rows
-
-
-def paper_rows() -> list[list[str]]:
-    """Interval and counts are empty: the paper gives none."""
-    rows = []
     for name, row in PAPER_TABLE_2.items():
         shares = [f"{share:.1f}" for share in row.shares]
         rows.append([f"{name} (paper)", *shares, f"{row.mean:.3f}", "", "", ""])
@@ -44,9 +40,6 @@ def comparison_rows(results: Results) -> list[list[str]]:
     return rows
 
 
-COMPARISON_HEADER = ("Comparison", "difference", "contexts", "unequal", "p", "p (Holm)")
-
-
 def p_text(p: float | None) -> str:
     if p is None:
         return "-"
@@ -54,7 +47,6 @@ def p_text(p: float | None) -> str:
 
 
 def agreement_text(results: Results) -> str:
-    """One sentence, also where there is no number."""
     rated = f"{results.rated_twice} of {results.responses} responses rated by two or more"
     if results.alpha is not None:
         return f"Krippendorff's alpha (ordinal): {results.alpha:.3f} ({rated})"
@@ -67,24 +59,14 @@ def raters_text(results: Results) -> str:
     return "Raters: " + ", ".join(each)
 
 
-def as_text(results: Results) -> str:
-    """For the terminal."""
-    blocks = [_aligned([HEADER, *table_rows(results), *paper_rows()]), PAPER_NOTE]
-    blocks += [agreement_text(results), raters_text(results)]
+def as_text(results: Results, markdown: bool = False) -> str:
+    """For the terminal, or as Markdown."""
+    blocks = ["## Human evaluation (Table 2)"] if markdown else []
+    blocks += [_table(HEADER, table_rows(results), markdown), PAPER_NOTE, agreement_text(results)]
+    blocks.append(escape(raters_text(results)) if markdown else raters_text(results))
     if results.comparisons:
-        blocks += [_aligned([COMPARISON_HEADER, *comparison_rows(results)]), TEST_NOTE]
+        blocks += [_table(COMPARISON_HEADER, comparison_rows(results), markdown), TEST_NOTE]
     return "\n\n".join(blocks)
-
-
-def as_markdown(results: Results) -> str:
-    """The paper's rows stand in italics."""
-    paper = [[f"*{cell}*" if cell else "" for cell in row] for row in paper_rows()]
-    blocks = ["## Human evaluation (Table 2)"]
-    blocks += [_markdown(HEADER, table_rows(results), paper), PAPER_NOTE]
-    blocks += [agreement_text(results), escape(raters_text(results))]
-    if results.comparisons:
-        blocks += [_markdown(COMPARISON_HEADER, comparison_rows(results)), TEST_NOTE]
-    return "\n\n".join(blocks) + "\n"
 
 
 def as_json(results: Results) -> dict:
@@ -93,27 +75,16 @@ def as_json(results: Results) -> dict:
     return {**asdict(results), "paper": paper}
 
 
+def _table(header: tuple[str, ...], rows: list[list[str]], markdown: bool) -> str:
+    if markdown:
+        rows = [[escape(cell) for cell in row] for row in rows]
+    align = ("left", *["right"] * (len(header) - 1))
+    form = "pipe" if markdown else "plain"
+    return tabulate(rows, header, tablefmt=form, colalign=align, disable_numparse=True)
+
+
 def escape(text: str) -> str:
-    """Text that Markdown and the HTML in it leave as it is."""
+    """Text that Markdown, and HTML within it, show as it is."""
     for sign in "\\`*_[]<>|#":
         text = text.replace(sign, "\\" + sign)
     return text
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        first, *rest = (
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *rest]).rstrip())
-    return "\n".join(lines)
-
-
-def _markdown(header: Sequence[str], rows: Sequence, ready: Sequence = ()) -> str:
-    """:param rows: plain text, escaped here. :param ready: rows that are Markdown already."""
-    escaped = [[escape(cell) for cell in row] for row in rows]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *escaped, *ready]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)

@@ -1,8 +1,7 @@
-"""Contexts drawn from a task: who speaks, what was said, and what the human answered."""
+"""Contexts drawn from a task, with the human's answers."""
 
 import copy
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parlai.core.message import Message
@@ -19,8 +18,8 @@ from p2bot_parlai.parlai_support.mutators import without_whole_dialogues
 @dataclass(frozen=True)
 class Sample:
     """
-    :param task: where it is from. :param messages: the teacher's, up to the one to answer,
-        each with its label. :param label: what the human answered.
+    :param messages: the teacher's, up to the one to answer, each with its label.
+    :param label: what the human answered.
     """
 
     task: str
@@ -28,7 +27,7 @@ class Sample:
     label: str
 
     def dialogue(self) -> Dialogue:
-        """Persona and turns as the speaker of the answer sees them."""
+        """Persona and turns as seen by whoever answers."""
         seen = Dialogue()
         for message in self.messages[:-1]:
             seen.hear(message.get("text") or "")
@@ -38,23 +37,23 @@ class Sample:
 
 
 def named_turns(dialogue: Dialogue) -> list[tuple[str, str]]:
-    """("partner" or "speaker", utterance), oldest first; the speaker is who answers."""
+    """("partner" or "speaker", utterance), oldest first; the speaker answers."""
     return [("speaker" if own else "partner", text) for own, text in dialogue.turns]
 
 
 def one_line(text: str) -> str:
-    """What is shown to people and compared: without line breaks and double spaces."""
+    """Text without line breaks and double spaces."""
     return " ".join(text.split())
 
 
 def label_of(message: Message) -> str:
-    """The first label; nothing where there is none."""
+    """The first label, or ""."""
     labels = message.get("labels") or message.get("eval_labels") or ("",)
     return labels[0]
 
 
 def read_samples(opt: Opt, task: str) -> list[Sample]:
-    """Every turn of a task's dialogues, in its order (``opt``'s datatype says of which fold)."""
+    """Every turn of a task's dialogues in the fold of ``opt``'s datatype, in order."""
     settings = Opt(copy.deepcopy(opt))
     fold = DatatypeHelper.fold(opt["datatype"])
     settings.update(task=task, batchsize=1, hide_labels=False)
@@ -70,28 +69,23 @@ def read_samples(opt: Opt, task: str) -> list[Sample]:
 
 def draw_samples(opt: Opt, number: int, seed: int) -> list[Sample]:
     """
-    ``number`` different turns of the tasks of ``-t``, each as likely, in random order.
+    ``number`` different turns of the tasks of ``-t``, drawn uniformly, in random order.
 
-    :raises P2botError: where there are fewer, or a drawn one lacks a persona or a human answer.
+    :raises P2botError: if there are fewer, or one of them has no persona.
     """
     tasks = [task for task in (opt.get("task") or "").split(",") if task]
     if not tasks:
-        raise UsageError("say where contexts are from: -t convai2:self_original")
+        raise UsageError("name the task to draw contexts from: -t convai2:self_original")
     if number < 1:
         raise UsageError(f"--number {number} is not at least 1")
     pool = [sample for task in tasks for sample in read_samples(opt, task)]
     if number > len(pool):
         raise P2botError(f"--number {number}: {opt['task']} has {len(pool)} contexts")
     drawn = random.Random(seed).sample(pool, number)
-    check_samples(drawn)
-    return drawn
-
-
-def check_samples(samples: Sequence[Sample]) -> None:
-    """:raises P2botError: for a context without persona, which could not be judged."""
-    for sample in samples:
+    for sample in drawn:
         if not sample.dialogue().persona:
             raise P2botError(
-                f"{sample.task} shows no persona, by which responses are to be judged: take one "
-                "that does, such as -t convai2:self_original"
+                f"{sample.task} shows no persona to rate responses by: use a task that does, "
+                "such as -t convai2:self_original"
             )
+    return drawn

@@ -1,23 +1,23 @@
-"""Ratings by spreadsheet: a CSV file a rater fills in, and what is read back from it."""
+"""Ratings by spreadsheet: a CSV file that a rater fills in."""
 
 import csv
 import io
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval.ratings import RatingLog
-from p2bot_parlai.tools.human_eval.scale import GRADES, SCALE
+from p2bot_parlai.tools.human_eval.scale import GRADES
 from p2bot_parlai.tools.human_eval.study import Study, write_text
 
 COLUMNS = ("response_id", "persona", "context", "response", "rating")
-# what a spreadsheet would compute instead of show
+# what a spreadsheet would take for a formula
 FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def write_sheet(path: str, study: Study, given: dict[str, int]) -> None:
     """
-    One line a response, the last column to be filled in.
+    One line per response; the last column is to be filled in.
 
-    :param given: grades that the rater has given already, by response.
+    :param given: grades that the rater has already given, by response.
     """
     buffer = io.StringIO()
     rows = csv.writer(buffer, lineterminator="\n")
@@ -25,58 +25,43 @@ def write_sheet(path: str, study: Study, given: dict[str, int]) -> None:
     for item, response in study.responses():
         persona = " | ".join(item.persona)
         context = " | ".join(f"{who}: {text}" for who, text in item.context)
-        texts = map(_shown, (persona, context, response.text))
+        texts = (f"'{t}" if t.startswith(FORMULA) else t for t in (persona, context, response.text))
         rows.writerow([response.id, *texts, given.get(response.id, "")])
-    # the mark at the beginning tells spreadsheets that it is UTF-8
+    # the byte order mark tells spreadsheets that this is UTF-8
     write_text(path, "\ufeff" + buffer.getvalue())
-
-
-def _shown(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def scale_in_words() -> str:
-    """The grades, a line each."""
-    return "\n".join(f"  {grade.value}  {grade.name}: {grade.meaning}" for grade in SCALE)
 
 
 def read_sheet(path: str, study: Study) -> dict[str, int]:
     """
-    Response -> grade, of the lines that are filled in.
+    Response -> grade, from the lines that are filled in.
 
-    :raises P2botError: for the first line that cannot be understood, naming it.
+    :raises P2botError: for the first invalid line; it names the line.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise P2botError(f"--csv {path} cannot be read: {error}") from error
-    first = text.partition("\n")[0]
     # spreadsheets in some languages write semicolons or tabs
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    known = {response.id for _, response in study.responses()}
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
     found: dict[str, int] = {}
     try:
-        header = [name.strip() for name in next(rows, [])]
         for needed in ("response_id", "rating"):
-            if needed not in header:
+            if needed not in (rows.fieldnames or ()):
                 raise P2botError(f"{path}, line 1: there is no column {needed}")
-        name_at, grade_at = header.index("response_id"), header.index("rating")
         for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if not any(cell.strip() for cell in row):
+            where, name, grade = f"{path}, line {rows.line_num}", row["response_id"], row["rating"]
+            if not any(row.values()):
                 continue
-            name = row[name_at].strip() if name_at < len(row) else ""
-            grade = row[grade_at].strip() if grade_at < len(row) else ""
-            if name not in known:
+            if name not in study.ids:
                 raise P2botError(f"{where}: the study has no response {name or '(empty)'}")
-            if not grade:
+            if not grade.strip():
                 continue
-            if grade not in map(str, GRADES):
+            if grade.strip() not in map(str, GRADES):
                 raise P2botError(f"{where}: rating {grade} is not 1, 2, 3 or 4")
             if name in found:
-                raise P2botError(f"{where}: response {name} stood further above already")
+                raise P2botError(f"{where}: response {name} is listed twice")
             found[name] = int(grade)
     except csv.Error as error:
         raise P2botError(f"{path}, line {rows.line_num}: {error}") from error
@@ -85,9 +70,9 @@ def read_sheet(path: str, study: Study) -> dict[str, int]:
 
 def take_sheet(path: str, rater: str, log: RatingLog) -> tuple[int, int]:
     """
-    Add what a filled-in sheet says beyond what is known.
+    Add the new ratings of a filled-in sheet.
 
-    :return: how many responses it rates, how many of these ratings are new or changed.
+    :return: how many responses it rates, and how many of these ratings are new or changed.
     """
     found, before = read_sheet(path, log.study), log.of(rater)
     changed = {name: grade for name, grade in found.items() if before.get(name) != grade}

@@ -1,7 +1,9 @@
-"""Table 4: contexts with the answers of the human and every system, side by side."""
+"""Table 4: contexts with the answers of the human and every system side by side."""
 
 import json
 from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate
 
 from p2bot_parlai.tools.human_eval.answers import HUMAN
 from p2bot_parlai.tools.human_eval.results import escape
@@ -13,7 +15,7 @@ TITLE = "Sampled responses (Table 4)"
 
 def records(samples: Sequence[Sample], answers: dict[str, list[str]]) -> list[dict]:
     """
-    One dict a context: task, persona, context (pairs of "partner" or "speaker" and utterance,
+    One dict per context: task, persona, context (pairs of "partner" or "speaker" and utterance,
     oldest first), and responses by system.
     """
     found = []
@@ -43,20 +45,20 @@ def as_markdown(found: Sequence[dict], command: str) -> str:
 
 
 def markdown_tables(found: Sequence[dict]) -> list[str]:
-    """A table a context: the rows of the paper's, whose columns are contexts."""
+    """One table per context, with the rows of the paper's table."""
     blocks = []
     for number, record in enumerate(found, start=1):
         rows = [("PERSONA", " ".join(f"{i}. {s}" for i, s in enumerate(record["persona"], 1)))]
         rows += [(f"CONTEXT, {who}", text) for who, text in record["context"]]
         rows += [(f"* {shown_name(n)}", text) for n, text in record["responses"].items()]
-        lines = [f"| {number} | {escape(record['task'])} |", "|---|---|"]
-        lines += [f"| {escape(title)} | {escape(text)} |" for title, text in rows]
-        blocks.append("\n".join(lines))
+        cells = [[escape(cell) for cell in row] for row in rows]
+        head = (str(number), escape(record["task"]))
+        blocks.append(tabulate(cells, head, tablefmt="github", disable_numparse=True))
     return blocks
 
 
 def write_html(found: Sequence[dict], command: str, path: str) -> None:
-    """One page that needs no network; see `Report`."""
+    """A self-contained page; see `Report`."""
     report = Report(TITLE)
     report.code(command)
     add_contexts(report, found)
@@ -64,7 +66,7 @@ def write_html(found: Sequence[dict], command: str, path: str) -> None:
 
 
 def add_contexts(report: Report, found: Sequence[dict]) -> None:
-    """Persona, context and responses, a section a context."""
+    """Persona, context and responses, one section per context."""
     for number, record in enumerate(found, start=1):
         report.section(f"{number}. {record['task']}")
         report.chat("persona of the speaker", [("", s) for s in record["persona"]])

@@ -1,8 +1,8 @@
 """
-The study file, which raters may see, and the key, which they may not.
+The study file, which raters may see, and the key, which they must not see.
 
-``study.json`` holds items: a persona, a context and the responses to judge, in an order
-drawn for each item, without a word about who answered. ``study.key.json`` holds that.
+``study.json`` holds items: a persona, a context and the responses to rate, in an order drawn
+for each item. Only ``study.key.json`` says which system gave which response.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
@@ -35,7 +36,7 @@ class Item:
     One context and what the systems answered.
 
     :param context: ("partner" or "speaker", utterance), oldest first. The persona is the
-        speaker's, who is also to say the response.
+        speaker's, who also gives the response.
     """
 
     persona: tuple[str, ...]
@@ -45,23 +46,28 @@ class Item:
 
 @dataclass(frozen=True)
 class Study:
-    """:param id: follows from the items, so that ratings of other items are recognised."""
+    """:param id: a hash of the items, so that ratings of other items are recognised."""
 
     id: str
     items: tuple[Item, ...]
 
     def responses(self) -> Iterator[tuple[Item, Response]]:
-        """In the order in which they are judged."""
+        """In the order in which they are rated."""
         for item in self.items:
             for response in item.responses:
                 yield item, response
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of all responses."""
+        return frozenset(response.id for _, response in self.responses())
 
 
 @dataclass(frozen=True)
 class Key:
     """
     :param systems: name -> where its answers came from, in the order of the tables.
-    :param answered: response id -> who gave it; several where they said the same.
+    :param answered: response id -> the systems that gave it.
     """
 
     study: str
@@ -73,7 +79,7 @@ def make_study(
     samples: Sequence[Sample], answers: dict[str, list[str]], systems: dict[str, str], seed: int
 ) -> tuple[Study, Key]:
     """
-    Hide who answered what. Equal answers to one context are judged once.
+    Shuffle the answers to each context. Equal answers are rated once.
 
     :param answers: system -> its answer to each sample. :param systems: see `Key`.
     """
@@ -93,7 +99,7 @@ def make_study(
 
 
 def fingerprint(items: Sequence[Item]) -> str:
-    """Twelve letters that are others for other items."""
+    """Twelve hexadecimal digits that identify the items."""
     text = json.dumps([asdict(item) for item in items], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -114,11 +120,11 @@ def ratings_path(study: str) -> str:
 
 def write_study(path: str, study: Study, key: Key, drawn: dict) -> None:
     """
-    Write the study and, apart, its key.
+    Write the study and, in a file of its own, the key.
 
-    :param drawn: how the items came about (tasks, seed, ...); kept with the key, as the seed
-        would tell who is who.
-    :raises P2botError: where ratings of another study stand beside it.
+    :param drawn: how the items were drawn (tasks, seed, ...); stored with the key, because the
+        seed reveals the order of the systems.
+    :raises P2botError: if ratings of another study lie beside it.
     """
     ratings = ratings_path(path)
     if os.path.exists(ratings) and os.path.getsize(ratings):
@@ -134,7 +140,7 @@ def write_study(path: str, study: Study, key: Key, drawn: dict) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Under another name first: no half file is left. Folders on the way are made."""
+    """Write a whole file or nothing; makes the folders on the way."""
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         Path(f"{path}.tmp").write_text(text, encoding="utf-8")
@@ -148,56 +154,50 @@ def write_json(path: str, content: dict) -> None:
 
 
 def read_study(path: str) -> Study:
-    """:raises P2botError: where it is not there, is something else, or was edited."""
-    content = _read(path, "--study", "study", "parlai human_eval prepare")
+    """:raises P2botError: if it is missing, not a study, or was edited."""
+    content = _read(path, "--study", "study", "parlai human_eval_prepare")
     try:
         made_of = content["study"]
         items = tuple(
             Item(
-                tuple(map(_text, item["persona"])),
-                tuple((_text(who), _text(text)) for who, text in item["context"]),
-                tuple(Response(_text(r["id"]), _text(r["text"])) for r in item["responses"]),
+                tuple(item["persona"]),
+                tuple((who, text) for who, text in item["context"]),
+                tuple(Response(r["id"], r["text"]) for r in item["responses"]),
             )
             for item in content["items"]
         )
     except (KeyError, TypeError, ValueError) as error:
         raise P2botError(f"--study {path} is damaged: {error!r}") from error
     if fingerprint(items) != made_of:
-        raise P2botError(f"--study {path} was edited after it was prepared: prepare it again")
+        raise P2botError(f"--study {path} was edited after it was prepared; prepare it again")
     return Study(content["study"], items)
 
 
 def read_key(path: str, study: Study) -> Key:
-    """:raises P2botError: where it is not there, is something else, or another study's."""
-    content = _read(path, "--key", "key", "parlai human_eval prepare")
+    """:raises P2botError: if it is missing, not a key, or belongs to another study."""
+    content = _read(path, "--key", "key", "parlai human_eval_prepare")
     try:
         if content["study"] != study.id:
             raise P2botError(f"--key {path} is the key of another study")
-        systems = {_text(name): _text(path) for name, path in content["systems"].items()}
-        answered = {
-            response.id: list(map(_text, content["answered"][response.id]))
-            for _, response in study.responses()
-        }
-        if not systems.keys() >= {name for names in answered.values() for name in names}:
-            raise ValueError("an answer is of a system that it does not list")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        key = Key(
+            study.id, dict(content["systems"]), {i: content["answered"][i] for i in study.ids}
+        )
+        if not key.systems.keys() >= {name for names in key.answered.values() for name in names}:
+            raise ValueError("an answer belongs to a system that it does not list")
+    except (KeyError, TypeError, ValueError) as error:
         raise P2botError(f"--key {path} is damaged: {error!r}") from error
-    return Key(study.id, systems, answered)
-
-
-def _text(value) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a text was expected, not a {type(value).__name__}")
-    return value
+    return key
 
 
 def _read(path: str, option: str, what: str, maker: str) -> dict:
     try:
         content = parse_json(Path(path).read_bytes())
     except FileNotFoundError as error:
-        raise P2botError(f"{option} {path}: there is no such {what}; {maker} makes it") from error
+        raise P2botError(
+            f"{option} {path}: there is no such {what}; create it with {maker}"
+        ) from error
     except (OSError, ValueError) as error:
         raise P2botError(f"{option} {path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("form") != FORM:
-        raise P2botError(f"{option} {path} is no {what} of {maker}")
+        raise P2botError(f"{option} {path} is not a {what} of {maker}")
     return content

@@ -1,12 +1,25 @@
 """
 ``parlai p2bot_web``: talk with the bot in a browser and see what it perceives.
 
-    limits    what a visitor may send, and how often
-    judge     the rewards of a reply (Eq. 6-10)
-    talk      one conversation: who, what was said, what it shows
-    visitors  who is there, each with conversations of their own
-    render    a conversation as HTML
+    limits    what a visitor may send
+    rewards   the rewards of a reply (Eq. 6-10)
+    talk      one conversation: personas, messages, rewards, what the messages reveal
     page      the gradio page
-    guard     what reaches the server at all
-    server    page, guard and downloads together, on a port
+    guard     middleware: host names, origins, sizes, headers; the rating page uses it too
+    server    the guarded page on a port
 """
+
+from importlib import import_module
+
+from p2bot_parlai.errors import P2botError
+
+
+def need_extra(*modules: str) -> None:
+    """:raises P2botError: if a package of the extra ``web`` is missing."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise P2botError(
+                f'this page needs {error.name}: pip install -c constraints.txt ".[web]"'
+            ) from error

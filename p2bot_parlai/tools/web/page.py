@@ -1,377 +1,312 @@
-"""The gradio page: what stands where, and which button does what."""
+"""The gradio page: a chat with the bot, and two bots that talk with each other."""
 
+import base64
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
-from p2bot_parlai.tools.web import render
-from p2bot_parlai.tools.web.guard import visitor_key
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.tools.web.guard import guarded
 from p2bot_parlai.tools.web.limits import Refused
-from p2bot_parlai.tools.web.talk import FIRST, SECOND, Shown, Studio, Talk
-from p2bot_parlai.tools.web.visitors import CHAT, DUET, Visitors
+from p2bot_parlai.tools.web.rewards import COHERENCE, PARTS, PERSONA, STYLE, ReplyRewards
+from p2bot_parlai.tools.web.talk import FIRST, SECOND, Line, Shown, Studio, Talk
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr  # noqa: E402
+import pandas as pd  # noqa: E402
+from pandas.io.formats.style import Styler  # noqa: E402
 
 STYLE_SHEET = Path(__file__).with_name("style.css")
 OFFERED = 40  # personas in a list to pick from
-SYSTEM_FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
-SYSTEM_MONO = ("ui-monospace", "monospace")
-
-
-@dataclass(frozen=True)
-class Wording:
-    """What differs between the two tabs. :param names: of the speakers in a chat."""
-
-    names: tuple[str, str]
-    empty: str
-    maps: tuple[str, str]
-    downloads: tuple[str, str]
-    impressions: dict[int, str]
-
-
-WORDING = {
-    CHAT: Wording(
-        ("You", "P²Bot"),
-        "Say hello, or let the bot open.",
-        ("What it perceives of you", "What you could perceive of it"),
-        ("Map of you as PNG", "Map of the bot as PNG"),
-        {FIRST: "Its impression of you"},
-    ),
-    DUET: Wording(
-        ("A", "B"),
-        "Choose two personas and let them talk.",
-        ("What B perceives of A", "What A perceives of B"),
-        ("Map of A as PNG", "Map of B as PNG"),
-        {FIRST: "B's impression of A", SECOND: "A's impression of B"},
-    ),
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+# what the page and gradio_client use; the rest of gradio's API, its uploads and files, is closed
+READ = re.compile(
+    r"/|/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|(assets|static|svelte)/.*"
+    r"|gradio_api/(info|startup-events|app_id|queue/data|heartbeat/[\w-]+|call/reply/\w+))/?"
+)
+WRITE = re.compile(r"/gradio_api/(queue/join|reset|cancel|call/reply)/?")
+ALLOWED = {"GET": READ, "HEAD": READ, "POST": WRITE}
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
+ABOUT = {
+    STYLE: "language style (Eq. 6): mean log-probability of the words of the reply, read alone",
+    COHERENCE: "discourse coherence (Eq. 7): log-probability of being the next utterance",
+    PERSONA: "mutual persona perception (Eq. 8): what this reply and all that follows reveals of "
+    "either persona; it changes as the conversation goes on",
 }
 
 
-class Page:
+@dataclass
+class Cast:
     """
-    :param personas: to pick from and to draw of.
-    :param first: persona of the bot, and of the visitor, that a new visitor finds.
-    :param draw: another persona at random.
-    :param cookie: the name of the visitor's cookie.
+    :param personas: to pick or draw from. :param bot: the bot's persona at first.
+    :param visitor: the visitor's.
     """
 
-    def __init__(
-        self,
-        studio: Studio,
-        visitors: Visitors,
-        personas: Sequence[Sequence[str]],
-        first: tuple[list[str], list[str]],
-        draw: Callable[[], list[str]],
-        cookie: str,
-        model: str,
-    ):
-        self.studio, self.visitors, self.cookie = studio, visitors, cookie
-        self.personas = [list(persona) for persona in personas[:OFFERED]]
-        self.first, self.draw, self.model = first, draw, model
-        self.chats: dict[str, _Tab] = {}
+    personas: list[list[str]]
+    bot: list[str]
+    visitor: list[str] = field(default_factory=list)
 
-    def build(self) -> gr.Blocks:
-        with gr.Blocks(title="P²Bot", analytics_enabled=False, fill_width=True) as blocks:
-            gr.HTML(
-                '<header class="p2-header"><h1>P²Bot</h1><p>Two people get to know each other: '
-                f"talk, and see what each perceives of the other.</p><code>"
-                f"{render.escape(self.model)}</code></header>"
-            )
-            with gr.Tabs():
-                with gr.Tab("Talk with it"):
-                    chat = self._chat_tab()
-                with gr.Tab("Two bots talk"):
-                    duet = self._duet_tab()
-            tabs = (chat, duet)
-            blocks.load(
-                self._resume,
-                outputs=[output for tab in tabs for output in (*tab.personas, *tab.views)],
-                show_progress="hidden",
-                api_visibility="private",
-            )
-            gr.api(self.reply, api_name="reply", **self._thinking())
-        blocks.queue(default_concurrency_limit=None, max_size=10 * self.studio.limits.visitors)
-        return blocks
 
-    def mounted(self) -> dict:
-        """What `gradio.mount_gradio_app` is told of the looks."""
-        theme = gr.themes.Soft(
-            primary_hue="blue", neutral_hue="slate", font=SYSTEM_FONTS, font_mono=SYSTEM_MONO
-        )
-        return {
-            "theme": theme,
-            "css_paths": STYLE_SHEET,
-            "footer_links": [],
-            "ssr_mode": False,
-            "pwa": False,
-            "show_error": True,
-        }
+def make_app(studio: Studio, cast: Cast, host: str, port: int, model: str) -> ASGIApp:
+    """The guarded page. :param model: its name on the page."""
+    theme = gr.themes.Soft(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=("ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=("ui-monospace", "monospace"),
+    )
+    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    looks = {"theme": theme, "css_paths": STYLE_SHEET, "footer_links": []}
+    blocks = build(studio, cast, model)
+    app = gr.mount_gradio_app(
+        inner, blocks, "/", host, port, ssr_mode=False, pwa=False, show_error=True, **looks
+    )
+    return guarded(app, host, POLICY, studio.limits.body, ALLOWED)
 
-    # ------------------------------------------------------------------------ what is where
-    def _chat_tab(self) -> "_Tab":
-        limits = self.studio.limits
-        with gr.Accordion("Who is who", open=True, elem_id="chat-personas"), gr.Row():
-            bot = self._persona_fields("The bot", self.first[0], "chat-bot")
-            you = self._persona_fields("You, if you like", self.first[1], "chat-you")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=320):
-                talk = gr.HTML(elem_id="chat-log")
-                status = gr.HTML(elem_id="chat-status", elem_classes="p2-status", min_height=16)
-                with gr.Row(elem_classes="p2-send"):
-                    message = gr.Textbox(
-                        placeholder="Write a message",
-                        label="Message",
-                        show_label=False,
-                        max_length=limits.message,
-                        lines=1,
-                        max_lines=1,
-                        scale=6,
-                        min_width=180,
-                        elem_id="chat-message",
-                    )
-                    send = gr.Button("Send", variant="primary", scale=1, min_width=80)
-                with gr.Row():
-                    opens = gr.Button("Let the bot speak", size="sm", min_width=120)
-                    new = gr.Button("New chat with these personas", size="sm", min_width=120)
-                links = gr.HTML()
-            panels = self._panels(CHAT)
-        tab = _Tab((bot, you), [talk, status, links, *panels])
-        outputs = [message, *tab.views]
-        given = [message, bot, you]
-        thinking = self._thinking(show_progress="minimal", show_progress_on=status)
-        gr.on([message.submit, send.click], self._say, given, outputs, **thinking)
-        opens.click(self._open, [bot, you], tab.views, **thinking)
-        new.click(self._new_chat, [bot, you], tab.views, **self._quick())
-        return tab
 
-    def _duet_tab(self) -> "_Tab":
-        pool = self.personas
+def build(studio: Studio, cast: Cast, model: str) -> gr.Blocks:
+    """Both tabs."""
+    a, b = (*cast.personas, [], [])[:2]
+    with gr.Blocks(title="P²Bot", analytics_enabled=False, fill_width=True) as blocks:
+        gr.Markdown(f"# P²Bot\nTalk, and see what each perceives of the other. Model: `{model}`")
+        with gr.Tab("Talk with it"):
+            _Tab(studio, cast, "chat", ("You", "P²Bot")).build((cast.visitor, cast.bot))
+        with gr.Tab("Two bots talk"):
+            _Tab(studio, cast, "duet", ("A", "B")).build((a, b))
+        with gr.Accordion("What the numbers mean", open=bool(studio.rewards.absent)):
+            gr.Markdown(about_rewards(studio.rewards))
+    blocks.state_session_capacity = studio.limits.visitors
+    return blocks.queue(max_size=10 * studio.limits.visitors)
+
+
+def about_rewards(rewards: ReplyRewards) -> str:
+    """Which rewards are shown, with their weights, and which are missing and why."""
+    lines = []
+    for name in PARTS:
+        what = f"{ABOUT[name]}; λ = {rewards.lambdas[name]:g}"
+        if name in rewards.absent:
+            what = f"not shown: {rewards.absent[name]}"
+        lines.append(f"- **{name}**: {what}")
+    whole = "needs all three and is not shown" if rewards.absent else "is their weighted sum"
+    lines.append(f"- **R** (Eq. 10) {whole}; the discount of Eq. 8 is γ = {rewards.gamma:g}")
+    lines += ["", *rewards.remarks]
+    lines += ["", "Relevance maps are Figure 6 of the paper (Eq. 11). An impression lists the"]
+    lines += ["profile sentences that fit best what was said (Eq. 13)."]
+    return "\n".join(lines)
+
+
+class _Tab:
+    """
+    :param kind: "chat", or "duet" of two bots. :param names: of the speakers, `FIRST` and `SECOND`.
+    """
+
+    def __init__(self, studio: Studio, cast: Cast, kind: str, names: tuple[str, str]):
+        self.studio, self.cast, self.kind, self.names = studio, cast, kind, names
+
+    # ------------------------------------------------------------------------------- layout
+    def build(self, personas: tuple[Sequence[str], Sequence[str]]) -> None:
+        talk, chat = gr.State(), self.kind == "chat"
+        replies = {"concurrency_limit": self.studio.limits.replies_at_once}
+        replies |= {"concurrency_id": "replies"}
         with gr.Row():
-            a = self._persona_fields("A, who opens", pool[0] if pool else [], "duet-a")
-            b = self._persona_fields("B", pool[1] if len(pool) > 1 else [], "duet-b")
-        with gr.Row(elem_classes="p2-send"):
-            rounds = gr.Slider(1, 10, 4, step=1, label="Lines each", min_width=200)
-            go = gr.Button("Let them talk", variant="primary", min_width=120)
-            stop = gr.Button("Stop", min_width=80)
-            new = gr.Button("Begin anew", min_width=100)
+            fields = [self._persona(*pair) for pair in zip(self.names, personas, strict=True)]
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
-                talk = gr.HTML(elem_id="duet-log")
-                status = gr.HTML(elem_id="duet-status", elem_classes="p2-status", min_height=16)
-                links = gr.HTML()
-            panels = self._panels(DUET)
-        tab = _Tab((a, b), [talk, status, links, *panels])
-        thinking = self._thinking(show_progress="minimal", show_progress_on=status)
-        go.click(self._go_on, [a, b, rounds], tab.views, **thinking)
-        stop.click(self._stop, **self._quick())
-        new.click(self._new_duet, [a, b], tab.views, **self._quick())
-        return tab
+                log = gr.Chatbot(
+                    label=f"{self.names[SECOND]} (left), {self.names[FIRST]} (right)",
+                    height="28rem",
+                    render_markdown=False,  # the content is HTML
+                    feedback_options=None,
+                    buttons=[],
+                    elem_id=f"{self.kind}-log",
+                )
+                with gr.Row(elem_classes="p2-low"):
+                    if chat:
+                        message = gr.Textbox(
+                            placeholder="Write a message",
+                            show_label=False,
+                            container=False,
+                            max_length=self.studio.limits.message,
+                            scale=6,
+                            min_width=180,
+                            elem_id="chat-message",
+                        )
+                        go = gr.Button("Send", variant="primary", scale=1, min_width=80)
+                    else:
+                        rounds = gr.Slider(1, 10, 4, step=1, label="Lines each", min_width=180)
+                        go = gr.Button("Let them talk", variant="primary", min_width=120)
+                with gr.Row():
+                    other = gr.Button("Let the bot speak" if chat else "Stop", size="sm")
+                    new = gr.Button("New chat with these personas", size="sm")
+                views = [log, gr.HTML()]
+            with gr.Column(scale=6, min_width=320):
+                for name in self.names:
+                    for title in (f"Relevance map: {name}", f"Impression of {name}"):
+                        views.append(gr.HTML(label=title, show_label=True, container=True))
+        outputs = [talk, *views]
+        if chat:
+            given = [message, talk, *fields]
+            events = [message.submit, go.click]
+            said = gr.on(events, self._say, given, [message, *outputs], api_name="reply", **replies)
+            opens = other.click(
+                self._open, [talk, *fields], outputs, api_visibility="private", **replies
+            )
+            running = [said, opens]
+        else:
+            given = [rounds, talk, *fields]
+            going = go.click(self._go_on, given, outputs, api_visibility="private", **replies)
+            other.click(None, cancels=[going], **QUIET)
+            running = [going]
+        anew = [new.click, log.clear]
+        gr.on(anew, lambda: [None, *self._view(None)], None, outputs, cancels=running, **QUIET)
 
-    def _persona_fields(self, title: str, sentences: Sequence[str], name: str) -> gr.Textbox:
-        """Pick, write or draw a persona; the field that holds it, one sentence a line."""
-        limits = self.studio.limits
+    def _persona(self, name: str, sentences: Sequence[str]) -> gr.Textbox:
+        """A field for a persona, one sentence a line, to write, to pick or to draw."""
+        limits, personas = self.studio.limits, self.cast.personas
         with gr.Column(min_width=280):
             field = gr.Textbox(
                 "\n".join(sentences),
-                label=f"{title}, one sentence a line",
+                label=f"{name}: persona, one sentence a line",
                 lines=4,
                 max_lines=6,
                 max_length=limits.sentences * (limits.sentence + 1),
-                elem_id=name,
+                elem_id=f"{self.kind}-{name}",
             )
-            with gr.Row(elem_classes="p2-pick"):
-                choices = [(" ".join(p)[:70], "\n".join(p)) for p in self.personas]
+            with gr.Row(elem_classes="p2-low"):
+                choices = [(" ".join(p)[:70], "\n".join(p)) for p in personas[:OFFERED]]
                 pick = gr.Dropdown(
-                    choices, value=None, label="or pick somebody", scale=3, min_width=130
+                    choices, value=None, label="or pick someone", scale=3, min_width=130
                 )
-                draw = gr.Button(
-                    "Draw one", scale=1, min_width=70, size="sm", elem_id=f"{name}-draw"
-                )
-                clear = gr.Button("Clear", scale=1, min_width=50, size="sm")
-        pick.input(lambda chosen: chosen or "", pick, field, **self._quick())
-        draw.click(lambda: "\n".join(self.draw()), None, field, **self._quick())
-        clear.click(lambda: "", None, field, **self._quick())
+                draw = gr.Button("Draw one", scale=1, min_width=90, size="sm")
+        pick.input(lambda chosen: chosen or "", pick, field, **QUIET)
+        draw.click(lambda: "\n".join(random.choice(personas)), None, field, **QUIET)
         return field
 
-    def _panels(self, name: str) -> list[gr.HTML]:
-        """Beside the chat: who they are, both maps, the impressions, what the numbers mean."""
-        wording, panels = WORDING[name], []
-        with gr.Column(scale=6, min_width=320):
-            panels.append(gr.HTML())
-            panels += [gr.HTML() for _ in (*wording.maps, *wording.impressions)]
-            gr.HTML(render.about_rewards(self.studio.judge))
-        return panels
+    # ------------------------------------------------------------------------------ content
+    def _view(self, talk: Talk | None) -> list:
+        """The values of all views."""
+        view = [self._messages(talk), save_link(talk)]
+        for who, name in enumerate(self.names):
+            shown = talk.shown[who] if talk else Shown()
+            empty = self.studio.rewards.absent.get(PERSONA, f"{name} has said nothing yet.")
+            view += [relevance_map(shown) or empty, impression(shown) or empty]
+        return view
 
-    def _thinking(self, **more) -> dict:
-        """How events run that wait for replies: so many at once, the others in the queue."""
-        limit = self.studio.limits.replies_at_once
-        visibility = {} if not more else {"api_visibility": "private"}
-        return {"concurrency_limit": limit, "concurrency_id": "replies", **visibility, **more}
-
-    @staticmethod
-    def _quick() -> dict:
-        return {"show_progress": "hidden", "api_visibility": "private"}
-
-    # ----------------------------------------------------------------------- what they do
-    def _key(self, request: gr.Request) -> str:
-        return visitor_key(request.cookies.get(self.cookie), request.session_hash)
-
-    def _view(self, name: str, talk: Talk | None) -> list[str]:
-        """What `_Tab.views` show."""
-        wording, judge = WORDING[name], self.studio.judge
-        no_receiver = judge.absent.get("persona")
-        shown = talk.shown if talk else (Shown(), Shown())
-        maps, impressions = [], []
-        for who, title in enumerate(wording.maps):
-            empty = no_receiver or f"The map grows with every utterance of {_whom(name, who)}."
-            found = render.relevance_map(shown[who], title, empty)
-            maps.append(render.titled(title, found))
-        for who, title in wording.impressions.items():
-            empty = no_receiver or f"Nothing yet: {_whom(name, who)} said nothing."
-            impressions.append(render.titled(title, render.impression(shown[who], empty)))
-        whose = ("You play", "The bot's persona") if name == CHAT else ("A is", "B is")
-        personas = "".join(map(render.persona, talk.personas, whose)) if talk else ""
-        labels = dict(zip(("first", "second"), wording.downloads, strict=True))
+    def _messages(self, talk: Talk | None) -> list[dict]:
+        """The first speaker's messages on the right, the second's, with rewards, on the left."""
+        roles = ("user", "assistant")
         return [
-            render.chat(talk, wording.names, wording.empty, judge),
-            render.status(talk),
-            render.downloads(talk, name, labels),
-            personas,
-            *maps,
-            *impressions,
+            {"role": roles[line.speaker], "content": as_html(line, self.studio.rewards)}
+            for line in (talk.lines if talk else ())
         ]
 
-    def _follow(self, name: str, talk: Talk) -> Iterator[list]:
-        """The view at every change; what did not change is not sent again."""
-        before: list = []
-        for _ in talk.follow():
-            view = self._view(name, talk)
-            yield [
-                gr.skip() if i < len(before) and before[i] == part else part
-                for i, part in enumerate(view)
-            ]
-            before = view
+    # --------------------------------------------------------------------------- what it does
+    def _talk(self, talk: Talk | None, first: object, second: object) -> Talk:
+        """The conversation, or a new one with these personas."""
+        if talk is not None:
+            return talk
+        personas = [self.studio.limits.checked_persona(text) for text in (first, second)]
+        return self.studio.talk(*personas, duet=self.kind == "duet")
 
-    def _resume(self, request: gr.Request) -> Iterator[list]:
-        """After a reload everything stands there again, and what is being said goes on."""
-        visit = self.visitors.find(self._key(request))
-        talks = [visit.talks.get(name) if visit else None for name in (CHAT, DUET)]
-        fields = [
-            [gr.skip(), gr.skip()] if talk is None else ["\n".join(p) for p in talk.personas]
-            for talk in talks
-        ]
-        fields[0] = fields[0][::-1]  # there the bot's comes first
-        views = [self._view(*pair) for pair in zip((CHAT, DUET), talks, strict=True)]
-        yield [*fields[0], *views[0], *fields[1], *views[1]]
-        same = [gr.skip()] * 2
-        nothing = [[gr.skip()] * len(view) for view in views]
-        for place, talk in enumerate(talks):
-            if talk is not None and talk.busy:
-                for view in self._follow((CHAT, DUET)[place], talk):
-                    parts = [nothing[0], nothing[1]]
-                    parts[place] = view
-                    yield [*same, *parts[0], *same, *parts[1]]
+    def _follow(self, talk: Talk, steps: Iterator[None]) -> Iterator[list]:
+        """The messages as they grow; at the end everything."""
+        try:
+            for _ in steps:
+                yield [talk, self._messages(talk), *[gr.skip()] * 5]
+        except P2botError:
+            yield [talk, *self._view(talk)]
+            raise
+        yield [talk, *self._view(talk)]
 
-    def _chat_of(self, key: str, bot: object, you: object, anew: bool = False) -> Talk:
-        """
-        The visitor's chat. Before anything is said the personas are those of the fields.
-
-        :raises Refused: for personas that are too long, and where all places are taken.
-        """
-        visit = self.visitors.enter(key)
-        talk = visit.talks.get(CHAT)
-        if talk is None or anew or not (talk.lines or talk.busy):
-            persona, own = map(self.studio.limits.checked_persona, (bot, you))
-            return visit.replace(CHAT, self.studio.chat(persona, own))
-        return talk
-
-    def _duet_of(self, key: str, a: object, b: object, anew: bool = False) -> Talk:
-        visit = self.visitors.enter(key)
-        talk = visit.talks.get(DUET)
-        if talk is None or anew or not (talk.lines or talk.busy):
-            first, second = map(self.studio.limits.checked_persona, (a, b))
-            return visit.replace(DUET, self.studio.duet(first, second))
-        return talk
-
-    def _say(self, message: object, bot: object, you: object, request: gr.Request):
+    def _say(self, message: str, talk: Talk | None, you: str = "", bot: str = ""):
         with _told():
             said = self.studio.limits.checked_message(message)
-            talk = self._chat_of(self._key(request), bot, you)
-            talk.say(said)
-        empty = ""
-        for view in self._follow(CHAT, talk):
-            yield [empty, *view]
-            empty = gr.skip()  # the next message is being written meanwhile
-        if talk.fault:
-            yield [said, *[gr.skip()] * len(view)]
+            talk = self._talk(talk, you, bot)
+            try:
+                empty = ""
+                for view in self._follow(talk, talk.say(said)):
+                    yield [empty, *view]
+                    empty = gr.skip()  # the next message may be being written
+            except P2botError:
+                yield [message, *[gr.skip()] * 7]
+                raise
 
-    def _open(self, bot: object, you: object, request: gr.Request):
+    def _open(self, talk: Talk | None, you: str, bot: str):
         with _told():
-            talk = self._chat_of(self._key(request), bot, you)
-            talk.say("")
-        yield from self._follow(CHAT, talk)
+            talk = self._talk(talk, you, bot)
+            yield from self._follow(talk, talk.say(""))
 
-    def _new_chat(self, bot: object, you: object, request: gr.Request):
-        with _told():
-            talk = self._chat_of(self._key(request), bot, you, anew=True)
-        return self._view(CHAT, talk)
-
-    def _go_on(self, a: object, b: object, rounds: object, request: gr.Request):
+    def _go_on(self, rounds: object, talk: Talk | None, a: str, b: str):
         with _told():
             if not isinstance(rounds, int | float) or not 1 <= rounds <= 10:
                 raise Refused("They say 1 to 10 lines each.")
-            talk = self._duet_of(self._key(request), a, b)
-            talk.go_on(int(rounds))
-        yield from self._follow(DUET, talk)
-
-    def _stop(self, request: gr.Request) -> None:
-        visit = self.visitors.find(self._key(request))
-        if visit and DUET in visit.talks:
-            visit.talks[DUET].stop()
-
-    def _new_duet(self, a: object, b: object, request: gr.Request):
-        with _told():
-            talk = self._duet_of(self._key(request), a, b, anew=True)
-        return self._view(DUET, talk)
-
-    def reply(self, message: str, request: gr.Request) -> Iterator[str]:
-        """
-        For programs (gradio_client): say something in the visitor's chat; its answer so far,
-        again and again until it is whole.
-        """
-        with _told():
-            said = self.studio.limits.checked_message(message)
-            talk = self._chat_of(self._key(request), "\n".join(self.first[0]), "")
-            talk.say(said)
-        for _ in talk.follow():
-            growing = talk.growing
-            if growing:
-                yield growing.text
-        if talk.fault:
-            raise gr.Error(talk.fault)
-        yield talk.lines[-1].text
-
-
-@dataclass(frozen=True)
-class _Tab:
-    """:param personas: the two fields. :param views: what `Page._view` fills."""
-
-    personas: tuple[gr.Textbox, gr.Textbox]
-    views: list[gr.HTML]
+            talk = self._talk(talk, a, b)
+            yield from self._follow(talk, talk.go_on(int(rounds)))
 
 
 class _told:
-    """What is refused is told to the visitor as a notice."""
+    """Turns our errors into notices on the page."""
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, Refused):
+        if isinstance(error, P2botError):
             raise gr.Error(str(error), title="Not now", print_exception=False) from error
 
 
-def _whom(name: str, who: int) -> str:
-    return (("you", "the bot") if name == CHAT else ("A", "B"))[who]
+def as_html(line: Line, rewards: ReplyRewards) -> str:
+    """What was said, and its rewards below."""
+    said = escape(line.text) or "…"
+    total = rewards.total(line.rewards)
+    values = line.rewards if total is None else {**line.rewards, "R": total}
+    below = "&ensp;".join(f"{name} <b>{value:.2f}</b>" for name, value in values.items())
+    return f"{said}<br><small>{below}</small>" if below else said
+
+
+def relevance_map(shown: Shown) -> str:
+    """Figure 6: utterances down, profile sentences across; higher is darker."""
+    if not shown.relevance:
+        return ""
+    style = as_table(pd.DataFrame(shown.relevance))
+    style.background_gradient("Blues", axis=None, text_color_threshold=0.3)
+    # the labels are numbers, because pandas wants them to be unique
+    for axis, texts in enumerate((shown.utterances, shown.sentences)):
+        style.format_index([escape(text) for text in texts].__getitem__, axis=axis)
+    return style.to_html()
+
+
+def impression(shown: Shown) -> str:
+    """The profile sentences that fit best, each with the utterance that reveals it."""
+    if not shown.impression:
+        return ""
+    titles = ["profile sentence", "score", "because of"]
+    style = as_table(pd.DataFrame(shown.impression)).hide(axis=0)
+    return style.relabel_index(titles, axis=1).to_html()
+
+
+def as_table(frame: pd.DataFrame) -> Styler:
+    """As HTML in which text stays text."""
+    return frame.style.format(precision=2, escape="html").set_table_attributes('class="p2"')
+
+
+def save_link(talk: Talk | None) -> str:
+    """A link that saves the conversation as JSON; the page's policy allows no other files."""
+    if talk is None or not talk.lines:
+        return ""
+    content = json.dumps(talk.to_json(), ensure_ascii=False, indent=1).encode()
+    data = base64.b64encode(content).decode()
+    return f'<a download="p2bot.json" href="data:application/json;base64,{data}">Save as JSON</a>'

@@ -1,0 +1,65 @@
+"""Krippendorff's alpha, against his own figures and against its definition."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from p2bot_parlai.metrics.agreement import krippendorff_alpha, ordinal_difference
+
+# Krippendorff (2011), section C: four observers, twelve units, missing values
+OBSERVERS = (
+    "1 2 3 3 2 1 4 1 2 . . .",
+    "1 2 3 3 2 2 4 1 2 5 . 3",
+    ". 3 3 3 2 3 4 2 2 5 1 .",
+    "1 2 3 3 2 4 4 1 2 5 1 .",
+)
+UNITS = [
+    [int(g) for g in unit if g != "."] for unit in zip(*(o.split() for o in OBSERVERS), strict=True)
+]
+
+
+def naive_alpha(units) -> float:
+    """Mean difference within units over mean difference of all pairs, pair by pair."""
+    graded = [unit for unit in units if len(unit) > 1]
+    pooled = [grade for unit in graded for grade in unit]
+
+    def difference(a, b):
+        low, high = sorted((a, b))
+        between = sum(low <= grade <= high for grade in pooled)
+        return (between - (pooled.count(a) + pooled.count(b)) / 2) ** 2 if a != b else 0
+
+    observed = sum(
+        difference(a, b) / (len(unit) - 1)
+        for unit in graded
+        for a, b in itertools.permutations(unit, 2)
+    ) / len(pooled)
+    expected = sum(difference(a, b) for a, b in itertools.permutations(pooled, 2))
+    return 1 - observed / (expected / (len(pooled) * (len(pooled) - 1)))
+
+
+def test_the_published_example():
+    assert krippendorff_alpha(UNITS) == pytest.approx(0.815, abs=5e-4)
+    for some in (UNITS, UNITS[:7]):
+        assert krippendorff_alpha(some) == pytest.approx(naive_alpha(some))
+    assert krippendorff_alpha([*UNITS, [4]]) == krippendorff_alpha(UNITS), "rated once: ignored"
+
+
+def test_by_hand():
+    # units (1,1) (1,2): n_1 = 3, n_2 = 1, difference (4 - 2)^2 = 4 for both D_o and D_e,
+    # D_o = 2 of 4 pairs, D_e = 6 of 12: alpha = 1 - (2/4) / (6/12) = 0
+    assert krippendorff_alpha([[1, 1], [1, 2]]) == pytest.approx(0)
+    assert krippendorff_alpha([[1, 1], [4, 4]]) == 1
+    assert krippendorff_alpha([[1, 4], [4, 1]]) < 0
+    # Krippendorff: (n_c / 2 + what is between + n_k / 2) squared
+    assert ordinal_difference(np.array([2, 4, 6]))[0, 2] == (1 + 4 + 3) ** 2
+
+
+def test_distant_grades_differ_more():
+    agreed = [[2, 2], [3, 3], [4, 4]]
+    assert krippendorff_alpha([[1, 4], *agreed]) < krippendorff_alpha([[1, 2], *agreed])
+
+
+@pytest.mark.parametrize("units", [[], [[1], [2]], [[3, 3], [3, 3]]])
+def test_where_it_is_not_defined(units):
+    assert krippendorff_alpha(units) is None
