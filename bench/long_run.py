@@ -91,7 +91,7 @@ def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
             nonlocal done, tokens
             judged = stock(openings)
             done += len(openings)
-            tokens += sum(len(turn.response) for turn in judged.played.by_dialogue())
+            tokens += sum(len(turn.response) for turn in judged.rollouts.by_dialogue())
             return judged
 
         loop.agent.play = play

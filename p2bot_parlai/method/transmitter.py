@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from p2bot_parlai.method.kv_cache import ContextStates
-from p2bot_parlai.method.layout import Branches, PackedTurns
+from p2bot_parlai.method.layout import Layout
 
 
 # --------------------------------------------------------------------- the equations
@@ -161,33 +161,20 @@ class Transmitter(nn.Module):
             next_position=states.next_position + 1,
         )
 
-    def read_branches(self, states: ContextStates, branches: Branches) -> tuple[Tensor, Tensor]:
+    def read(self, layout: Layout, states: ContextStates | None = None) -> tuple[Tensor, Tensor]:
         """
-        Hidden states that score responses to the contexts.
+        Hidden states that score the responses of a layout.
 
-        :return: those of all tokens (B * L, D), and the [CLS] scores (N,).
+        :param states: the contexts that `lay_out`'s rows go on from; None for packed turns.
+        :return: those of all tokens (P * T, D), and the scores of the next-utterance head (N,).
         """
-        branch = branches.branch
-        length = branch.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
-        own = causal & (branch[:, :, None] == branch[:, None]) & (branch >= 0)[:, None]
-        hidden, _ = self._read(states, branches.inputs, branches.offset, own)
+        if states is None:
+            seen = _with_itself(layout.seen)
+            hidden = self.backbone(layout.inputs, layout.positions, seen)
+        else:
+            hidden, _ = self._read(states, layout.inputs, layout.positions, layout.seen)
         hidden = hidden.reshape(-1, hidden.shape[-1])
-        return hidden, self.next_utterance(self.dropout(hidden[branches.cls_index])).squeeze(-1)
-
-    def read_packed(self, packed: PackedTurns) -> tuple[Tensor, Tensor]:
-        """
-        Hidden states that score turns in place.
-
-        :return: those of all tokens (P * T, D), and the [CLS] scores, as many as
-            `PackedTurns.cls_index`.
-        """
-        seen = packed.seen
-        # padding sees itself: a row of masked keys alone would be 0 / 0
-        seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
-        hidden = self.backbone(packed.inputs, packed.positions, seen)
-        hidden = hidden.reshape(-1, hidden.shape[-1])
-        return hidden, self.next_utterance(self.dropout(hidden[packed.cls_index])).squeeze(-1)
+        return hidden, self.next_utterance(self.dropout(hidden[layout.cls_index])).squeeze(-1)
 
     def _read(
         self,
@@ -196,7 +183,7 @@ class Transmitter(nn.Module):
         offset: Tensor,
         seen: Tensor,
         past: Tensor | None = None,
-    ):
+    ) -> tuple[Tensor, object]:
         """
         :param offset: int (B, R), places behind the context.
         :param seen: bool (B, R, R), which of the new tokens each new token sees.
@@ -204,8 +191,7 @@ class Transmitter(nn.Module):
         :return: hidden states (B, R, D) and the extended cache.
         """
         rows, length = ids.shape
-        # padding sees itself: a row of masked keys alone would be 0 / 0
-        seen = seen | torch.eye(length, dtype=torch.bool, device=ids.device)
+        seen = _with_itself(seen)
         if past is None:
             past = states.valid[:, None].expand(rows, length, -1)
         cache = states.fork().cache
@@ -214,28 +200,32 @@ class Transmitter(nn.Module):
 
     def forward(
         self,
-        context: Tensor | PackedTurns,
+        context: Tensor | Layout,
         valid: Tensor | None = None,
-        branches: Branches | None = None,
+        branches: Layout | None = None,
         predicted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """
-        One training pass: contexts once, all responses as branches of them, or turns that
-        are packed in rows.
+        One training pass: packed turns, or contexts once and all responses as branches of them.
 
-        :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
-            packed turns alone.
-        :param branches: N responses.
-        :param predicted: int (K,), entries of `Branches.target_index`: vocabulary logits are
+        :param context: `pack`'s layout alone; or int (B, T) and :param valid: bool (B, T),
+            which are real.
+        :param branches: `lay_out`'s layout of the responses.
+        :param predicted: int (K,), entries of `Layout.target_index`: vocabulary logits are
             computed for these tokens alone. Of packed turns: all real targets.
-        :return: logits (K, V) and [CLS] scores (N,).
+        :return: logits (K, V) and scores of the next-utterance head (N,).
         """
-        if isinstance(context, PackedTurns):
-            hidden, scores = self.read_packed(context)
+        if isinstance(context, Layout):
+            hidden, scores = self.read(context)
             return self.output(hidden[context.target_index[context.target_mask]]), scores
-        hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
+        hidden, scores = self.read(branches, self.encode_context(context, valid))
         return self.output(hidden[predicted]), scores
 
     def output(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits: (..., D) -> (..., V)."""
         return self.backbone.logits(hidden)
+
+
+def _with_itself(seen: Tensor) -> Tensor:
+    """Padding sees itself: a row of masked keys alone would be 0 / 0."""
+    return seen | torch.eye(seen.shape[-1], dtype=torch.bool, device=seen.device)

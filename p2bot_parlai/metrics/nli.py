@@ -16,6 +16,7 @@ from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.model_files import (
     check_description,
+    dict_file,
     load_weights,
     read_model_file,
     read_sentence_tokenizer,
@@ -128,9 +129,9 @@ def load_judge(path: str) -> NliJudge:
     """
     states = read_nli_file(path)
     about = states["p2bot"]
-    encoder = encoders.from_json(about["encoder"], states["model"])
+    encoder = encoders.from_json(about["encoder"])
     network = PersonaNli(encoder, about["options"]["pairing"])
     load_weights(network, states, path)
-    tokenizer = read_sentence_tokenizer(f"{path}.dict")
+    tokenizer = read_sentence_tokenizer(dict_file(path))
     tokenizer.limit(min(about["text_truncate"], network.encoder.max_tokens))
     return NliJudge(network.eval().requires_grad_(False), tokenizer)

@@ -58,8 +58,8 @@ class SelfplayTranscript(ParlaiScript):
         with tqdm(total=len(openings), unit="dialogue", disable=None) as bar:
             for start in range(0, len(openings), opt["batchsize"]):
                 judged = agent.play(openings[start : start + opt["batchsize"]])
-                transcripts += [judged.transcript(i) for i in range(judged.played.shape[0])]
-                bar.update(judged.played.shape[0])
+                transcripts += [judged.transcript(i) for i in range(judged.rollouts.shape[0])]
+                bar.update(judged.rollouts.shape[0])
         write(transcripts, opt["outfile"])
         print(f"wrote {opt['outfile']}.txt and {opt['outfile']}.jsonl")
         return transcripts

@@ -12,14 +12,13 @@ from original_files import write_vocabulary
 from p2bot_parlai.chat.conversation import pieces, words
 from p2bot_parlai.chat.personas import persona_text, split_persona
 from p2bot_parlai.method.context import (
-    MIN_UTTERANCE_TOKENS,
     Dialogue,
     build_context,
     in_one_line,
     parse_message,
     turn_tokens,
 )
-from p2bot_parlai.method.context_style import APPEND, ORIGINAL, STYLES
+from p2bot_parlai.method.context_style import APPEND, MIN_UTTERANCE_TOKENS, ORIGINAL, STYLES
 from p2bot_parlai.method.selfplay import persona_heads
 from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
@@ -65,7 +64,7 @@ def test_a_context_keeps_to_its_form(tokenizers, own, partner, turns, limit):
         room = (limit or len(whole.ids)) - len(heads)
         if limit is None or len(whole.ids) <= limit:
             assert found == whole
-        elif not tokenizer.style.keeps_persona:
+        elif not tokenizer.style.predicts_in_place:
             assert found.ids == whole.ids[-limit:]
         elif room < MIN_UTTERANCE_TOKENS:
             assert "--text-truncate" in refused

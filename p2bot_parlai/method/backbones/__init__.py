@@ -14,14 +14,9 @@ Positions and masks are always explicit: padding may stand anywhere, and branche
 context can be laid out in any order.
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.method.backbones import hub, induction, packaged
 from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
-from p2bot_parlai.method.backbones.limits import check_size
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH
 
 
@@ -40,8 +35,6 @@ def load_backbone(name: str):
         gets our own implementation, everything else transformers'.
     :raises P2botError: where it cannot be had; the message says what to do.
     """
-    from p2bot_parlai.method.backbones import hub
-
     path = backbone_path(name)
     config = hub.fetch(path, "AutoConfig")
     if config.model_type == "openai-gpt":
@@ -70,8 +63,6 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
                 dropout=opt["dropout"],
             )
         )
-    from p2bot_parlai.method.backbones import hub, induction
-
     backbone = hub.CausalLM.from_json(
         {
             "model_type": "llama",
@@ -95,25 +86,15 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
     return backbone
 
 
-def from_json(data: dict, weights: Mapping[str, Tensor] | None = None):
-    """
-    Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network.
-
-    :param weights: those of the file that says so; a network far larger than they is refused.
-    """
+def from_json(data: dict) -> GPT | hub.CausalLM:
+    """Rebuild a backbone, with fresh weights, from its ``to_json()``: works offline."""
     data = dict(data)
     kind = data.pop("kind", None)
     if kind == "gpt":
         try:
-            config = GPTConfig(**data)
-            check_size(lambda: GPT(config), weights)
-            return GPT(config)
-        except P2botError:
-            raise
+            return GPT(GPTConfig(**data))
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise P2botError(f"the saved backbone cannot be built: {error}") from error
     if kind == "hub" and isinstance(data.get("config"), dict):
-        from p2bot_parlai.method.backbones import hub
-
-        return hub.CausalLM.from_json(data["config"], weights)
+        return hub.CausalLM.from_json(data["config"])
     raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

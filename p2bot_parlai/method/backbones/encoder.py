@@ -1,6 +1,6 @@
 """Sentence encoders: what the Receiver's impression and persona encoder stand on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,13 +51,9 @@ def random_encoder(vocab_size: int, width: int, layers: int, heads: int, dropout
     return SentenceEncoder(BertModel(config, add_pooling_layer=False))
 
 
-def from_json(config: dict, weights: Mapping[str, Tensor] | None = None) -> "SentenceEncoder":
-    """
-    Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: no network.
-
-    :param weights: those of the file that says so; a network far larger than they is refused.
-    """
-    return SentenceEncoder(hub.build(config, "AutoModel", weights))
+def from_json(config: dict) -> "SentenceEncoder":
+    """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: works offline."""
+    return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
 class SentenceEncoder(Computing):

@@ -3,7 +3,7 @@ The GPT of Radford et al. (2018), which the paper's Transmitter starts from.
 
 transformers' OpenAIGPTModel has neither a KV cache nor fused attention; this one has
 both, takes explicit positions and masks, keeps the parameter names and shapes of the
-Hugging Face weights, and agrees with it to 1e-5 (tests/backbones/test_gpt.py).
+Hugging Face weights, and agrees with it to 1e-5 (tests/method/backbones/test_gpt.py).
 """
 
 from dataclasses import asdict, dataclass

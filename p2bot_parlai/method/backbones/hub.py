@@ -1,10 +1,8 @@
 """Any causal language model of Hugging Face transformers as a backbone."""
 
-import copy
 import logging
 import os
 import pickle
-from collections.abc import Mapping
 from difflib import get_close_matches
 
 import torch
@@ -13,7 +11,6 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones.limits import check_size
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
@@ -71,11 +68,10 @@ def fetch(name: str, auto_class: str, **kwargs):
         ) from error
 
 
-def build(config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+def build(config: dict, auto_class: str) -> nn.Module:
     """
     A model of transformers with fresh weights, in float32, from a saved configuration.
 
-    :param weights: those of the file that holds the configuration, see `limits.check_size`.
     :raises P2botError: for a family that this transformers does not have.
     """
     import transformers
@@ -84,11 +80,7 @@ def build(config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = 
     try:
         built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         kind = getattr(transformers, auto_class)
-        how = {"attn_implementation": "sdpa", "trust_remote_code": False}
-        check_size(lambda: kind.from_config(copy.deepcopy(built), **how), weights)
-        model = kind.from_config(built, **how)
-    except P2botError:
-        raise
+        model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
     except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()
@@ -139,8 +131,8 @@ class CausalLM(Computing):
         return cls(lm)
 
     @classmethod
-    def from_json(cls, data: dict, weights: Mapping[str, Tensor] | None = None) -> "CausalLM":
-        return cls(build(data, "AutoModelForCausalLM", weights))
+    def from_json(cls, data: dict) -> "CausalLM":
+        return cls(build(data, "AutoModelForCausalLM"))
 
     def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
         """See `p2bot_parlai.method.backbones`; mask is bool (B, T, S)."""

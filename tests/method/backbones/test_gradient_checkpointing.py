@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 from playing import agent_for, opening
-from test_packing import CLS, PAD, SELF, TURNS
+from turns import MARKS, TURNS
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
@@ -33,7 +33,7 @@ def learn(network) -> tuple[list[torch.Tensor], int]:
 
     network.zero_grad()
     torch.manual_seed(3)  # dropout
-    packed = pack(TURNS, SELF, CLS, PAD)
+    packed = pack(TURNS, MARKS)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits, scores = network(packed)
     loss = logits.sin().sum() + scores.sin().sum()

@@ -176,13 +176,13 @@ def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
     for network in (agent.network.backbone, agent.world.user.backbone):
         assert dtypes(network, run) == {torch.bfloat16}
     judged = agent.judged
-    packed, hidden, _ = agent.world.reading(judged.played)
+    packed, hidden, _ = agent.world.reading(judged.rollouts)
     logits, _ = agent.model(packed)
     scores = token_log_likelihood(logits, packed.targets)
     assert logits.dtype == scores.dtype == hidden.dtype == judged.total.dtype == torch.float32
     sampled = torch.zeros_like(scores)
-    for n, part in enumerate(judged.played.sampled_scores):
-        sampled[n :: len(judged.played.sampled_scores), : part.shape[1]] = part
+    for n, part in enumerate(judged.rollouts.sampled_scores):
+        sampled[n :: len(judged.rollouts.sampled_scores), : part.shape[1]] = part
     torch.testing.assert_close(sampled, scores * packed.target_mask, atol=0.03, rtol=0)
     # the same weights in the same precision: not a bit apart
     log_p, divergence = agent._score(judged)

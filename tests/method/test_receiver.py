@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from p2bot_parlai.method import receiver
-from p2bot_parlai.method.backbones.encoder import random_encoder
+from p2bot_parlai.method.backbones.encoder import mean_pool, random_encoder
 from p2bot_parlai.method.receiver import Receiver
 
 YES = torch.ones(1, dtype=torch.bool)
@@ -114,7 +114,7 @@ def test_softmax_loss_by_hand():
 def test_mean_pool_counts_real_tokens_only():
     states = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [99.0, 99.0]]])
     mask = torch.tensor([[True, True, False]])
-    assert receiver.mean_pool(states, mask).tolist() == [[2.0, 3.0]]
+    assert mean_pool(states, mask).tolist() == [[2.0, 3.0]]
 
 
 # --------------------------------------------------------------- batched = a naive loop
