@@ -54,8 +54,9 @@ class ChatPersonas:
 
     def draw(self) -> list[Persona]:
         """The personas of the first and the second speaker."""
-        if None not in self.chosen:
-            return self.chosen
+        first, second = self.chosen
+        if first is not None and second is not None:
+            return [first, second]
         if self.pool is None:
             self.pool = load_personas(self.opt)
         drawn = self.rng.sample(self.pool, min(2, len(self.pool)))

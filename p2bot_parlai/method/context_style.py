@@ -9,7 +9,7 @@ dropped from a context that is too long, and where responses are predicted.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from p2bot_parlai.errors import P2botError
 
@@ -29,7 +29,7 @@ ORIGINAL_TOKENS = (
 # an utterance that does not fit by itself keeps at least this many tokens of its end
 MIN_UTTERANCE_TOKENS = 8
 
-Token = TypeVar("Token", str, int)
+Token = TypeVar("Token")  # str or int
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class ContextStyle(Generic[Token]):
 
     def with_ids(self, token_to_id: Callable[[str], int | None]) -> "ContextStyle[int]":
         """The same form with token ids."""
-        marks = {k: token_to_id(v) for k, v in vars(self).items() if v in self.special_tokens}
-        return cast("ContextStyle[int]", replace(self, **marks))
+        tokens = {k: v for k, v in vars(self).items() if v in self.special_tokens}
+        marks: dict[str, Any] = {name: token_to_id(token) for name, token in tokens.items()}
+        return replace(cast("ContextStyle[int]", self), **marks)
 
     def persona(
         self, own: Sequence[Sequence[Token]], partner: Sequence[Sequence[Token]]

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from p2bot_parlai.method import rewards
+from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.layout import Layout, pack
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.rollouts import Rollouts
@@ -43,7 +44,7 @@ class LanguageStyle:
 
     name = "style"
 
-    def __init__(self, backbone: nn.Module, prefix: Sequence[int], tokenizer: P2botTokenizer):
+    def __init__(self, backbone: Backbone, prefix: Sequence[int], tokenizer: P2botTokenizer):
         self.backbone, self.prefix = backbone, list(prefix)
         device = next(backbone.parameters()).device
         nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)

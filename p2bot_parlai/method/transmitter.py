@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import Layout
 
@@ -83,11 +84,13 @@ class Transmitter(nn.Module):
     """
     :param backbone: see `p2bot_parlai.method.backbones`.
 
-    The head has one logit: two classes with weights w0, w1 are the same classifier with
-    the weight w1 - w0.
+    The head has one logit: two classes with weights w0, w1 are equivalent to one with weight
+    w1 - w0.
     """
 
-    def __init__(self, backbone: nn.Module):
+    backbone: Backbone
+
+    def __init__(self, backbone: Backbone):
         super().__init__()
         self.backbone = backbone
         self.next_utterance = nn.Linear(backbone.hidden_size, 1)
@@ -98,14 +101,14 @@ class Transmitter(nn.Module):
 
     def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
         """
-        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
-        stand anywhere.
+        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may be
+        anywhere.
         """
         states = self.nothing_read().select(torch.zeros(len(ids), dtype=torch.long))
         return self.extend(states, ids, valid)[1]
 
     def nothing_read(self) -> ContextStates:
-        """What is remembered before the first token: one row without slots."""
+        """The states before the first token: one row without slots."""
         device = self.next_utterance.weight.device
         return ContextStates(
             cache=self.backbone.new_cache(),
@@ -115,10 +118,10 @@ class Transmitter(nn.Module):
 
     def weights_version(self) -> tuple:
         """
-        Another one whenever weights were changed: what was read with the old ones is void.
+        Differs whenever the weights have changed, which makes cached states void.
 
-        torch counts changes in place; mixed-precision optimizers go round that count, so the
-        agent counts updates besides.
+        torch counts changes in place; mixed-precision optimizers bypass that count, so the
+        agent counts updates too.
         """
         return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
 
@@ -126,7 +129,7 @@ class Transmitter(nn.Module):
         self, states: ContextStates, ids: Tensor, valid: Tensor
     ) -> tuple[Tensor, ContextStates]:
         """
-        Read further tokens behind what is cached; ``states`` stays as it is.
+        Read further tokens after the cached ones; ``states`` does not change.
 
         :param ids: int (B, R). :param valid: bool (B, R).
         :return: hidden states (B, R, D) and the longer states.
@@ -145,11 +148,11 @@ class Transmitter(nn.Module):
         self, states: ContextStates, tokens: Tensor, seen: Tensor
     ) -> tuple[Tensor, ContextStates]:
         """
-        Read one token of each of K hypotheses a row. They share their context and stand at
-        the same place; what tells them apart is what they see.
+        Read one token of each of K hypotheses a row, which share their context and position
+        and differ in what they see.
 
-        :param tokens: int (B, K). :param seen: bool (B, K, S), which of the cached slots
-            each hypothesis goes on from; beside them it sees its own token.
+        :param tokens: int (B, K). :param seen: bool (B, K, S), the cached slots that each
+            hypothesis continues; it also sees its own token.
         :return: hidden states (B, K, D) and the longer states, the K tokens at their end.
         """
         alone = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
@@ -185,9 +188,9 @@ class Transmitter(nn.Module):
         past: Tensor | None = None,
     ) -> tuple[Tensor, object]:
         """
-        :param offset: int (B, R), places behind the context.
+        :param offset: int (B, R), positions after the context.
         :param seen: bool (B, R, R), which of the new tokens each new token sees.
-        :param past: bool (B, R, S), which cached slots; None: all that are real.
+        :param past: bool (B, R, S), which cached slots; None: all real ones.
         :return: hidden states (B, R, D) and the extended cache.
         """
         rows, length = ids.shape
@@ -218,6 +221,7 @@ class Transmitter(nn.Module):
         if isinstance(context, Layout):
             hidden, scores = self.read(context)
             return self.output(hidden[context.target_index[context.target_mask]]), scores
+        assert branches is not None and valid is not None
         hidden, scores = self.read(branches, self.encode_context(context, valid))
         return self.output(hidden[predicted]), scores
 

@@ -121,7 +121,7 @@ def _check_marks(ids, dialogue, tokenizer):
         assert count == [heard + bool(dialogue.partner_persona), said, said]
         brackets = len(personas)
     else:
-        assert count == [heard, 0, 0] and ids.count(tokenizer.partner_end) == heard
+        assert count == [heard, 0, 0] and ids.count(tokenizer.marks.partner_end) == heard
         brackets = bool(personas)
     for token in (tokenizer.persona_start, tokenizer.persona_end):
         assert ids.count(token) == brackets
