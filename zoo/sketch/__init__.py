@@ -1,8 +1,8 @@
 """
 ``zoo:p2bot/sketch/model`` and ``zoo:p2bot/sketch/receiver``: small models that ship with us.
 
-Trained on `p2bot:sketch` by ``make zoo`` (docs/log.md has the run). Here they are as
-safetensors in half precision; ParlAI asks for a model file, so `download` writes one.
+Trained on `p2bot:sketch` by ``make zoo`` (see docs/log.md). They ship as safetensors in half
+precision; ParlAI needs a model file, so `download` writes one.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = ("model", "receiver")
-# what a saved .opt says of the machine and the run that it comes from
+# options of the machine and the run, which a packed .opt leaves out
 OF_THE_RUN = {
     *("override", "datapath", "parlai_home", "model_file", "dict_file", "init_model", "init_opt"),
     *("receiver", "language_model", "starttime", "download_path", "tensorboard_logdir"),
@@ -22,9 +22,9 @@ OF_THE_RUN = {
 
 def download(datapath: str) -> None:
     """
-    Write the models below <datapath>/models/p2bot/sketch, where they are not there yet.
+    Write the models to <datapath>/models/p2bot/sketch, unless they are there.
 
-    :raises P2botError: where files of this package are missing.
+    :raises P2botError: if files of this package are missing.
     """
     folder = Path(datapath) / "models" / "p2bot" / "sketch"
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,15 +58,14 @@ def pack(model_file: str | Path, packed: Path) -> None:
 
 def unpack(packed: Path, model_file: Path) -> None:
     """
-    A model file of a packed model: written under another name first, and left alone where
-    it is there and not older.
+    Write the model file of a packed model, unless it is there and not older.
 
-    :raises P2botError: where the packed files are missing.
+    :raises P2botError: if packed files are missing.
     """
     import torch
-    from safetensors import safe_open
 
     from p2bot_parlai.errors import P2botError
+    from p2bot_parlai.method.model_files import read_model_file
 
     base = packed.with_suffix("")
     for part in (packed, Path(f"{base}.opt"), Path(f"{base}.dict")):
@@ -74,15 +73,9 @@ def unpack(packed: Path, model_file: Path) -> None:
             raise P2botError(f"{part} is missing: install p2bot_parlai again, or run make zoo")
     if model_file.exists() and model_file.stat().st_mtime >= packed.stat().st_mtime:
         return
-    with safe_open(packed, framework="pt") as file:
-        about = json.loads(file.metadata()["p2bot"])
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
-        weights |= {
-            name.replace("impression.", "persona.", 1): tensor for name, tensor in weights.items()
-        }
+    states = read_model_file(str(packed))
     for ending in (".opt", ".dict"):
         shutil.copyfile(f"{base}{ending}", f"{model_file}{ending}")
     temporary = f"{model_file}.{os.getpid()}.tmp"
-    torch.save({"model": weights, "p2bot": {**about, "run": {}}}, temporary)
+    torch.save(states, temporary)
     os.replace(temporary, model_file)
