@@ -122,7 +122,7 @@ class Reader(Protocol):
 class ContextMemory:
     """Holds the states of one batch of conversations: those of the last `read`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:

@@ -2,10 +2,11 @@
 
 import ctypes
 import functools
+from collections.abc import Callable
 
 
 @functools.cache
-def _trim():
+def _trim() -> Callable[[int], int] | None:
     """glibc's malloc_trim; None on systems with another C library."""
     try:
         found = ctypes.CDLL(None).malloc_trim

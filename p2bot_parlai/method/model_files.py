@@ -32,7 +32,7 @@ MIN_TOKENS = 3  # of a sentence that an encoder reads
 
 
 # ----------------------------------------------------------------------- any model file
-def read_model_file(path: str) -> dict[str, Any]:
+def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     The states that an agent of ours saved: weights (``model``) and description (``p2bot``).
 
@@ -42,7 +42,8 @@ def read_model_file(path: str) -> dict[str, Any]:
     :raises P2botError: for a file that is unreadable, truncated, of another kind, or unsafe.
     """
     try:
-        states = _unpacked(path) if path.endswith(PACKED) else _loaded(path)
+        name = os.fspath(path)
+        states = _unpacked(name) if name.endswith(PACKED) else _loaded(name)
     except OSError as error:
         raise P2botError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as bad:  # damaged pickles end in every kind of exception

@@ -19,7 +19,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
 from p2bot_parlai.method.model_files import load_perceiver
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PERSONA = ["i like tea.", "i have two dogs."]
 SAID = ["hello", "do you have pets ?", "i like dogs too ."]
 SAMPLED = {"inference": "multinomial"}
@@ -323,6 +323,8 @@ def test_importing_the_package_stays_light():
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_the_examples_run(path, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PARLAI_DATAPATH", str(tmp_path))
+    short = ["--steps", "1", "--batch", "2"] if path.stem == "selfplay_loop" else []
+    monkeypatch.setattr(sys, "argv", [str(path), *short])
     capsys.readouterr()
     runpy.run_path(str(path), run_name="__main__")
     first = capsys.readouterr().out

@@ -128,7 +128,7 @@ def test_a_chat_is_saved_and_saved_again(talk, tmp_path):
 
 def test_saving_spares_other_files_and_says_what_failed(tmp_path):
     (tmp_path / "mine.json").write_text("{}")
-    with pytest.raises(P2botError, match="is no chat; choose another name"):
+    with pytest.raises(P2botError, match="is not a chat; choose another name"):
         save(Chat(), str(tmp_path / "mine.json"))
     assert (tmp_path / "mine.json").read_text() == "{}"
     with pytest.raises(P2botError, match="No such file or directory"):

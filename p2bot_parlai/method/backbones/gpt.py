@@ -38,7 +38,7 @@ class GPTConfig:
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.n_embd % self.n_head:
             raise P2botError(f"GPT's width {self.n_embd} is not a multiple of {self.n_head} heads")
 

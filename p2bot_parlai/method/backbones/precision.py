@@ -8,6 +8,7 @@ always fp32, and so are losses, log-probabilities and rewards.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -97,7 +98,7 @@ def _recomputed(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _again(forward: Callable) -> Callable:
-    def keep_inputs(*args, **kwargs):
+    def keep_inputs(*args: Any, **kwargs: Any) -> Any:
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
     return keep_inputs
