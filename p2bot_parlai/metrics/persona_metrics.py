@@ -1,8 +1,8 @@
 """
-What a response is like beside the reference: repetition, and how it relates to its persona.
+Repetition of a response, and its relation to the persona.
 
-Pure functions over texts; docs/metrics.md has ranges, sources and options. What a word is
-says the caller: each function is given one that splits a text.
+Pure functions over texts; docs/metrics.md has ranges, sources and options. The caller passes a
+function that splits a text into words.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ def repetition_within(response: str, words: Words, order: int = REPEATED_ORDER) 
     """
     seq-rep-n of Welleck et al. (2020): 1 - |different n-grams| / |n-grams| of a response.
 
-    :return: 0 to 1; None for a response of fewer than n words, of which nothing can be said.
+    :return: 0 to 1; None for a response of fewer than n words.
     """
     found = ngrams(words(response), order)
     return 1 - len(set(found)) / len(found) if found else None
@@ -32,10 +32,10 @@ def repetition_across(
     response: str, earlier: Sequence[str], words: Words, order: int = REPEATED_ORDER
 ) -> float | None:
     """
-    External repetition of See et al. (2019): the share of n-grams that the speaker said before.
+    External repetition of See et al. (2019): the share of n-grams that the speaker used before.
 
     :param earlier: the speaker's turns before this one.
-    :return: 0 to 1; None for a response of fewer than n words, or where there is no such turn.
+    :return: 0 to 1; None for a response of fewer than n words, or without earlier turns.
     """
     said = {gram for turn in earlier for gram in ngrams(words(turn), order)}
     found = ngrams(words(response), order)
@@ -48,9 +48,8 @@ def persona_f1(response: str, persona: Sequence[str], content_words: Words) -> f
     |R ∩ P| / |R| and |R ∩ P| / |P|, R and P the sets of words of the response and of all
     profile sentences.
 
-    :param content_words: the words of a text without stop words.
-
-    :return: 0 to 1; 0 where one of them has no such word.
+    :param content_words: splits a text into words, without stop words.
+    :return: 0 to 1; 0 if one of them has no such word.
     """
     said, known = set(content_words(response)), {w for s in persona for w in content_words(s)}
     common = len(said & known)
@@ -62,7 +61,7 @@ def c_score(labels: Sequence[str]) -> float:
     C of Madotto et al. (2019), as a mean over the profile sentences instead of their sum, so
     that personas of different sizes compare.
 
-    :param labels: of `nli.LABELS`, what the response is to each profile sentence.
+    :param labels: of `nli.LABELS`, for the response and each profile sentence.
     :return: -1 (contradicts all) to 1 (entails all); 0 without profile sentences.
     """
     return sum(VALUES[label] for label in labels) / len(labels) if labels else 0.0

@@ -42,7 +42,7 @@ def read_truth(path: str) -> list[list[int | None]]:
             for line in read_text(path).split("\n")[:-1]
         ]
     except ValueError as error:
-        raise P2botError(f"{path} was changed: delete it, and it is made anew") from error
+        raise P2botError(f"{path} was changed: delete it, and it is generated again") from error
 
 
 def _folder(datapath: str, seed: int, dialogues: int) -> str:

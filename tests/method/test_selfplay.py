@@ -56,11 +56,6 @@ def test_baselines_by_hand():
     close(leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
 
 
-def test_leave_one_out_of_one_is_no_baseline():
-    one = torch.tensor([2.0])
-    close(leave_one_out_baseline(one, one.sum(), torch.tensor(1.0)), [0.0])
-
-
 def test_kl_by_hand():
     # p = (1/2, 1/2), q = (1/4, 3/4): 1/2 log 2 + 1/2 log 2/3
     p, q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
@@ -165,12 +160,6 @@ def test_a_dialogue_is_the_same_alone_and_among_others(bot):
         assert [said[0] for said in alone.user_texts] == [s[row] for s in together.user_texts]
 
 
-def test_another_seed_is_another_dialogue(bot):
-    other = Opening(**{**vars(OPENINGS[0]), "seed": 99})
-    first, second = play(bot, [OPENINGS[0], other]).agent_texts[0]
-    assert first != second
-
-
 def test_every_speaker_and_turn_has_numbers_of_its_own():
     drawn = [
         selfplay.uniforms(OPENINGS, speaker, turn, 4)[row]
@@ -180,17 +169,6 @@ def test_every_speaker_and_turn_has_numbers_of_its_own():
     ]
     assert len({tuple(numbers.tolist()) for numbers in drawn}) == 18
     assert torch.equal(selfplay.uniforms(OPENINGS, 1, 2, 9)[0, :4], drawn[15])
-
-
-def test_a_response_is_as_long_as_it_may_be(bot):
-    lengths = {len(turn.response) for row in play(bot).turns for turn in row}
-    assert max(lengths) == LONGEST
-
-
-def test_the_partner_hears_one_line():
-    """As `context.parse_message` makes it of a text with line breaks."""
-    assert selfplay.in_one_line(" i like\n\n soup \n. ") == "i like soup ."
-    assert selfplay.in_one_line("\n") == ""
 
 
 def test_each_reads_its_own_persona_and_the_words_of_the_other(bot):

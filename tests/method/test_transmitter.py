@@ -42,11 +42,6 @@ def test_values_go_back_to_their_places():
     assert values.grad.tolist() == [0, 2, 4]
 
 
-def test_eq_2_of_an_empty_response_is_defined():
-    empty = torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.bool)
-    close(transmitter.length_normalised(*empty), [0.0])
-
-
 def test_eq_3_by_hand():
     # alpha = 0.1: 0.1 * (-2) + 0.9 * log sigmoid(0) = -0.2 - 0.9 * log 2
     log_p_next = transmitter.log_next_utterance(torch.tensor([0.0]))
@@ -54,13 +49,6 @@ def test_eq_3_by_hand():
         transmitter.joint_score(torch.tensor([-2.0]), log_p_next, 0.1), [-0.2 - 0.9 * math.log(2)]
     )
     close(transmitter.joint_score(torch.tensor([-2.0]), log_p_next, 1.0), [-2.0])
-
-
-def test_next_utterance_loss_by_hand():
-    # scores log 3 and -log 3: sigmoid gives 3/4 for the response, 1/4 for the distractor,
-    # so both classes are right with 3/4: -(log 3/4 + log 3/4) / 2 = log 4/3
-    score, one = torch.tensor([math.log(3.0)]), torch.ones(1, 1, dtype=torch.bool)
-    close(transmitter.next_utterance_loss(score, -score[:, None], one), [math.log(4 / 3)])
 
 
 def test_next_utterance_loss_of_several_distractors_by_hand():
@@ -108,15 +96,6 @@ def test_padding_may_stand_anywhere(model, padding):
     close(hidden[0], plain[-2:], 1e-5)
 
 
-def test_extending_leaves_the_states_as_they_were(model):
-    ones = torch.ones(1, 3, dtype=torch.bool)
-    states = model.encode_context(torch.tensor([[4, 5, 6]]), ones)
-    first, _ = model.extend(states, torch.tensor([[7, 8, 9]]), ones)
-    second, _ = model.extend(states, torch.tensor([[7, 8, 9]]), ones)
-    close(first, second, 0)
-    assert states.valid.shape == (1, 3) and states.cache.get_seq_length() == 3
-
-
 def test_responses_as_branches_are_the_same_as_one_by_one(model):
     torch.manual_seed(1)
     contexts = [torch.randint(4, 30, (n,)).tolist() for n in (7, 3, 5)]
@@ -137,31 +116,6 @@ def test_responses_as_branches_are_the_same_as_one_by_one(model):
             assert branches.target_mask[number].sum() == len(response)
             number += 1
     assert number == len(scores) == 4
-
-
-def test_branches_give_the_same_gradient_as_one_by_one(model):
-    contexts, responses = [[4, 5, 6], [7, 8]], [[9, 10, EOS], [11, EOS]]
-
-    def gradient(loss):
-        model.zero_grad()
-        loss.backward()
-        return [p.grad.clone() for p in model.parameters()]
-
-    context = torch.tensor([[4, 5, 6], [7, 8, PAD]])
-    branches = lay_out([[response] for response in responses], MARKS)
-    hidden, scores = model.read(branches, model.encode_context(context, context != PAD))
-    logits = model.output(hidden[branches.target_index])
-    terms = transmitter.token_log_likelihood(logits, branches.targets)
-    together = gradient(-(terms * branches.target_mask).sum() - scores.sum())
-
-    loss = torch.zeros(())
-    for before, response in zip(contexts, responses, strict=True):
-        hidden = plain_pass(model, [*before, SELF, *response, CLS])
-        logits = model.backbone.logits(hidden[len(before) : len(before) + len(response)])
-        loss = loss - transmitter.token_log_likelihood(logits, torch.tensor(response)).sum()
-        loss = loss - model.next_utterance(hidden[-1]).squeeze()
-    for ours, plain in zip(together, gradient(loss), strict=True):
-        close(ours, plain, 1e-5)
 
 
 def test_an_empty_context_is_defined(model):

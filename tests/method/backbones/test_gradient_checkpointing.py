@@ -1,7 +1,6 @@
 """--gradient-checkpointing: the same gradients, fewer saved activations."""
 
 import pytest
-import tiny
 import torch
 from playing import agent_for, opening
 from turns import MARKS, TURNS
@@ -74,22 +73,6 @@ def test_a_family_that_marks_no_layers_is_refused(monkeypatch):
     monkeypatch.setattr("transformers.modeling_layers.GradientCheckpointingLayer", torch.nn.RNN)
     with pytest.raises(P2botError, match="'llama'.*--gradient-checkpointing"):
         set_computing(backbone, "fp32", gradient_checkpointing=True)
-
-
-def test_turn_by_turn_is_refused(convai2, tmp_path):
-    given = {"gradient_checkpointing": True, "packed": False}
-    with pytest.raises(P2botError, match="--gradient-checkpointing true.*--packed false"):
-        tiny.agent(convai2, tmp_path / "model", **given)
-
-
-def test_runs_are_the_same(convai2, tmp_path):
-    weights = []
-    for flag in (False, True):
-        path = tmp_path / str(flag)
-        given = {"gradient_checkpointing": flag, "seed": 1, "n_layers": 2}
-        tiny.train(convai2, path, skip_generation=True, **given)
-        weights.append(torch.load(path, weights_only=True)["model"])
-    assert all(torch.equal(w, weights[1][k]) for k, w in weights[0].items())
 
 
 def test_self_play_has_the_same_gradient(convai2, tmp_path, playing):
