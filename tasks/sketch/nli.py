@@ -2,8 +2,9 @@
 Pairs in the form of Dialogue NLI, from the sketch corpus, which knows what its people say.
 
 An utterance that tells a fact entails that fact's profile sentence and contradicts those of
-facts that exclude it: `clashes`, and other facts of a kind of which a person has only one. One that denies a kind ("i do not have a pet") contradicts all its
-facts. Everything else is neutral.
+facts that exclude it: `clashes`, and other facts of a kind of which a person has only one. One
+that denies a kind ("i do not have a pet") contradicts all its facts. Everything else is
+neutral.
 """
 
 from functools import cache, lru_cache

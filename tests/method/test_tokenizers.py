@@ -113,6 +113,6 @@ def test_a_learnt_tokenizer_knows_every_character():
 
 
 def test_a_folder_with_tokenizer_json(sentences, tmp_path):
-    sentences.backend.save(str(tmp_path / "sentences.json"))
+    sentences.backend.save(str(tmp_path / "tokenizer.json"))
     again = SentenceTokenizer.from_pretrained(str(tmp_path))
     assert again.encode("i like tea") == (1, 4, 5, 6, 2)
