@@ -17,7 +17,7 @@ FORMAT = "p2bot-chat-1"
 
 HELP = {
     "/persona": "show the bot's persona",
-    "/persona A|B": 'change it, sentences separated by "|"; the chat goes on',
+    "/persona A|B": 'change it, sentences separated by "|"; the chat continues',
     "/why": "which profile sentences the last exchange reveals (needs --receiver)",
     "/save FILE": "write the personas and the chat as JSON",
     "/reset": "begin a new chat",

@@ -33,7 +33,7 @@ class WordDropout:
     :param share: probability of dropping each token of a sentence, independently.
     :param one_sided: probability of dropping a word from all utterances or, just as likely,
         from all profile sentences of the batch: no pair of them has it in common. Drawn
-        anew for each batch.
+        for each batch.
     """
 
     def __init__(self, special: Collection[int], share: float = 0.0, one_sided: float = 0.0):

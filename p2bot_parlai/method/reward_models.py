@@ -77,7 +77,7 @@ class LanguageStyle:
         ids, valid = ids.to(device), valid.to(device)
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         positions = torch.arange(width, device=device).expand(len(lines), width)
-        # padding stands behind: no real token sees it
+        # padding comes last: no real token sees it
         hidden = self.backbone(ids, positions, causal.expand(len(lines), width, width))
         scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
         scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))

@@ -70,7 +70,7 @@ def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) 
     leave the two classes in balance.
 
     :param score: (B,) of the true responses. :param distractor_scores: (B, K).
-    :param mask: bool (B, K), which distractors are there; at least one a row.
+    :param mask: bool (B, K), the real distractors; at least one a row.
     :return: (B,)
     """
     wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)

@@ -15,7 +15,7 @@ from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 NO_CANDS = "no_cands"
 DEFAULT_SEED = 1
 LARGEST_SEED, MOST_DIALOGUES = 10**18, 10**6
-# what may stand behind p2bot:sketch, as behind convai2
+# variants of p2bot:sketch, as of convai2
 VARIANTS = {
     "self_original": "self_original",
     "self_revised": "self_revised",

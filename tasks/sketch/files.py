@@ -50,7 +50,7 @@ def _folder(datapath: str, seed: int, dialogues: int) -> str:
 
 
 def _write(path: str, lines: Iterable[str]) -> None:
-    """Complete or not at all; whoever else writes it writes the same under another name."""
+    """Complete or not at all; other processes write the same lines under other names."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     part = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
     with whole(path, part), open(part, "w", encoding="utf-8", newline="\n") as file:

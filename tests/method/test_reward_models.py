@@ -1,4 +1,4 @@
-"""Each reward on made-up dialogues: who is judged, by which words, against which persona."""
+"""Each reward on made-up dialogues: whose words it scores, and against which persona."""
 
 import pytest
 import torch

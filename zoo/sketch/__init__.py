@@ -22,7 +22,7 @@ OF_THE_RUN = {
 
 def download(datapath: str) -> None:
     """
-    Write the models to <datapath>/models/p2bot/sketch, unless they are there.
+    Write the models to <datapath>/models/p2bot/sketch, unless they exist.
 
     :raises P2botError: if files of this package are missing.
     """
@@ -58,7 +58,7 @@ def pack(model_file: str | Path, packed: Path) -> None:
 
 def unpack(packed: Path, model_file: Path) -> None:
     """
-    Write the model file of a packed model, unless it is there and not older.
+    Write the model file of a packed model, unless it exists and is not older.
 
     :raises P2botError: if packed files are missing.
     """

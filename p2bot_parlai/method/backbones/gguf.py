@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 
 def convert_once(gguf: Path, folder: Path) -> None:
     """
-    Make ``folder`` from a GGUF file, unless it is there or another process makes it.
+    Make ``folder`` from a GGUF file, unless it exists or another process makes it.
 
     :raises P2botError: if it cannot be written.
     """

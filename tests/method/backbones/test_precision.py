@@ -161,20 +161,20 @@ def test_half_weights_are_refused(convai2, tmp_path, flag, model):
 # ------------------------------------------------------------------------ self-play
 def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", {**playing, "precision": "bf16"})
-    run = lambda: setattr(agent, "judged", agent.play([opening(n) for n in range(3)]))  # noqa: E731
+    run = lambda: setattr(agent, "scored", agent.play([opening(n) for n in range(3)]))  # noqa: E731
     for network in (agent.network.backbone, agent.world.user.backbone):
         assert dtypes(network, run) == {torch.bfloat16}
-    judged = agent.judged
-    packed, hidden, _ = agent.world.reading(judged.rollouts)
+    scored = agent.scored
+    packed, hidden, _ = agent.world.reading(scored.rollouts)
     logits, _ = agent.model(packed)
     scores = token_log_likelihood(logits, packed.targets)
-    assert logits.dtype == scores.dtype == hidden.dtype == judged.total.dtype == torch.float32
+    assert logits.dtype == scores.dtype == hidden.dtype == scored.total.dtype == torch.float32
     sampled = torch.zeros_like(scores)
-    for n, part in enumerate(judged.rollouts.sampled_scores):
-        sampled[n :: len(judged.rollouts.sampled_scores), : part.shape[1]] = part
+    for n, part in enumerate(scored.rollouts.sampled_scores):
+        sampled[n :: len(scored.rollouts.sampled_scores), : part.shape[1]] = part
     torch.testing.assert_close(sampled, scores * packed.target_mask, atol=0.03, rtol=0)
     # the same weights in the same precision: not a bit apart
-    log_p, divergence = agent._score(judged)
+    log_p, divergence = agent._score(scored)
     assert divergence.abs().max() < 1e-6
     assert log_p.dtype == torch.float32
 
