@@ -18,8 +18,9 @@ help: ## list the targets
 
 setup: $(READY) ## create .venv and install this package with the tested versions
 
-lint: $(READY) ## ruff
+lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
 
 test: lint ## lint and the tests to run at every change: a few minutes on 2 cores
 	$(PYTEST) -m "not ($(LONG))"

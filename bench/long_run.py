@@ -92,7 +92,7 @@ def selfplay(count: int, longest: int) -> Iterator[tuple[int, int]]:
             nonlocal done, tokens
             scored = stock(openings)
             done += len(openings)
-            tokens += sum(len(turn.response) for turn in scored.played.by_dialogue())
+            tokens += sum(len(turn.response) for turn in scored.rollouts.by_dialogue())
             return scored
 
         loop.agent.play = play

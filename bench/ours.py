@@ -74,7 +74,7 @@ class Ours:
         """As `naive.Naive.policy_gradient`: all turns of a dialogue in one row."""
         self.agent.zero_grad()
         turns = [turn for dialogue in zip(*played, strict=True) for turn in dialogue]
-        packed = pack(turns, self.tokens.self_, self.tokens.cls, self.tokens.pad)
+        packed = pack(turns, self.tokens.marks)
         logits, _ = self.network(packed)
         mask = packed.target_mask
         scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)

@@ -1,4 +1,4 @@
-"""The dictionary of the baselines: a tokenizer, and how often the corpus has each token."""
+"""The dictionary of the baselines: a tokenizer, and how often each token occurs in the corpus."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ class CountedDictionary(P2botDictionary):
 
     No word is unknown to it, so that perplexity a word compares with the Transmitter's:
     a model that may say "unknown" has an easier task. ``counts[i]`` is how often token i
-    stands in the texts that it was learnt from.
+    occurs in the texts that it was learnt from.
     """
 
     counts: list[int] = []

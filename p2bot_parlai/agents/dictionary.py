@@ -1,10 +1,11 @@
-"""P2botTokenizer in the clothes of a ParlAI dictionary."""
+"""Our tokenizers as ParlAI dictionaries."""
 
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 from parlai.core.build_data import modelzoo_path
 from parlai.core.dict import DictionaryAgent
@@ -17,19 +18,20 @@ from p2bot_parlai.method.backbones import backbone_path
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.context_style import APPEND, STYLES
-from p2bot_parlai.method.model_files import TOKENIZER_FORMAT, read_tokenizer
-from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.model_files import read_tokenizer
+from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer
 from p2bot_parlai.parlai_support import files
 
-# distinct utterances whose ids are remembered: candidates come up again and again
+# distinct utterances whose ids are cached: candidates recur
 REMEMBERED_TEXTS = 20_000
 
 
-class P2botDictionary(DictionaryAgent):
+class TokenizerDictionary(DictionaryAgent):
     """
-    The tokenizer of the backbone, or of ``--tokenizer``, or one learnt from the task.
+    A tokenizer that is read from a ``.dict``, or found elsewhere, or learnt from the task.
 
-    Saved as one JSON file beside the model, so that the model loads without network.
+    Saved as one JSON file beside the model, so that the model loads offline. Subclasses say
+    how to read, find and learn it, and from which texts of an observation.
     """
 
     def __init__(self, opt: Opt, shared=None):
@@ -37,33 +39,82 @@ class P2botDictionary(DictionaryAgent):
         self.tokenizer = "p2bot"  # the name that ParlAI asks for, not the object
         self.minfreq = self.maxtokens = -1
         self.texts: list[str] = []
+        self.p2bot = None  # until `learn`, where there is no tokenizer yet
+        path = opt.get("dict_file")
         if shared:
-            self._use(shared["p2bot_tokenizer"])
-            return
-        # the .opt of an older version has no style
+            self.use(shared["p2bot_tokenizer"])
+        elif path and PathManager.exists(path):
+            self.load(path)
+        else:
+            self.find()
+
+    def use(self, tokenizer) -> None:
+        self.p2bot = tokenizer
+
+    def find(self) -> None:
+        """Use a tokenizer from elsewhere, where the options name one."""
+        raise NotImplementedError
+
+    def learn(self) -> None:
+        """Learn the tokenizer from the collected texts."""
+        raise NotImplementedError
+
+    def texts_of(self, observation: dict[str, Any]) -> Iterator[str]:
+        """What to learn from one example."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.p2bot) if self.p2bot else 0
+
+    def is_prebuilt(self) -> bool:
+        """Whether there is nothing to learn from the task's text."""
+        return self.p2bot is not None
+
+    def act(self):
+        """Collect the texts of one example."""
+        self.texts += self.texts_of(self.observation)
+        return {"id": "Dictionary"}
+
+    def save(self, filename=None, append=False, sort=True):
+        """Write the tokenizer, learnt from the collected texts where there is none yet."""
+        if self.p2bot is None:
+            self.learn()
+            self.texts = []
+        filename = filename or self.opt["dict_file"]
+        files.make_folder(filename)
+        write_tokenizer(self.p2bot, filename, **self.beside())
+
+    def beside(self) -> dict[str, Any]:
+        """What the file holds beside the tokenizer."""
+        return {}
+
+    def share(self):
+        return {"opt": self.opt, "class": type(self), "p2bot_tokenizer": self.p2bot}
+
+
+class P2botDictionary(TokenizerDictionary):
+    """The tokenizer of ``--backbone`` or of ``--tokenizer``, or one learnt from the task."""
+
+    def find(self) -> None:
+        opt, start = self.opt, self.opt.get("init_model")
         self.style = STYLES[opt.get("context_style", APPEND.name)]
-        path, start = opt.get("dict_file"), opt.get("init_model")
         # weights mean nothing with another tokenizer than they were trained with
         start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
-        if path and PathManager.exists(path):
-            self.load(path)
-        elif start and PathManager.exists(start):
+        if start and PathManager.exists(start):
             self.load(start)
         elif opt["backbone"] not in UNTRAINED:
-            self._use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"]), self.style))
+            self.use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"]), self.style))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
-            self._use(P2botTokenizer.from_pretrained(opt["tokenizer"], self.style))
+            self.use(P2botTokenizer.from_pretrained(opt["tokenizer"], self.style))
         elif is_distributed():
             raise UsageError(
                 "several processes cannot learn a tokenizer together: give --tokenizer FOLDER, or "
                 "make the .dict first with train_model --max-train-steps 1"
             )
-        else:
-            self.p2bot = None  # to be learnt; see act() and save()
 
-    def _use(self, tokenizer: P2botTokenizer) -> None:
+    def use(self, tokenizer: P2botTokenizer) -> None:
         self.p2bot = tokenizer
         self.tok2ind = tokenizer.backend.get_vocab(with_added_tokens=True)
         self.ind2tok = {index: token for token, index in self.tok2ind.items()}
@@ -74,50 +125,27 @@ class P2botDictionary(DictionaryAgent):
         self._unk_token_idx = tokenizer.pad
         self._ids = lru_cache(maxsize=REMEMBERED_TEXTS)(lambda text: tuple(tokenizer.encode(text)))
 
-    def __len__(self) -> int:
-        return len(self.p2bot) if self.p2bot else 0
-
-    def is_prebuilt(self) -> bool:
-        """Whether nothing has to be learnt from the task's text."""
-        return self.p2bot is not None
-
     def txt2vec(self, text: str, vec_type=list):
         return vec_type(self._ids(text))
 
     def vec2txt(self, vector, delimiter=" ") -> str:
         return self.p2bot.decode(vector)
 
-    def act(self):
-        """Collect the text of one example, for a tokenizer to be learnt from."""
-        for turn in self.observation.get("dialogue") or [self.observation]:
+    def texts_of(self, observation: dict[str, Any]) -> Iterator[str]:
+        for turn in observation.get("dialogue") or [observation]:
             message = parse_message(turn.get("text") or "")
-            self.texts += message.persona + message.partner_persona + [message.utterance or ""]
-            self.texts += turn.get("labels") or []
-        return {"id": "Dictionary"}
+            yield from [*message.persona, *message.partner_persona, message.utterance or ""]
+            yield from turn.get("labels") or []
 
     def learn(self) -> None:
-        """Learn the tokenizer from the collected text."""
-        self._use(P2botTokenizer.train(self.texts, self.opt["vocab_size"], self.style))
-
-    def save(self, filename=None, append=False, sort=True):
-        """Write the tokenizer, learnt from the collected text where it is not there yet."""
-        if self.p2bot is None:
-            self.learn()
-            self.texts = []
-        filename = filename or self.opt["dict_file"]
-        files.make_folder(filename)
-        write_tokenizer(self.p2bot, filename, **self.beside())
-
-    def beside(self) -> dict:
-        """What the file holds beside the tokenizer."""
-        return {}
+        self.use(P2botTokenizer.train(self.texts, self.opt["vocab_size"], self.style))
 
     def words(self, response: Sequence[int] | None, label: str | None) -> int:
         """
-        Words that the loss of a response is over, its end counted as one: what perplexity a
-        word divides by.
+        Words that the loss of a response covers, its end counted as one: the divisor of
+        perplexity a word.
 
-        :param response: ids, as many as the loss is over.
+        :param response: the ids that the loss covers.
         """
         if response and len(response) <= len(self.txt2vec(label or "")):
             # cut by --label-truncate
@@ -126,7 +154,7 @@ class P2botDictionary(DictionaryAgent):
         return len((label or "").split()) + 1
 
     def load(self, filename: str) -> None:
-        self._use(read_tokenizer(filename))
+        self.use(read_tokenizer(filename))
         wanted, found = self.opt.get("override", {}).get("context_style"), self.p2bot.style.name
         if wanted not in (None, found):
             raise UsageError(
@@ -134,16 +162,8 @@ class P2botDictionary(DictionaryAgent):
                 f"--context-style {found}: drop the flag or choose another --model-file"
             )
 
-    def share(self):
-        shared = {"opt": self.opt, "class": type(self)}
-        shared["p2bot_tokenizer"] = self.p2bot
-        return shared
 
-
-def write_tokenizer(tokenizer: P2botTokenizer, filename: str, **more) -> None:
+def write_tokenizer(tokenizer: BaseTokenizer, filename: str, **more) -> None:
     """The ``.dict`` beside a model. :param more: what it holds besides."""
-    data = {"format": TOKENIZER_FORMAT, "tokenizer": tokenizer.to_json(), **more}
-    if tokenizer.style is not APPEND:
-        data["context_style"] = tokenizer.style.name
     with files.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        json.dump(data, file)
+        json.dump({**tokenizer.contents(), **more}, file)

@@ -180,7 +180,7 @@ class P2botAgent(TransmitterAgent):
         terms = policy_gradient_loss(log_p, rewards, baseline)
         terms = terms + self.opt["kl_coef"] * divergence
         metrics = dialogue_metrics(judged, divergence.detach())
-        metrics["rl_loss"] = terms.detach().view(judged.played.shape).mean(dim=1).tolist()
+        metrics["rl_loss"] = terms.detach().view(judged.rollouts.shape).mean(dim=1).tolist()
         self._record(metrics, ordinary)
         return terms.sum() / share
 
@@ -192,7 +192,7 @@ class P2botAgent(TransmitterAgent):
         Contexts, masks and the missing dropout are those of sampling.
         """
         self.model.eval()
-        packed, hidden, _ = self.world.reading(judged.played)
+        packed, hidden, _ = self.world.reading(judged.rollouts)
         logits, cls_scores = self.model(packed)
         mask = packed.target_mask
         scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)

@@ -79,7 +79,7 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
             self._saved = read_nli_file(path)
             about = self._saved["p2bot"]
             check_flags(path, about["options"], self.opt.get("override", {}))
-            encoder = encoders.from_json(about["encoder"], self._saved["model"])
+            encoder = encoders.from_json(about["encoder"])
             pairing = about["options"]["pairing"]
         else:
             pairing = self.opt["pairing"]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from p2bot_parlai.method import transmitter
 from p2bot_parlai.method.kv_cache import ContextStates
+from p2bot_parlai.method.layout import Layout
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
@@ -52,8 +53,8 @@ class Ranking:
                 scores[row] = torch.cat([scores[row], own])
         return scores
 
-    def _scores_of(self, states, branches: transmitter.Branches, rank_by: str) -> Tensor:
-        hidden, scores = self.network.read_branches(states, branches)
+    def _scores_of(self, states, branches: Layout, rank_by: str) -> Tensor:
+        hidden, scores = self.network.read(branches, states)
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
             return log_p_next

@@ -142,7 +142,7 @@ def dialogue_metrics(judged: ScoredRollouts, divergence: Tensor) -> dict[str, li
     What the report shows, one value a dialogue: the mean over its turns of each reward,
     raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
     """
-    played = judged.played
+    played = judged.rollouts
     size, turns = played.shape
     values = {"reward": judged.total}
     for name, raw in judged.raw.items():
@@ -165,7 +165,7 @@ def refuse_broken(judged: ScoredRollouts, model_file: str | None) -> None:
     :raises P2botError: where a reward, or a probability that was sampled from, is no number;
         the dialogue is saved first.
     """
-    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.played.sampled_scores])
+    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.rollouts.sampled_scores])
     for row, sampled in enumerate(sound.all(dim=0).tolist()):
         broken = [f"the reward {n} is" for n, raw in judged.raw.items() if not _finite(raw[row])]
         if not sampled:

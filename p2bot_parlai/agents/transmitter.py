@@ -27,7 +27,7 @@ from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
 from p2bot_parlai.method.context_style import APPEND
 from p2bot_parlai.method.kv_cache import ContextMemory
-from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.layout import Layout, lay_out
 from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 from p2bot_parlai.parlai_support.names import set_model_type
@@ -108,7 +108,7 @@ class TransmitterAgent(
                     f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
                     "use the .dict beside that file, or another --model-file"
                 )
-            backbone = backbones.from_json(self._saved["p2bot"]["backbone"], self._saved["model"])
+            backbone = backbones.from_json(self._saved["p2bot"]["backbone"])
         elif self.opt["backbone"] in UNTRAINED:
             backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
         else:
@@ -254,9 +254,8 @@ class TransmitterAgent(
         return chosen
 
     # --------------------------------------------------------------------- the loss
-    def _lay_out(self, responses: list[list[list[int]]]) -> transmitter.Branches:
-        tokens = self.dict.p2bot
-        return lay_out(responses, tokens.self_, tokens.cls, tokens.pad).to(self.device)
+    def _lay_out(self, responses: list[list[list[int]]]) -> Layout:
+        return lay_out(responses, self.dict.p2bot.marks).to(self.device)
 
     def _valid(self, batch) -> Tensor:
         return batch.text_vec != self.NULL_IDX
@@ -303,7 +302,7 @@ class TransmitterAgent(
         first[0] = 0  # where each row's own response is among all
         predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
         if "context_states" in batch:
-            hidden, scores = self.network.read_branches(batch.context_states, branches)
+            hidden, scores = self.network.read(branches, batch.context_states)
             return self.network.output(hidden[predicted]), scores
         return self.model(batch.text_vec, self._valid(batch), branches, predicted)
 

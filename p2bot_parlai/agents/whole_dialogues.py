@@ -64,12 +64,11 @@ class WholeDialogues:
         responses = [turn.response for turn in turns]
         offered = [{"distractor_vecs": t.distractors} if t.distractors else {} for t in turns]
         distractors = self._distractors(offered, responses)
-        tokens = self.dict.p2bot
         filled = [
             Turn(turn.context, turn.response, wrong)
             for turn, wrong in zip(turns, distractors, strict=True)
         ]
-        packed = pack(filled, tokens.self_, tokens.cls, tokens.pad).to(self.device)
+        packed = pack(filled, self.dict.p2bot.marks).to(self.device)
         batch = Batch(
             batchsize=len(turns),
             is_training=True,

@@ -1,15 +1,15 @@
 """
 P²Bot as a Python object: ``from p2bot_parlai import P2Bot``.
 
-Two networks stand behind it: a Transmitter, which talks and ranks, and a Receiver, which
-perceives. docs/api.md and the programs in examples/ show it at work.
+It has two networks: a Transmitter, which talks and ranks, and a Receiver, which perceives. See
+docs/api.md and examples/.
 """
 
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from parlai.core.agents import create_agent
 from parlai.core.build_data import modelzoo_path
@@ -25,13 +25,13 @@ from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.parlai_support import opt_files, shims
 
-RECEIVER = "receiver"  # what a Receiver that stands beside a model is called
+RECEIVER = "receiver"  # file name of a Receiver beside a model
 
 
 class Impression(NamedTuple):
     """
-    :param sentence: of the bank. :param score: how much the utterances show it.
-    :param utterance: the one that shows it most.
+    :param sentence: of the bank. :param score: how strongly the utterances reveal it.
+    :param utterance: the one that reveals it most.
     """
 
     sentence: str
@@ -64,7 +64,7 @@ def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """ParlAI tells of every option and every weight; a program wants to print its own."""
+    """ParlAI logs every option and weight; a program prints its own messages."""
     level = logging.logger.level
     logging.logger.setLevel(logging.ERROR)
     try:
@@ -77,7 +77,7 @@ class P2Bot(Conversation):
     """
     A loaded bot. It is a conversation itself; `conversation` opens more.
 
-    Conversations may run in threads of their own: they share the weights and nothing else.
+    Conversations may run in separate threads: they share nothing but the weights.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class P2Bot(Conversation):
         partner_persona: Persona | str = (),
         seed: int | None = None,
     ):
-        """:param receiver: model file of a Receiver; read when it is first asked."""
+        """:param receiver: model file of a Receiver; loaded at first use."""
         super().__init__(Speaker(agent), persona, partner_persona, seed)
         self._receiver = receiver
         self._perceiver: Perceiver | None = None
@@ -104,18 +104,18 @@ class P2Bot(Conversation):
         persona: Persona | str = (),
         partner_persona: Persona | str = (),
         seed: int | None = None,
-        **options,
+        **options: Any,
     ) -> "P2Bot":
         """
         :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/sketch/model``.
-        :param receiver: a Receiver, the same; without it the file ``receiver`` beside the
-            model, where there is one.
-        :param datapath: ParlAI's data folder, below which zoo models are kept.
-        :param persona: see `Conversation`, as ``partner_persona`` and ``seed``.
-        :param options: what ``parlai interactive`` takes, e.g. ``inference="nucleus"``,
-            ``topp=0.9``, ``beam_size=4``; the model's own otherwise.
-        :raises P2botError: for a model that is not there, damaged, or of another kind, and for
-            options that ParlAI does not know.
+        :param receiver: a Receiver, likewise; default: the file ``receiver`` beside the model,
+            if there is one.
+        :param datapath: ParlAI's data folder, which holds zoo models.
+        :param persona: see `Conversation`, also for ``partner_persona`` and ``seed``.
+        :param options: those of ``parlai interactive``, e.g. ``inference="nucleus"``,
+            ``topp=0.9``, ``beam_size=4``; default: the model's own.
+        :raises P2botError: for a model that is missing, damaged, or of another kind, and for
+            options unknown to ParlAI.
         """
         if datapath is not None:
             options["datapath"] = os.fspath(datapath)
@@ -127,7 +127,7 @@ class P2Bot(Conversation):
         found = path if receiver is not None or PathManager.exists(path) else None
         bot = cls(agent, found, persona, partner_persona, seed)
         if receiver is not None:
-            bot._perceives()  # what was asked for is read now, and refused now
+            bot._perceives()  # fail now rather than at first use
         return bot
 
     def conversation(
@@ -136,16 +136,16 @@ class P2Bot(Conversation):
         partner_persona: Persona | str = (),
         seed: int | None = None,
     ) -> Conversation:
-        """Another conversation with the same weights, with a persona of its own."""
+        """Another conversation with the same weights and its own persona."""
         return Conversation(self._speaker, persona, partner_persona, seed)
 
     # --------------------------------------------------------------------------- perception
     def perceive(self, utterance: str, persona: Persona) -> list[Scored]:
         """
-        How much an utterance shows each profile sentence: its row of Eq. 11.
+        How strongly an utterance reveals each profile sentence: its row of Eq. 11.
 
-        :return: as many as the persona has sentences, in their order.
-        :raises P2botError: where there is no Receiver.
+        :return: one for each sentence, in order.
+        :raises P2botError: without a Receiver.
         """
         (row,) = self.relevance([utterance], persona)
         return list(map(Scored, persona, row))
@@ -154,7 +154,7 @@ class P2Bot(Conversation):
         """
         Figure 6: U of Eq. 11, a row an utterance, a column a profile sentence.
 
-        :raises P2botError: where there is no Receiver.
+        :raises P2botError: without a Receiver.
         """
         with self.perceiver() as perceiver:
             return perceiver.relevance(utterances, persona).tolist()
@@ -163,14 +163,14 @@ class P2Bot(Conversation):
         self, utterances: Sequence[str], bank: Sequence[str], top: int = 5
     ) -> list[Impression]:
         """
-        Who somebody may be: the profile sentences of a bank that fit best what they said.
+        Who somebody may be: the profile sentences of a bank that best fit their utterances.
 
-        Not in the paper, which names persona inference as future work. A sentence scores by
-        Agg (Eq. 13) over the utterances, as where the Receiver is evaluated.
+        Not in the paper, which names persona inference as future work. A sentence's score is
+        Agg (Eq. 13) over the utterances, as in the evaluation of the Receiver.
 
         :param utterances: of one speaker. :param bank: possible profile sentences.
-        :param top: how many to return at most, the best first.
-        :raises P2botError: where there is no Receiver, or nothing to compare.
+        :param top: how many to return at most, best first.
+        :raises P2botError: without a Receiver, utterances or sentences.
         """
         spoken = [utterance for utterance in utterances if utterance.strip()]
         if not spoken or not bank:
@@ -189,7 +189,7 @@ class P2Bot(Conversation):
         """
         The Receiver, for one thread at a time.
 
-        :raises P2botError: where there is none.
+        :raises P2botError: if there is none.
         """
         with self._receiver_lock:
             yield self._perceives()

@@ -1,11 +1,11 @@
-"""What can be done with a chat at the terminal, apart from the terminal."""
+"""The commands of a chat at the terminal."""
 
-import contextlib
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from parlai.utils.strings import colorize
 
@@ -17,8 +17,8 @@ FORMAT = "p2bot-chat-1"
 
 HELP = {
     "/persona": "show the bot's persona",
-    "/persona A|B": 'give it another, sentences separated by "|"; the chat goes on',
-    "/why": "which profile sentences the last exchange shows (needs --receiver)",
+    "/persona A|B": 'change it, sentences separated by "|"; the chat continues',
+    "/why": "which profile sentences the last exchange reveals (needs --receiver)",
     "/save FILE": "write the personas and the chat as JSON",
     "/reset": "begin a new chat",
     "/help": "show this list",
@@ -29,15 +29,15 @@ HELP = {
 @dataclass
 class Chat:
     """
-    :param persona: the bot's. :param partner_persona: the human's, where there is one.
-    :param turns: (what the human said, what the bot answered), oldest first.
+    :param persona: the bot's. :param partner_persona: the human's, if any.
+    :param turns: (the human's utterance, the bot's reply), oldest first.
     """
 
     persona: list[str] = field(default_factory=list)
     partner_persona: list[str] = field(default_factory=list)
     turns: list[tuple[str, str]] = field(default_factory=list)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         speakers = ("partner", "bot")
         return {
             "format": FORMAT,
@@ -58,28 +58,26 @@ def help_text() -> str:
 
 def save(chat: Chat, name: str) -> Path:
     """
-    Write a chat, or write it again.
+    Write a chat, perhaps over its earlier version.
 
-    :raises P2botError: where it cannot be written, or the file is something else.
+    :raises P2botError: if it cannot be written, or the file is not a chat.
     """
-    try:
-        path = Path(name).expanduser()
-        there = path.exists()
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    except (OSError, ValueError, RuntimeError) as error:  # too long, of nobody's home, NUL in it
-        raise P2botError(f"/save {name}: that is no name for a file; choose another") from error
-    if there and not _is_chat(path):
-        raise P2botError(f"/save {name}: the file is there and is no chat; choose another name")
     text = json.dumps(chat.to_json(), ensure_ascii=False, indent=1) + "\n"
     try:
-        # a lone surrogate (a broken emoji) cannot be written
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(temporary, path)
-    except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError, ValueError):
+        path = Path(os.path.expanduser(name))
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        if path.exists() and not _is_chat(path):
+            raise P2botError(f"/save {name}: the file is not a chat; choose another name")
+        try:
+            # a lone surrogate (a broken emoji) cannot be written
+            temporary.write_text(text, encoding="utf-8", errors="replace")
+            os.replace(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise P2botError(f"/save {name}: {reason}") from error
+    except OSError as error:
+        raise P2botError(f"/save {name}: {error.strerror}") from error
+    except ValueError as error:  # NUL in it, or no name at all
+        raise P2botError(f"/save {name}: not a valid file name; choose another") from error
     return path
 
 
@@ -92,10 +90,10 @@ def _is_chat(path: Path) -> bool:
 
 def why(chat: Chat, perceiver: Perceiver) -> str:
     """
-    Eq. 11 of the last exchange: what the bot said against its persona, and what the human
-    said against both; the highest of each list is marked.
+    Eq. 11 of the last exchange: the bot's reply against its persona, and the human's utterance
+    against both; the highest of each list is marked.
 
-    :raises P2botError: where there is nothing to compare.
+    :raises P2botError: without an exchange or a persona.
     """
     if not chat.turns:
         raise P2botError("/why: nothing was said yet")

@@ -13,6 +13,7 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.parlai_support.convai2_files import check_file, home_of
+from p2bot_parlai.parlai_support.dialogues import read_dialogues
 from p2bot_parlai.parlai_support.files import read_text
 
 Persona = Sequence[str]  # profile sentences
@@ -24,7 +25,7 @@ def split_persona(text: str) -> Persona:
 
 
 def persona_text(own: Persona, partner: Persona = ()) -> str:
-    """The message that gives a ConvAI2 agent its persona; "" where there is none."""
+    """The message that gives a ConvAI2 agent its persona; "" without one."""
     lines = [f"{OWN_PERSONA} {sentence}" for sentence in own]
     return "\n".join(lines + [f"{PARTNER_PERSONA} {sentence}" for sentence in partner])
 
@@ -33,9 +34,8 @@ class ChatPersonas:
     """
     The two personas of each new chat.
 
-    A chosen one is kept. The others are drawn from the task's files, repeatably where
-    ``--seed`` is given; a task without personas (convai2:none, or none of convai2) has
-    none to draw.
+    A chosen one is kept. The others are drawn from the task's files, reproducibly with
+    ``--seed``; a task without personas (convai2:none, or not ConvAI2) has none.
 
     :param alone: whether a chosen first persona leaves the second speaker without one.
     """
@@ -54,8 +54,9 @@ class ChatPersonas:
 
     def draw(self) -> list[Persona]:
         """The personas of the first and the second speaker."""
-        if None not in self.chosen:
-            return self.chosen
+        first, second = self.chosen
+        if first is not None and second is not None:
+            return [first, second]
         if self.pool is None:
             self.pool = load_personas(self.opt)
         drawn = self.rng.sample(self.pool, min(2, len(self.pool)))
@@ -64,9 +65,7 @@ class ChatPersonas:
 
 
 def _personas_of_task(opt: Opt) -> list[Persona]:
-    """The distinct personas of a task's validation set: nobody that a model was trained on."""
-    from p2bot_parlai.parlai_support.dialogues import read_dialogues
-
+    """The distinct personas of a task's validation set, which no model was trained on."""
     dialogues = read_dialogues(opt, opt["task"], "valid")
     return list(dict.fromkeys(tuple(dialogue.persona) for dialogue in dialogues))
 
@@ -76,7 +75,7 @@ def load_personas(opt: Opt) -> list[Persona]:
     The distinct personas of the ConvAI2 file that fits the task best; none for a task
     without personas.
 
-    :raises P2botError: where no file has any.
+    :raises P2botError: if no file has any.
     """
     base, variant = opt["task"].split(":")[0].lower(), _variant(opt["task"])
     if f"{opt['task']}:".startswith("p2bot:sketch:"):
@@ -127,7 +126,7 @@ def _variant(task: str) -> str:
 
 
 def _file_names(datatype: str, variant: str) -> list[str]:
-    """Files that may serve, the best first: wording before fold before the rest."""
+    """Candidate files, best first: by wording, then fold, then the rest."""
     fold = DatatypeHelper.fold(datatype)
     folds = list(dict.fromkeys([fold if fold != "test" else "valid", "valid", "train"]))
     wordings = ["original", "revised"]
@@ -146,6 +145,6 @@ def _file_names(datatype: str, variant: str) -> list[str]:
 
 
 def _fold_and_wording(name: str) -> tuple[str, str]:
-    """Files that differ in neither hold the same personas."""
+    """Files that agree in both hold the same personas."""
     fold, _, wording = name.split("_")[:3]
     return fold, wording

@@ -5,24 +5,23 @@ The form is append-only::
 
     [PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] [PARTNER] utterance ...
 
-The context of a turn is a prefix of the next turn's context, so that one pass can train
-all turns of a dialogue and a cache lives from turn to turn. What the agent is about to
-say (``[SELF] response [EOS] [CLS]``) is no part of the context.
+The context of a turn is a prefix of the next turn's context, so that one pass trains all
+turns of a dialogue, and a cache lasts from turn to turn. The response that comes next
+(``[SELF] response [EOS] [CLS]``) is not part of the context.
 
-``--context-style original`` is the form of the released code, whose own responses stand
-unmarked in later contexts, and whose oldest tokens go where it is too long::
+``--context-style original`` is the form of the released code, which does not mark its own
+responses in later contexts, and drops the oldest tokens of a context that is too long::
 
     <pstart> persona <pend> <t1start> utterance <t1end> response <t1start> utterance <t1end>
 
-What is about to be said is ``<start> response <end>``. A context still is a prefix of the next
-one, until it is too long.
+The response that comes next is ``<start> response <end>``. Here too a context is a prefix of
+the next one, until it is too long.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context_style import APPEND, ContextStyle
+from p2bot_parlai.method.context_style import ContextStyle
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 OWN_PERSONA = "your persona:"
@@ -30,13 +29,10 @@ PARTNER_PERSONA = "partner's persona:"
 # ParlAI's mark for "nobody has spoken yet": the agent opens the dialogue
 SILENCE = "__SILENCE__"
 
-# an utterance that alone does not fit keeps at least this many tokens of its end
-MIN_UTTERANCE_TOKENS = 8
-
 
 @dataclass
 class Message:
-    """What one ParlAI message says, line by line."""
+    """A ParlAI message, parsed."""
 
     persona: list[str]
     partner_persona: list[str]
@@ -48,7 +44,7 @@ def parse_message(text: str) -> Message:
     Split a ConvAI2 message into profile sentences and utterance.
 
     Lines that start with ``your persona:`` or ``partner's persona:`` are profile
-    sentences; the rest, joined, is the utterance, or None where nobody said anything.
+    sentences; the rest, joined, is the utterance, or None if there is none.
     """
     persona, partner_persona, rest = [], [], []
     for line in text.split("\n"):
@@ -70,8 +66,8 @@ class Dialogue:
     A conversation as one of its two speakers sees it.
 
     :param persona: the agent's own profile sentences.
-    :param partner_persona: the partner's, where the agent is told (convai2:both).
-    :param turns: (is it the agent who speaks, what is said), oldest first.
+    :param partner_persona: the partner's, where the agent knows it (convai2:both).
+    :param turns: (whether the agent speaks, the text), oldest first.
     """
 
     persona: list[str] = field(default_factory=list)
@@ -79,12 +75,12 @@ class Dialogue:
     turns: list[tuple[bool, str]] = field(default_factory=list)
 
     def hear(self, text: str) -> None:
-        """Take in a message: a persona, an utterance of the partner, or both."""
+        """Add a message: a persona, an utterance of the partner, or both."""
         message = parse_message(text)
         if message.persona or message.partner_persona:
             if self.turns:  # a new persona in the middle replaces the old one
                 self.persona, self.partner_persona = [], []
-            # a persona that is told twice is one persona
+            # a persona that is told twice counts once
             self.persona = list(dict.fromkeys(self.persona + message.persona))
             self.partner_persona = list(
                 dict.fromkeys(self.partner_persona + message.partner_persona)
@@ -93,7 +89,7 @@ class Dialogue:
             self.turns.append((False, message.utterance))
 
     def say(self, text: str) -> None:
-        """Take in the agent's own response."""
+        """Add the agent's own response."""
         self.turns.append((True, text))
 
 
@@ -101,7 +97,7 @@ class Dialogue:
 class Context:
     """
     :param ids: token ids, at most the limit.
-    :param full_length: how many tokens it had before turns were dropped.
+    :param full_length: its length in tokens before turns were dropped.
     """
 
     ids: list[int]
@@ -115,96 +111,48 @@ def build_context(
     encode: Callable[[str], list[int]] | None = None,
 ) -> Context:
     """
-    The context of a dialogue, append-only, in the form of the tokenizer.
+    The context of a dialogue, in the form of the tokenizer (`ContextStyle`).
 
-    Too long: whole oldest turns go, the persona never. If the newest utterance alone
-    does not fit beside the persona, its end is kept. In the original form the last
-    ``limit`` tokens stay, whatever they are.
-
-    :param limit: tokens at most (``--text-truncate``); None for no limit.
-    :param encode: text to ids; a caller with a cache of its own passes it here.
-    :raises P2botError: where the persona leaves no room for an utterance.
+    :param limit: tokens at most (``--text-truncate``), see `ContextStyle.cut`; None: no limit.
+    :param encode: text to ids, for callers that cache.
+    :raises P2botError: if the persona leaves no room for an utterance.
     """
     encode = encode or tokenizer.encode
     head = persona_tokens(dialogue, tokenizer, encode)
-    blocks = [turn_tokens(own, text, tokenizer, encode) for own, text in dialogue.turns]
-    return fit_context(head, blocks, limit, tokenizer.style)
+    turns = [turn_tokens(own, text, tokenizer, encode) for own, text in dialogue.turns]
+    return fit_context(head, turns, limit, tokenizer.marks)
 
 
 def fit_context(
-    head: list[int], blocks: list[list[int]], limit: int | None, style: ContextStyle = APPEND
+    head: list[int], turns: Sequence[list[int]], limit: int | None, marks: ContextStyle[int]
 ) -> Context:
     """
     Persona and turns, as ids, within a limit; see `build_context`.
 
-    :param head: `persona_tokens`. :param blocks: `turn_tokens` of each turn, oldest first.
+    :param head: `persona_tokens`. :param turns: `turn_tokens` of each, oldest first.
     """
-    full_length = len(head) + sum(map(len, blocks))
-    if limit is None or full_length <= limit:
-        return Context(sum(blocks, head), full_length)
-    if not style.keeps_persona:
-        return Context(sum(blocks, head)[-limit:], full_length)
-
-    room = limit - len(head)
-    if room < MIN_UTTERANCE_TOKENS:
-        raise P2botError(
-            f"the persona takes {len(head)} of the {limit} tokens of the context: shorten it, "
-            f"or raise --text-truncate to {len(head) + 64} or more"
-        )
-    *older, newest = blocks
-    if len(newest) > room:
-        kept = newest[:1] + newest[1:][-(room - 1) :]
-        return Context(head + kept, full_length)
-    room -= len(newest)
-    first = len(older)
-    while first > 0 and len(older[first - 1]) <= room:
-        first -= 1
-        room -= len(older[first])
-    return Context(sum(older[first:], head) + newest, full_length)
+    whole = sum(turns, head)
+    if limit is None or len(whole) <= limit:
+        return Context(whole, len(whole))
+    return Context(marks.cut(head, turns, limit), len(whole))
 
 
-def persona_tokens(dialogue: Dialogue, tokenizer, encode) -> list[int]:
-    """
-    ``[PS] sentences [PE]``; the partner's, where given, behind a ``[PARTNER]``. The original
-    form has one persona, in which the partner's sentences come last.
-    """
-    if not tokenizer.style.marks_own:
-        return _bracketed([*dialogue.persona, *dialogue.partner_persona], tokenizer, encode)
-    ids = _bracketed(dialogue.persona, tokenizer, encode)
-    if dialogue.partner_persona:
-        ids = ids + [tokenizer.partner] + _bracketed(dialogue.partner_persona, tokenizer, encode)
-    return ids
+def persona_tokens(
+    dialogue: Dialogue, tokenizer: P2botTokenizer, encode: Callable[[str], list[int]]
+) -> list[int]:
+    """``[PS] sentences [PE]``, then the partner's, where known; see `ContextStyle.persona`."""
+    own, partner = dialogue.persona, dialogue.partner_persona
+    return tokenizer.marks.persona(list(map(encode, own)), list(map(encode, partner)))
 
 
-def turn_tokens(own: bool, text: str, tokenizer: P2botTokenizer, encode) -> list[int]:
-    """``[SELF] response [EOS]`` or ``[PARTNER] utterance``; see `own_turn`."""
-    if own:
-        return own_turn(encode(text), tokenizer)
-    return partner_turn(encode(text), tokenizer)
-
-
-def own_turn(words: Sequence[int], tokenizer: P2botTokenizer) -> list[int]:
-    """How a response stands in later contexts. :param words: its ids, without [EOS]."""
-    if not tokenizer.style.marks_own:
-        return list(words)
-    return [tokenizer.self_, *words, tokenizer.eos]
-
-
-def partner_turn(words: Sequence[int], tokenizer: P2botTokenizer) -> list[int]:
-    """How an utterance of the partner stands in contexts. :param words: its ids."""
-    end = [] if tokenizer.partner_end is None else [tokenizer.partner_end]
-    return [tokenizer.partner, *words, *end]
-
-
-def _bracketed(sentences: Sequence[str], tokenizer, encode) -> list[int]:
-    if not sentences:
-        return []
-    ids = [tokenizer.persona_start]
-    for sentence in sentences:
-        ids += encode(sentence)
-    return [*ids, tokenizer.persona_end]
+def turn_tokens(
+    own: bool, text: str, tokenizer: P2botTokenizer, encode: Callable[[str], list[int]]
+) -> list[int]:
+    """``[SELF] response [EOS]`` or ``[PARTNER] utterance``."""
+    marks = tokenizer.marks
+    return marks.own_turn(encode(text)) if own else marks.partner_turn(encode(text))
 
 
 def in_one_line(text: str) -> str:
-    """What the partner hears of a text with line breaks; see `parse_message`."""
+    """A text with line breaks as the partner hears it; see `parse_message`."""
     return " ".join(line.strip() for line in text.split("\n") if line.strip())

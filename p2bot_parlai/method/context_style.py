@@ -1,11 +1,17 @@
 """
 The forms of context that a Transmitter can be trained with (``--context-style``).
 
-A form is its special tokens and four rules; who builds and reads contexts asks it:
-`p2bot_parlai.method.context` and `p2bot_parlai.method.layout`.
+A form is its special tokens and what differs between them: how turns are written, what is
+dropped from a context that is too long, and where responses are predicted.
+`p2bot_parlai.method.context` and `p2bot_parlai.method.layout` ask it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Generic, TypeVar, cast
+
+from p2bot_parlai.errors import P2botError
 
 # Figure 3 of the paper shows [PS] (start of persona) and [CLS]; the others close the
 # persona, mark who speaks, end a response, and fill a batch.
@@ -20,40 +26,147 @@ ORIGINAL_TOKENS = (
     *(f"<distance{n}>" for n in range(30)),
 )
 
+# an utterance that does not fit by itself keeps at least this many tokens of its end
+MIN_UTTERANCE_TOKENS = 8
+
+Token = TypeVar("Token")  # str or int
+
 
 @dataclass(frozen=True)
-class ContextStyle:
+class ContextStyle(Generic[Token]):
     """
-    :param name: what ``--context-style`` calls it.
+    The append-only form: responses stand between [SELF] and [EOS], the persona is never cut.
+
+    Its special tokens are text or (`with_ids`) ids of a vocabulary.
+
+    :param name: its ``--context-style``.
     :param special_tokens: all special tokens, in the order in which a vocabulary gets them.
     :param pad: fills a batch; it occurs in no context.
-    :param partner: stands before an utterance of the partner; ``partner_end`` behind it.
+    :param partner: precedes an utterance of the partner; ``partner_end`` follows it.
     :param self_: what a response is predicted from; ``eos`` ends it.
-    :param cls: read behind a response for the next-utterance head; None: the head reads the
+    :param cls: follows a response, for the next-utterance head; None: the head reads the
         last token of the response itself.
-    :param marks_own: whether a response stands in later contexts between ``self_`` and
-        ``eos``; else its words alone do.
-    :param keeps_persona: too long: whole oldest turns go; else the oldest tokens, whatever
-        they are, which is the persona first.
     :param lower: text is lower-cased.
     """
 
     name: str
     special_tokens: tuple[str, ...]
-    pad: str
-    persona_start: str
-    persona_end: str
-    partner: str
-    partner_end: str | None
-    self_: str
-    eos: str
-    cls: str | None
-    marks_own: bool
-    keeps_persona: bool
+    pad: Token
+    persona_start: Token
+    persona_end: Token
+    partner: Token
+    partner_end: Token | None
+    self_: Token
+    eos: Token
+    cls: Token | None
     lower: bool
 
+    # whether a response is predicted where later contexts have it, or on a branch of its own
+    predicts_in_place = True
 
-APPEND = ContextStyle(
+    def with_ids(self, token_to_id: Callable[[str], int | None]) -> "ContextStyle[int]":
+        """The same form with token ids."""
+        tokens = {k: v for k, v in vars(self).items() if v in self.special_tokens}
+        marks: dict[str, Any] = {name: token_to_id(token) for name, token in tokens.items()}
+        return replace(cast("ContextStyle[int]", self), **marks)
+
+    def persona(
+        self, own: Sequence[Sequence[Token]], partner: Sequence[Sequence[Token]]
+    ) -> list[Token]:
+        """
+        The persona at the beginning of a context.
+
+        :param own: the speaker's profile sentences. :param partner: the partner's, if known.
+        """
+        theirs = self._bracketed(partner)
+        return self._bracketed(own) + ([self.partner, *theirs] if theirs else [])
+
+    def own_turn(self, words: Sequence[Token]) -> list[Token]:
+        """A response as later contexts have it. :param words: without ``eos``."""
+        return [self.self_, *words, self.eos]
+
+    def partner_turn(self, words: Sequence[Token]) -> list[Token]:
+        """An utterance of the partner."""
+        return [self.partner, *words, *_optional(self.partner_end)]
+
+    def candidate(self, response: Sequence[Token]) -> list[Token]:
+        """A response to be scored behind its context. :param response: with its ``eos``."""
+        return [self.self_, *response, *_optional(self.cls)]
+
+    def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
+        """
+        What is kept of a context longer than ``limit`` tokens. Whole oldest turns are dropped;
+        of a newest one that does not fit by itself, the end is kept.
+
+        :param head: `persona`. :param turns: oldest first.
+        :raises P2botError: if the persona leaves no room for an utterance.
+        """
+        room = limit - len(head)
+        if room < MIN_UTTERANCE_TOKENS:
+            raise P2botError(
+                f"the persona takes {len(head)} of the {limit} tokens of the context: shorten it, "
+                f"or raise --text-truncate to {len(head) + 64} or more"
+            )
+        *older, newest = turns
+        if len(newest) > room:
+            return head + newest[:1] + newest[1:][-(room - 1) :]
+        room -= len(newest)
+        first = len(older)
+        while first > 0 and len(older[first - 1]) <= room:
+            first -= 1
+            room -= len(older[first])
+        return sum(older[first:], head) + newest
+
+    # --------------------------- all turns of a dialogue in one row, see `method.layout`
+    def row(self, context: Sequence[Token], response: Sequence[Token]) -> list[Token]:
+        """A turn as part of a row; a later turn shares the row if its context begins so."""
+        return [*context, self.self_, *response]
+
+    def own_branch(
+        self, context: Sequence[Token], response: Sequence[Token]
+    ) -> tuple[list[Token], int]:
+        """What a turn adds to its `row`: tokens, and how many tokens of the row they see."""
+        return _optional(self.cls), len(self.row(context, response))
+
+    def _bracketed(self, sentences: Sequence[Sequence[Token]]) -> list[Token]:
+        if not sentences:
+            return []
+        return [self.persona_start, *chain.from_iterable(sentences), self.persona_end]
+
+
+class OriginalStyle(ContextStyle[Token]):
+    """
+    The form of the released code: a speaker's own responses are not marked in later contexts,
+    and a context that is too long loses its oldest tokens, the persona first.
+    """
+
+    predicts_in_place = False
+
+    def persona(
+        self, own: Sequence[Sequence[Token]], partner: Sequence[Sequence[Token]]
+    ) -> list[Token]:
+        return self._bracketed([*own, *partner])
+
+    def own_turn(self, words: Sequence[Token]) -> list[Token]:
+        return list(words)
+
+    def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
+        return sum(turns, head)[-limit:]
+
+    def row(self, context: Sequence[Token], response: Sequence[Token]) -> list[Token]:
+        return list(context)
+
+    def own_branch(
+        self, context: Sequence[Token], response: Sequence[Token]
+    ) -> tuple[list[Token], int]:
+        return self.candidate(response), len(context)
+
+
+def _optional(token: Token | None) -> list[Token]:
+    return [] if token is None else [token]
+
+
+APPEND: ContextStyle[str] = ContextStyle(
     name="append",
     special_tokens=SPECIAL_TOKENS,
     pad=PAD,
@@ -64,15 +177,13 @@ APPEND = ContextStyle(
     self_=SELF,
     eos=EOS,
     cls=CLS,
-    marks_own=True,
-    keeps_persona=True,
     lower=False,
 )
-ORIGINAL = ContextStyle(
+ORIGINAL: ContextStyle[str] = OriginalStyle(
     name="original",
     special_tokens=ORIGINAL_TOKENS,
-    # The released code fills with <unk> and reads what it filled; a token of its own that is
-    # masked keeps an unknown character from being taken for filling.
+    # The released code pads with <unk> and reads its padding. A token of its own, masked,
+    # keeps unknown characters from being taken for padding.
     pad="<distance0>",
     persona_start="<pstart>",
     persona_end="<pend>",
@@ -81,8 +192,6 @@ ORIGINAL = ContextStyle(
     self_="<start>",
     eos="<end>",
     cls=None,
-    marks_own=False,
-    keeps_persona=False,
     lower=True,
 )
 STYLES = {style.name: style for style in (APPEND, ORIGINAL)}

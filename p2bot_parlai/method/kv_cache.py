@@ -1,27 +1,24 @@
-"""What a Transmitter remembers of contexts that it has read: keys, values and which are real.
+"""
+Encoded contexts: a turn reads only what is new. B rows, S slots a row.
 
-The tensors are never changed in place: states that were handed out stay what they were.
-B rows, S slots a row.
+`ContextStates` are the keys and values of contexts. Their tensors do not change: states that
+were handed out stay valid.
 
-Contexts of conversations that go on, encoded: a turn reads only what is new.
+`ContextMemory` keeps them from turn to turn. A context is append-only, so an earlier turn has
+read most of it. Where it has not (old turns were dropped, the persona changed, another
+conversation began), the common prefix is kept and the rest is read. Only ids decide: the
+states are always those of the context asked for. They are dropped when the weights change.
 
-A context is append-only, so most of it is what an earlier turn has read. Where it is not (old
-turns were dropped, the persona changed, another conversation began), what the two begin
-with in common is kept and the rest is read. Ids decide, nothing else: whoever asks, the
-states are those of the context asked for. They are forgotten when the weights change.
-
-A cache that grows in place.
-
-transformers' DynamicCache copies all keys and values for each token that is appended; here
-they are written into room behind them. Copies of a layer (`ContextStates.fork`) share that
-room, and only the first that appends may write there: what was handed out stays what it was.
+`growing_cache` grows in place. transformers' DynamicCache copies all keys and values for each
+appended token; here they are written into spare room. Copies of a layer
+(`ContextStates.fork`) share that room, and only the first to append may write there.
 """
 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -34,25 +31,25 @@ from transformers.cache_utils import DynamicLayer
 @dataclass
 class ContextStates:
     """
-    What the backbone remembers of a batch of contexts.
+    A batch of encoded contexts.
 
     :param cache: keys and values of S slots a row, in a transformers Cache.
     :param valid: bool (B, S), which slots hold a real token.
-    :param next_position: int (B,), where the next token of each row stands.
+    :param next_position: int (B,), the position of the next token of each row.
     """
 
-    cache: object
+    cache: Any
     valid: Tensor
     next_position: Tensor
 
     def fork(self) -> "ContextStates":
-        """A copy that can be extended without touching this one; tensors are shared."""
+        """A copy that can be extended without changing this one; tensors are shared."""
         cache = copy.copy(self.cache)
         cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         return replace(self, cache=cache)
 
     def select(self, rows: Tensor) -> "ContextStates":
-        """Rows in another order, left out or repeated: rows is int (B',)."""
+        """Rows reordered, dropped or repeated: rows is int (B',)."""
         rows = rows.to(self.valid.device)
         if _in_order(rows, len(self.valid)):
             return self  # nothing to move
@@ -62,10 +59,10 @@ class ContextStates:
 
     def keep(self, rows: Tensor, counts: Tensor) -> "ContextStates":
         """
-        The beginnings of rows, without the padding in between.
+        Prefixes of rows, without padding.
 
         :param rows: int (B',), as in `select`.
-        :param counts: int (B',), how many real tokens stay of each.
+        :param counts: int (B',), how many real tokens of each to keep.
         """
         rows, counts = rows.to(self.valid.device), counts.to(self.valid.device)
         width = int(counts.max())
@@ -84,7 +81,7 @@ class ContextStates:
 
     @staticmethod
     def join(parts: Sequence["ContextStates"]) -> "ContextStates":
-        """The rows of all parts, one part behind the other; shorter ones are padded."""
+        """The rows of all parts, in order; shorter ones are padded."""
         if len(parts) == 1:
             return parts[0]
         width = max(part.valid.shape[1] for part in parts)
@@ -106,7 +103,7 @@ class ContextStates:
 
 
 def _in_order(rows: Tensor, size: int) -> bool:
-    """Whether these are all rows, in their order."""
+    """Whether these are all rows, in order."""
     return torch.equal(rows, torch.arange(size, device=rows.device))
 
 
@@ -123,9 +120,9 @@ class Reader(Protocol):
 
 
 class ContextMemory:
-    """Holds the states of one batch of conversations at most: those of the last `read`."""
+    """Holds the states of one batch of conversations: those of the last `read`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -136,14 +133,14 @@ class ContextMemory:
     @torch.no_grad()
     def read(self, network: Reader, contexts: Mapping[int, list[int]]) -> ContextStates:
         """
-        :param contexts: the ids of each conversation's context, by a number that stays the
-            conversation's from turn to turn (its place in the batch).
+        :param contexts: the ids of each conversation's context, by a number that identifies
+            it from turn to turn (its place in the batch).
         :return: their states, a row each, in this order.
         """
         if self._weights != network.weights_version():
             self.forget()
         known, states = self._known, self._states or network.nothing_read()
-        self.forget()  # before anything is read: memory for one batch is enough
+        self.forget()  # before reading: there is memory for one batch only
         rows, counts, new = [], [], []
         for conversation, ids in contexts.items():
             row, read = known.get(conversation, (0, []))
@@ -152,66 +149,72 @@ class ContextMemory:
             counts.append(count)
             new.append(torch.tensor(ids[count:], dtype=torch.long))
         states = states.keep(torch.tensor(rows), torch.tensor(counts))
-        ids = pad_sequence(new, batch_first=True)
-        if ids.shape[1]:
-            lengths = torch.tensor([len(row) for row in new])
-            valid = torch.arange(ids.shape[1]) < lengths[:, None]
+        padded = pad_sequence(new, batch_first=True)
+        if padded.shape[1]:
+            lengths = torch.tensor([len(tail) for tail in new])
+            valid = torch.arange(padded.shape[1]) < lengths[:, None]
             device = states.valid.device
-            states = network.extend(states, ids.to(device), valid.to(device))[1]
+            states = network.extend(states, padded.to(device), valid.to(device))[1]
         self.remember(network, contexts, states)
         return states
 
     def remember(
         self, network: Reader, contexts: Mapping[int, list[int]], states: ContextStates
     ) -> None:
-        """States that somebody else has read further. :param states: a row each, in order."""
+        """Keep states that the caller has extended. :param states: a row each, in order."""
         self._known = {name: (row, ids) for row, (name, ids) in enumerate(contexts.items())}
         self._states, self._weights = states, network.weights_version()
 
     def close(self, conversation: int) -> None:
-        """It is over: nothing is kept for it, and no states once all are over."""
+        """Forget a conversation that is over, and all states once every one is."""
         self._known.pop(conversation, None)
         if not self._known:
             self.forget()
 
 
 def in_common(read: list[int], ids: list[int]) -> int:
-    """How many tokens the two begin with in common."""
+    """Length of the common prefix in tokens."""
     if ids[: len(read)] == read:
         return len(read)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(read, ids, strict=False)))
 
 
-SPARE_SLOTS = 32  # made at once where the room is full: a response of the paper's length
+SPARE_SLOTS = 32  # added when the room is full: a response of the paper's length
 
 
+@dataclass
 class Room:
     """
-    Keys and values, with free slots behind them.
+    Keys and values with spare slots.
 
-    :param used: slots of them that some layer counts as its own.
+    :param used: slots that belong to some layer.
     """
 
-    def __init__(self, keys: Tensor, values: Tensor, used: int):
-        self.keys, self.values, self.used = keys, values, used
+    keys: Tensor
+    values: Tensor
+    used: int
 
 
 class GrowingLayer(DynamicLayer):
     """Keys and values (B, heads, S, D / heads) of one block: views of a `Room`."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self._room: Room | None = None
-        self._view: Tensor | None = None  # the keys that are a view of the room
+    keys: Tensor
+    values: Tensor
+    _room: Room | None = None
+    _view: Tensor | None = None  # the keys, if they are a view of the room
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs):
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
         """Append (B, heads, T, D / heads). :return: all keys and all values."""
         if torch.is_grad_enabled() or not self.get_seq_length():
             return super().update(key_states, value_states, *args, **kwargs)
         start, count = self.keys.shape[2], key_states.shape[2]
-        if not self._may_write(start, count):
-            self._move(start, count)
         room, end = self._room, start + count
+        # selected, cropped or joined rows are other tensors than the view
+        free = room and self.keys is self._view and room.used == start
+        if room is None or not free or end > room.keys.shape[2]:
+            room = self._room = Room(self._grown(self.keys, end), self._grown(self.values, end), 0)
         room.keys[:, :, start:end] = key_states
         room.values[:, :, start:end] = value_states
         room.used = end
@@ -219,22 +222,13 @@ class GrowingLayer(DynamicLayer):
         self._view = self.keys
         return self.keys, self.values
 
-    def _may_write(self, start: int, count: int) -> bool:
-        """Whether the slots behind ours are there and nobody's."""
-        room = self._room
-        # rows that were selected, cropped or joined are other tensors
-        mine = room is not None and self.keys is self._view
-        return mine and room.used == start and start + count <= room.keys.shape[2]
-
-    def _move(self, start: int, count: int) -> None:
-        """To a room of its own, with the slots that are needed now and some to spare."""
-        made = []
-        for old in (self.keys, self.values):
-            rows, heads, _, width = old.shape
-            new = old.new_empty(rows, heads, start + count + SPARE_SLOTS, width)
-            new[:, :, :start] = old
-            made.append(new)
-        self._room = Room(*made, used=start)
+    @staticmethod
+    def _grown(old: Tensor, size: int) -> Tensor:
+        """A copy with room for ``size`` slots, and some to spare."""
+        rows, heads, start, width = old.shape
+        new = old.new_empty(rows, heads, size + SPARE_SLOTS, width)
+        new[:, :, :start] = old
+        return new
 
 
 def growing_cache() -> Cache:

@@ -1,19 +1,21 @@
 """
-All turns of a dialogue in one row: what a Transmitter reads to score them in one pass.
+Token rows that a Transmitter scores in one pass: turns packed in rows, and candidate responses.
 
 The context is append-only, so the context of a turn is the beginning of the next turn's::
 
     [PS] .. [PE] [PARTNER] u_1 [SELF] a_1 [EOS] [PARTNER] u_2 [SELF] a_2 [EOS] | [CLS] [CLS]
 
 Every a_n is predicted in place. The [CLS] of each turn stands at the end of the row, has the
-position behind its response and sees nothing later. Distractors follow as branches: each
+position after its response and sees nothing later. Distractors follow as branches: each
 ``[SELF] d [CLS]`` sees the context of its turn and itself. A turn whose context lost old
-turns (it became too long) begins a row of its own.
+turns (it became too long) begins a new row.
 
-In the original form of context (`context_style`) a response is said otherwise than
-it stands in later contexts, and the head reads its last token: then a_n is a branch too::
+In the original form of context (`context_style`) a response reads differently than it does
+in later contexts, and the head reads its last token: then a_n is a branch too::
 
     <pstart> .. <pend> <t1start> u_1 <t1end> a_1 <t1start> u_2 <t1end> | <start> a_1 <end> ..
+
+Candidate responses to a context that was read before (`lay_out`) are branches alone.
 """
 
 from collections.abc import Sequence
@@ -21,14 +23,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+
+from p2bot_parlai.method.context_style import ContextStyle
 
 
 @dataclass
 class Turn:
     """
     :param context: ids of s_n. :param response: ids of a_n, with [EOS] if it ended.
-    :param distractors: other responses, alike, for the next-utterance head.
+    :param distractors: other responses, likewise, for the next-utterance head.
     """
 
     context: list[int]
@@ -37,16 +40,17 @@ class Turn:
 
 
 @dataclass
-class PackedTurns:
+class Layout:
     """
-    M turns in P rows of T tokens. As in `p2bot_parlai.method.layout.Branches`:
+    P rows of T tokens, in which M responses of up to R tokens are scored.
 
-    :param inputs: int (P, T). :param positions: int (P, T). :param seen: bool (P, T, T),
-        which tokens each token sees.
-    :param targets: int (M, R), the responses. :param target_mask: bool (M, R).
+    :param inputs: int (P, T). :param positions: int (P, T), counted from the end of the
+        context that was read before, or from 0.
+    :param seen: bool (P, T, T), which tokens of its row each token sees.
+    :param targets: int (M, R), the responses. :param target_mask: bool (M, R), real tokens.
     :param target_index: int (M, R), where in the P * T tokens a target is predicted.
-    :param cls_index: int (M + distractors,), where the next-utterance head reads: for each
-        turn behind its response, then behind its distractors.
+    :param cls_index: int (N,), where in the P * T tokens the next-utterance head reads. N
+        counts the responses, each followed by its turn's distractors.
     """
 
     inputs: Tensor
@@ -57,165 +61,111 @@ class PackedTurns:
     target_index: Tensor
     cls_index: Tensor
 
-    def to(self, device) -> "PackedTurns":
-        return PackedTurns(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+    def to(self, device: torch.device | str) -> "Layout":
+        return Layout(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def pack(turns: Sequence[Turn], self_id: int, cls_id: int | None, pad: int) -> PackedTurns:
+def pack(turns: Sequence[Turn], style: ContextStyle[int]) -> Layout:
     """
-    :param turns: in order; consecutive turns of one dialogue share a row where they can.
-        Neither responses nor distractors are empty.
-    :param cls_id: None in the original form of context.
+    Consecutive turns of one dialogue share a row where they can.
+
+    :param turns: in order. Neither responses nor distractors are empty.
     """
-    rows: list[list[int]] = []  # the turns of each row
-    for i, turn in enumerate(turns):
-        if rows and _continues(turns[rows[-1][-1]], turn, self_id, cls_id):
-            rows[-1].append(i)
-        else:
-            rows.append([i])
-
-    lines = [_lay_out_row([turns[i] for i in row], self_id, cls_id) for row in rows]
-    inputs = pad_sequence([line.tokens for line in lines], batch_first=True, padding_value=pad)
-    width = inputs.shape[1]
-    seen = torch.zeros(*inputs.shape, width, dtype=torch.bool)
-    for number, line in enumerate(lines):
-        length = len(line.tokens)
-        seen[number, :length, :length] = line.seen
-    cls_index = [number * width + place for number, line in enumerate(lines) for place in line.cls]
-
-    start = [number * width + place for number, line in enumerate(lines) for place in line.starts]
-    lengths = torch.tensor([len(turn.response) for turn in turns])
-    steps = torch.arange(int(lengths.max()))
-    mask = steps < lengths[:, None]
-    targets = torch.full(mask.shape, pad)
-    targets[mask] = torch.tensor([i for turn in turns for i in turn.response])
-    return PackedTurns(
-        inputs=inputs,
-        positions=pad_sequence([line.positions for line in lines], batch_first=True),
-        seen=seen,
-        targets=targets,
-        target_mask=mask,
-        target_index=torch.tensor(start)[:, None] + steps * mask,  # [SELF] predicts a_1
-        cls_index=torch.tensor(cls_index),
-    )
-
-
-@dataclass
-class _Row:
-    """
-    :param seen: bool (T, T). :param starts: places of [SELF] before each turn's response.
-    :param cls: places where the head reads, as in `PackedTurns.cls_index`.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    seen: Tensor
-    starts: list[int]
-    cls: list[int]
-
-
-def _lay_out_row(turns: Sequence[Turn], self_id: int, cls_id: int | None) -> _Row:
-    """One row: the last turn's context and response, then what branches off."""
-    last = turns[-1]
-    tokens = [*last.context] if cls_id is None else [*last.context, self_id, *last.response]
-    positions, starts, cls = list(range(len(tokens))), [], []
-    line = len(tokens)
-    branches = []  # (place, length, how much of the line they see)
-    tail = [] if cls_id is None else [cls_id]
+    groups: list[list[Turn]] = []  # the turns of each row
     for turn in turns:
-        start = len(turn.context)
-        if cls_id is None:
-            starts.append(len(tokens))
-            parts = [([self_id, *turn.response], start)]
+        if groups and _continues(groups[-1][-1], turn, style):
+            groups[-1].append(turn)
         else:
-            starts.append(start)
-            parts = [([cls_id], start + 1 + len(turn.response))]
-        parts += [([self_id, *wrong, *tail], start) for wrong in turn.distractors]
-        for ids, known in parts:
-            branches.append((len(tokens), len(ids), known))
-            tokens += ids
-            positions += range(known, known + len(ids))
-            cls.append(len(tokens) - 1)
-    seen = torch.zeros(len(tokens), len(tokens), dtype=torch.bool)
-    seen[:line, :line] = True
-    for place, length, known in branches:
-        seen[place : place + length, :known] = True
-        seen[place : place + length, place : place + length] = True
-    return _Row(torch.tensor(tokens), torch.tensor(positions), seen.tril(), starts, cls)
+            groups.append([turn])
+
+    rows = []
+    for group in groups:
+        row = _Row(style.row(group[-1].context, group[-1].response))
+        for turn in group:
+            start = len(turn.context)
+            branch = row.add_branch(*style.own_branch(turn.context, turn.response))
+            row.starts.append(start if style.predicts_in_place else branch)
+            for distractor in turn.distractors:
+                row.add_branch(style.candidate(distractor), start)
+        rows.append(row)
+    return _assemble(rows, [turn.response for turn in turns], style.pad)
 
 
-def _continues(turn: Turn, later: Turn, self_id: int, cls_id: int | None) -> bool:
-    """Whether the later context begins with the earlier one, and its response if in place."""
-    begin = turn.context if cls_id is None else [*turn.context, self_id, *turn.response]
+def _continues(turn: Turn, later: Turn, style: ContextStyle[int]) -> bool:
+    begin = style.row(turn.context, turn.response)
     return later.context[: len(begin)] == begin
 
 
-# ------------------------------------------------------------- branches of one context
-@dataclass
-class Branches:
+def lay_out(responses: Sequence[Sequence[list[int]]], style: ContextStyle[int]) -> Layout:
     """
-    Candidate responses, laid out one behind the other in the row of their context.
+    A row for each context, with its candidate responses as branches.
 
-    Each is ``[SELF] x_1 .. x_n [CLS]``; it sees its context and itself, not its neighbours,
-    and its positions go on where the context ends. Without a [CLS] (`ContextStyle.cls`) the
-    head reads x_n. N responses of B rows, row by row:
+    :param responses: of each context: ids that end in [EOS] unless they were cut.
+    """
+    rows = [_Row([]) for _ in responses]
+    for row, candidates in zip(rows, responses, strict=True):
+        row.starts = [row.add_branch(style.candidate(response), 0) for response in candidates]
+    return _assemble(rows, [ids for candidates in responses for ids in candidates], style.pad)
 
-    :param inputs: int (B, L), their tokens.
-    :param offset: int (B, L), the place of a token in its response, from 0.
-    :param branch: int (B, L), which response of its row a token belongs to; -1 is padding.
-    :param targets: int (N, R), x_1 .. x_n. :param target_mask: bool (N, R), real ones.
-    :param target_index: int (N, R), where in the B * L tokens the target is predicted.
-    :param cls_index: int (N,), where in the B * L tokens the next-utterance head reads.
+
+class _Row:
+    """
+    A line of tokens and what branches off it.
+
+    :param line: ids. ``starts`` are the places that the first token of each response is
+        predicted from, ``cls`` those that the next-utterance head reads.
     """
 
-    inputs: Tensor
-    offset: Tensor
-    branch: Tensor
-    targets: Tensor
-    target_mask: Tensor
-    target_index: Tensor
-    cls_index: Tensor
+    def __init__(self, line: list[int]):
+        self.tokens, self.positions = list(line), list(range(len(line)))
+        self.starts: list[int] = []
+        self.cls: list[int] = []
+        self._line = len(line)
+        self._branches: list[tuple[slice, int]] = []  # (where, how much of the line it sees)
 
-    def to(self, device) -> "Branches":
-        return Branches(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+    def add_branch(self, ids: list[int], known: int) -> int:
+        """:param known: how many tokens of the line it sees. :return: its place."""
+        place = len(self.tokens)
+        self.tokens += ids
+        self._branches.append((slice(place, len(self.tokens)), known))
+        self.positions += range(known, known + len(ids))
+        self.cls.append(len(self.tokens) - 1)
+        return place
+
+    def seen(self) -> Tensor:
+        """bool (T, T)"""
+        seen = torch.zeros(len(self.tokens), len(self.tokens), dtype=torch.bool)
+        seen[: self._line, : self._line] = True
+        for branch, known in self._branches:
+            seen[branch, :known] = True
+            seen[branch, branch] = True
+        return seen.tril()
 
 
-def lay_out(
-    responses: list[list[list[int]]], self_id: int, cls_id: int | None, pad: int
-) -> Branches:
-    """
-    :param responses: for each context, its candidate responses: ids that end in [EOS]
-        unless they were cut.
-    :param cls_id: None: the next-utterance head reads the last token of a response.
-    """
-    tail = [] if cls_id is None else [cls_id]
-    flat = [response for row in responses for response in row]
-    lengths = torch.tensor([len(response) for response in flat])
-    more = 1 + len(tail)
-    width = max((sum(len(r) + more for r in row) for row in responses), default=0)
-    inputs = torch.full((len(responses), width), pad)
-    offset, branch = torch.zeros_like(inputs), torch.full_like(inputs, -1)
-    starts = []
-    for i, row in enumerate(responses):
-        column = 0
-        for number, response in enumerate(row):
-            part = slice(column, column + len(response) + more)
-            inputs[i, part] = torch.tensor([self_id, *response, *tail])
-            offset[i, part] = torch.arange(len(response) + more)
-            branch[i, part] = number
-            starts.append(i * width + column)
-            column = part.stop
-    start = torch.tensor(starts, dtype=torch.long)
-    steps = torch.arange(int(lengths.max()) if flat else 0)
+def _assemble(rows: Sequence[_Row], responses: Sequence[list[int]], pad: int) -> Layout:
+    width = max(len(row.tokens) for row in rows)
+    inputs = torch.full((len(rows), width), pad)
+    positions = torch.zeros_like(inputs)
+    seen = torch.zeros(len(rows), width, width, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        length = len(row.tokens)
+        inputs[number, :length] = torch.tensor(row.tokens, dtype=torch.long)
+        positions[number, :length] = torch.tensor(row.positions, dtype=torch.long)
+        seen[number, :length, :length] = row.seen()
+    starts = [number * width + place for number, row in enumerate(rows) for place in row.starts]
+    heads = [number * width + place for number, row in enumerate(rows) for place in row.cls]
+    lengths = torch.tensor([len(response) for response in responses], dtype=torch.long)
+    steps = torch.arange(max(map(len, responses), default=0))
     mask = steps < lengths[:, None]
     targets = torch.full(mask.shape, pad)
-    targets[mask] = torch.tensor([i for response in flat for i in response], dtype=torch.long)
-    return Branches(
+    targets[mask] = torch.tensor([i for response in responses for i in response], dtype=torch.long)
+    start = torch.tensor(starts, dtype=torch.long)[:, None]
+    return Layout(
         inputs=inputs,
-        offset=offset,
-        branch=branch,
+        positions=positions,
+        seen=seen,
         targets=targets,
         target_mask=mask,
-        target_index=start[:, None] + steps * mask,  # [SELF] predicts x_1
-        cls_index=start + lengths + len(tail),
+        target_index=start + steps * mask,  # [SELF] predicts a_1
+        cls_index=torch.tensor(heads, dtype=torch.long),
     )

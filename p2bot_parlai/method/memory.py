@@ -1,11 +1,12 @@
-"""Memory that torch has freed, and that the process still holds."""
+"""Memory that torch has freed but the process still holds."""
 
 import ctypes
 import functools
+from collections.abc import Callable
 
 
 @functools.cache
-def _trim():
+def _trim() -> Callable[[int], int] | None:
     """glibc's malloc_trim; None on systems with another C library."""
     try:
         found = ctypes.CDLL(None).malloc_trim
@@ -17,10 +18,10 @@ def _trim():
 
 def trim_memory() -> None:
     """
-    Hand freed memory back to the system; takes some milliseconds.
+    Return freed memory to the system; takes some milliseconds.
 
-    Batches of ever other shapes leave holes in glibc's heap: without this a run of self-play
-    holds, after some thousand dialogues, a fifth more than it uses (docs/log.md, "long runs").
+    Batches of varying shapes fragment glibc's heap: after some thousand dialogues of self-play
+    the process would hold a fifth more than it uses (docs/log.md, "long runs").
     """
     trim = _trim()
     if trim is not None:

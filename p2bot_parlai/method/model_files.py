@@ -1,8 +1,9 @@
 """
-Reading model files: nothing that they may hold is run, and whatever is wrong is said.
+Reading model files, safely: no code in them is run, and errors say what is wrong.
 
-A model stands in three files: weights and description (``model``), tokenizer (``model.dict``)
-and ParlAI's options (``model.opt``, which is not read here).
+A model is three files: weights and description (``model``), tokenizer (``model.dict``) and
+ParlAI's options (``model.opt``, not read here). Those that ship with the package are packed:
+``model.safetensors`` in half precision, ``model.dict`` and ``model.opt``.
 """
 
 import hashlib
@@ -10,38 +11,39 @@ import json
 import math
 import os
 import warnings
+from typing import Any, TypeVar
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones import encoder as encoders
-from p2bot_parlai.method.context_style import APPEND, STYLES
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.receiver import Receiver
-from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 
 FORMAT = 1
-TOKENIZER_FORMAT = "p2bot-tokenizer-1"
-SENTENCE_TOKENIZER_FORMAT = "p2bot-encoder-tokenizer-1"
+PACKED = ".safetensors"  # ends the name of a packed model
+AnyTokenizer = TypeVar("AnyTokenizer", bound=BaseTokenizer)
 MIN_TOKENS = 3  # of a sentence that an encoder reads
 
 
 # ----------------------------------------------------------------------- any model file
-def read_model_file(path: str) -> dict:
+def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
-    The states that an agent of ours saved.
+    The states that an agent of ours saved: weights (``model``) and description (``p2bot``).
 
     Read with ``weights_only``: tensors and plain data; code in the file is not run.
 
-    :raises P2botError: for a file that cannot be read, is cut short, of another kind, or unsafe.
+    :param path: a model file, or a packed one.
+    :raises P2botError: for a file that is unreadable, truncated, of another kind, or unsafe.
     """
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd formats: our error says enough
-            states = torch.load(file, map_location="cpu", weights_only=True)
+        name = os.fspath(path)
+        states = _unpacked(name) if name.endswith(PACKED) else _loaded(name)
     except OSError as error:
         raise P2botError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as bad:  # damaged pickles end in every kind of exception
@@ -61,12 +63,32 @@ def read_model_file(path: str) -> dict:
     return states
 
 
-def check_description(states: dict, path: str, **kinds: type | tuple[type, ...]) -> dict:
-    """
-    What a model file says of itself.
+def _loaded(path: str) -> Any:
+    with open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd formats: our error says enough
+        return torch.load(file, map_location="cpu", weights_only=True)
 
-    :param kinds: what it needs to say, and of which type each is.
-    :raises P2botError: where something is missing, or is something else.
+
+def _unpacked(path: str) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["p2bot"])
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
+        # packed once; a model file has the one encoder under both names
+        weights |= {
+            name.replace("impression.", "persona.", 1): tensor for name, tensor in weights.items()
+        }
+    return {"model": weights, "p2bot": {**about, "run": {}}}
+
+
+def check_description(
+    states: dict[str, Any], path: str, **kinds: type | tuple[type, ...]
+) -> dict[str, Any]:
+    """
+    The description in a model file.
+
+    :param kinds: the entries it must have, and their types.
+    :raises P2botError: if an entry is missing or invalid.
     """
     about = states["p2bot"]
     for name, kind in kinds.items():
@@ -78,7 +100,7 @@ def check_description(states: dict, path: str, **kinds: type | tuple[type, ...])
     return about
 
 
-def _is_state_dict(weights) -> bool:
+def _is_state_dict(weights: Any) -> bool:
     return isinstance(weights, dict) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
     )
@@ -91,8 +113,8 @@ def _reason(torch_says: str) -> str:
     return "it is damaged or was not written to its end"
 
 
-def load_weights(network: torch.nn.Module, states: dict, path: str) -> None:
-    """:raises P2botError: where the weights of a model file do not fit the network."""
+def load_weights(network: nn.Module, states: dict[str, Any], path: str) -> None:
+    """:raises P2botError: if the weights of a model file do not fit the network."""
     try:
         network.load_state_dict(states["model"])
     except RuntimeError as error:
@@ -109,7 +131,7 @@ def checksum(path: str) -> str:
 
 
 def weights_checksum(network: nn.Module) -> str:
-    """The same of a network's weights: a pretrained model is a folder of files, or in a cache."""
+    """SHA-256 of a network's weights: pretrained models are folders, or in a cache."""
     found = hashlib.sha256()
     for name, weight in sorted(network.state_dict().items()):
         found.update(name.encode())
@@ -120,36 +142,31 @@ def weights_checksum(network: nn.Module) -> str:
 # -------------------------------------------------------------------------- tokenizers
 def read_tokenizer(path: str) -> P2botTokenizer:
     """The ``.dict`` of a Transmitter. :raises P2botError: for a file that is none."""
-    data = _read_dict(path, TOKENIZER_FORMAT, "P²Bot")
-    style = STYLES.get(data.get("context_style", APPEND.name))
-    if style is None:
-        raise _no_tokenizer(path, "P²Bot")
-    return P2botTokenizer.from_json(data["tokenizer"], style)
+    return _read_dict(path, P2botTokenizer, "P²Bot")
 
 
 def read_sentence_tokenizer(path: str) -> SentenceTokenizer:
-    """The ``.dict`` of a Receiver or an entailment classifier, alike."""
-    return SentenceTokenizer.from_json(
-        _read_dict(path, SENTENCE_TOKENIZER_FORMAT, "a Receiver")["tokenizer"]
-    )
+    """The ``.dict`` of a Receiver or an entailment classifier, likewise."""
+    return _read_dict(path, SentenceTokenizer, "a Receiver")
 
 
-def _read_dict(path: str, form: str, whose: str) -> dict:
+def _read_dict(path: str, kind: type[AnyTokenizer], whose: str) -> AnyTokenizer:
     try:
         with open(path, "rb") as file:
             data = json.load(file)
-        if data["format"] != form or "tokenizer" not in data:
-            raise KeyError(form)
+        if data["format"] != kind.FORMAT:
+            raise KeyError(kind.FORMAT)
+        return kind.from_contents(data)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _no_tokenizer(path, whose) from error
-    return data
+        raise P2botError(
+            f"{path} is not a tokenizer of {whose}: it is missing, damaged or belongs to another "
+            "kind of model; choose another --model-file or --dict-file"
+        ) from error
 
 
-def _no_tokenizer(path: str, whose: str) -> P2botError:
-    return P2botError(
-        f"{path} is no tokenizer of {whose}: it is missing, damaged or belongs to another "
-        "kind of model; choose another --model-file or --dict-file"
-    )
+def dict_file(path: str) -> str:
+    """The ``.dict`` beside a model file."""
+    return f"{path.removesuffix(PACKED)}.dict"
 
 
 # ------------------------------------------------------------------------ frozen models
@@ -164,20 +181,20 @@ def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
         raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
     if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
         raise P2botError(f"{path} has another tokenizer than the Transmitter")
-    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"], states["model"]))
+    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
     load_weights(network, states, path)
     return network.eval().requires_grad_(False)
 
 
-def build_network(states: dict) -> Receiver:
-    """The network of a model file that was read, with fresh weights."""
-    saved, weights = states["p2bot"], states["model"]
-    first = encoders.from_json(saved["encoder"], weights)
+def build_network(states: dict[str, Any]) -> Receiver:
+    """The Receiver that a model file describes, with fresh weights."""
+    saved = states["p2bot"]
+    first = encoders.from_json(saved["encoder"])
     shared = saved["options"].get("share_encoders", False)
-    return Receiver(first, first if shared else encoders.from_json(saved["encoder"], weights))
+    return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
 
 
-def read_receiver_file(path: str) -> dict:
+def read_receiver_file(path: str) -> dict[str, Any]:
     """:raises P2botError: for a file that is damaged, or of another agent."""
     states = read_model_file(path)
     if states["p2bot"].get("kind") != "receiver":
@@ -189,16 +206,16 @@ def read_receiver_file(path: str) -> dict:
 
 def load_perceiver(path: str) -> Perceiver:
     """
-    A trained Receiver for use by other code: frozen, with its tokenizer and its tau.
+    A trained Receiver: frozen, with its tokenizer and its tau.
 
-    :param path: the ``--model-file`` of a Receiver; its ``.dict`` stands beside it.
-    :raises P2botError: for a file that is not there, damaged, or of another agent.
+    :param path: the ``--model-file`` of a Receiver, with its ``.dict`` beside it.
+    :raises P2botError: for a file that is missing, damaged, or of another agent.
     """
     if not os.path.exists(path):
         raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
     states = read_receiver_file(path)
     network = build_network(states).eval().requires_grad_(False)
     load_weights(network, states, path)
-    tokenizer = read_sentence_tokenizer(f"{path}.dict")
+    tokenizer = read_sentence_tokenizer(dict_file(path))
     tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
     return Perceiver(network, tokenizer, states["p2bot"]["tau"])

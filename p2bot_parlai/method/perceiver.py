@@ -1,9 +1,9 @@
-"""From texts to scores: a Receiver with its tokenizer, each distinct sentence encoded once.
+"""
+From texts to scores: a Receiver with its tokenizer, each distinct sentence encoded once; and
+word dropout in its training.
 
-Leaving out words while the Receiver trains, so that it must go by meaning.
-
-Neither is in the paper. Persona-Chat's original profile sentences share their rare words
-with what their owners say, its revised ones do not: a Receiver that was trained on original
+Word dropout is not in the paper. PersonaChat's original profile sentences share rare words
+with what their owners say, its revised ones do not: a Receiver that is trained on original
 ones alone learns to look for shared words.
 """
 
@@ -17,8 +17,8 @@ from p2bot_parlai.method import receiver
 from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
-# remembered sentence vectors; above it all are forgotten (self-play makes new ones for ever).
-# Enough for all that is said and all profile sentences in the valid fold of ConvAI2
+# sentence vectors to cache; beyond that the cache is emptied (self-play makes new sentences
+# all the time). Enough for all utterances and profile sentences of ConvAI2's valid fold
 REMEMBERED_VECTORS = 20_000
 
 Utterances = Sequence[str]
@@ -27,13 +27,13 @@ Persona = Sequence[str]
 
 class WordDropout:
     """
-    What is left out of one batch.
+    Drops words from the sentences of one batch.
 
-    :param special: ids that are never left out ([CLS], [SEP]).
-    :param share: probability with which each token of a sentence is left out, by itself.
-    :param one_sided: probability with which a word is left out of all utterances or, at
-        evens, of all profile sentences of the batch: no pair of them has it in common. The
-        sides are drawn anew for each batch.
+    :param special: ids that are never dropped ([CLS], [SEP]).
+    :param share: probability of dropping each token of a sentence, independently.
+    :param one_sided: probability of dropping a word from all utterances or, just as likely,
+        from all profile sentences of the batch: no pair of them has it in common. Drawn
+        for each batch.
     """
 
     def __init__(self, special: Collection[int], share: float = 0.0, one_sided: float = 0.0):
@@ -41,17 +41,17 @@ class WordDropout:
         self._sides: dict[int, str] = {}
 
     def utterance(self, ids: Iterable[int]) -> tuple[int, ...]:
-        """What is left of an utterance."""
+        """The kept ids of an utterance."""
         return self._left(ids, "utterance")
 
     def profile(self, ids: Iterable[int]) -> tuple[int, ...]:
-        """What is left of a profile sentence."""
+        """The kept ids of a profile sentence."""
         return self._left(ids, "profile")
 
     def _left(self, ids: Iterable[int], side: str) -> tuple[int, ...]:
         ids = tuple(ids)
         kept = [i for i in ids if i in self.special or not self._dropped(i, side)]
-        # a sentence of special tokens alone says nothing: it stays whole
+        # a sentence that would lose all its words is kept whole
         return tuple(kept) if any(i not in self.special for i in kept) else ids
 
     def _dropped(self, token: int, side: str) -> bool:
@@ -70,8 +70,8 @@ class Perceiver:
     """
     Scores of dialogues against personas, both as text.
 
-    In evaluation the vector of a sentence is kept until `forget` is called, which whoever
-    changes the weights must do. All clones of an agent share one.
+    In evaluation the vectors of sentences are cached until `forget`, which must be called
+    when the weights change. All clones of an agent share one.
 
     :param network: the Receiver.
     :param tau: temperature of `aggregate`.
@@ -85,7 +85,7 @@ class Perceiver:
         self.forget()
 
     def forget(self) -> None:
-        """Drop remembered vectors: the weights have changed."""
+        """Empty the cache: the weights have changed."""
         self._vectors = {"impression": {}, "persona": {}}
 
     @torch.no_grad()
@@ -135,11 +135,10 @@ class Perceiver:
     @torch.no_grad()
     def sentence_relevance(self, dialogues: Sequence[Utterances], sentences: Persona) -> Tensor:
         """
-        How much each dialogue shows each of many profile sentences: (B, K).
+        How strongly each dialogue reveals each of many profile sentences: (B, K).
 
         The paper ranks sentences without saying by what. Here it is Agg (Eq. 13) over the
-        utterances, with the tau of the model: a sentence is shown by the utterances that are
-        most relevant to it, and the others say nothing about it.
+        utterances, with the tau of the model: those most relevant to a sentence count.
         """
         H, spoken = self._dialogues(dialogues)
         W = self.profiles(sentences)
@@ -157,15 +156,16 @@ class Perceiver:
         c (B, C), U (B, C, N, L) and its mask, with gradients; see `profile_scores`.
 
         :param model: the network, or its data-parallel wrapper: called once.
-        :param dropout: what is left out of the sentences.
+        :param dropout: drops words from the sentences.
         """
         utterance_rows, utterances = _rows(dialogues)
         sentence_rows, sentences = _rows([p for personas in candidates for p in personas])
         said = [self.tokenizer.encode(u) for u in utterances]
         profiles = [self.tokenizer.encode(s) for s in sentences]
         if dropout:
-            said, profiles = map(dropout.utterance, said), map(dropout.profile, profiles)
-        H, W = model(list(said), list(profiles))
+            said = list(map(dropout.utterance, said))
+            profiles = list(map(dropout.profile, profiles))
+        H, W = model(said, profiles)
         rows = _padded([[utterance_rows[u] for u in d] for d in dialogues]).to(H.device)
         table = _candidate_table(candidates, sentence_rows).to(H.device)
         return receiver.profile_scores(H[rows.clamp(min=0)], rows >= 0, W, table, self.tau)
@@ -196,19 +196,19 @@ class Perceiver:
 
 
 def _rows(groups: Sequence[Sequence[str]]) -> tuple[dict[str, int], list[str]]:
-    """The distinct texts of all groups, and the place of each."""
+    """The index of each distinct text of all groups, and those texts."""
     distinct = list(dict.fromkeys(text for group in groups for text in group))
     return {text: row for row, text in enumerate(distinct)}, distinct
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Lists of unequal length as one tensor, -1 behind their ends; one column at least."""
+    """Lists of unequal length as one tensor, padded with -1; at least one column."""
     width = max([1, *map(len, rows)])
     padded = [[*row, *[-1] * (width - len(row))] for row in rows]
     return torch.tensor(padded, dtype=torch.long).view(len(rows), width)
 
 
-def _candidate_table(candidates, index: dict[str, int]) -> Tensor:
+def _candidate_table(candidates: Sequence[Sequence[Persona]], index: dict[str, int]) -> Tensor:
     """int (B, C, L): the rows of each candidate's sentences; -1 pads."""
     most = max([1, *map(len, candidates)])
     longest = max([1, *(len(persona) for personas in candidates for persona in personas)])

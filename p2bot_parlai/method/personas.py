@@ -1,11 +1,11 @@
-"""Who is who: personas of one person that are written in several ways, and random others."""
+"""Which personas belong to one person, and random personas of others."""
 
 import random
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-# how many sentences two personas must share to be of one person, unless told otherwise
+# sentences that two personas must share to belong to one person, by default
 SHARED_SENTENCES = 2
 
 # Contractions come in three forms in the files: "i'm", "i am" and, where an apostrophe was
@@ -25,7 +25,7 @@ _EXPANSIONS = (
 
 def sentence_key(sentence: str) -> str:
     """
-    What is left of a sentence without case, punctuation and contractions.
+    A sentence without case, punctuation and contractions.
 
     "I'm a nurse." and "i am a nurse" have the same key.
     """
@@ -41,20 +41,20 @@ def group_by_person(
     """
     The number of the person behind each persona.
 
-    ConvAI2 lists most personas in several variants: of five profile sentences any four or
-    three are shown, and contractions are written out or not. Two personas are of the same
-    person if they share two sentences by `sentence_key` (or all of the shorter one, where
-    that has a single sentence), and so are personas that a chain of such pairs connects.
-    Different people do share single common sentences ("my favorite color is blue").
+    ConvAI2 lists most personas in several variants: any three or four of five profile
+    sentences, with or without contractions. Two personas belong to one person if they share
+    two sentences by `sentence_key` (or all of the shorter one, if that has one sentence), and
+    so do personas connected by a chain of such pairs. Different people do share single common
+    sentences ("my favorite color is blue").
 
-    On the real files this finds exactly the 100 people that the paper counts in the dev
-    set, the same ones from the original and from the revised sentences; no pair of them
-    shares exactly two sentences. In the training file pairs that share just two are mostly
-    one person with typos, so two is better there than three.
+    On the real files this finds exactly the 100 people that the paper counts in the dev set,
+    the same from original and revised sentences; no pair of them shares exactly two. In the
+    training file pairs that share just two are mostly one person with typos, so two is better
+    there than three.
 
-    :param shared_sentences: another number than two, for files in which different people
-        have many sentences in common.
-    :return: one number a persona, counted from 0 in order of first appearance.
+    :param shared_sentences: another number than two, for files in which different people have
+        many sentences in common.
+    :return: a number for each persona, from 0 in order of first appearance.
     """
     keys = [frozenset(map(sentence_key, persona)) for persona in personas]
     distinct = list(dict.fromkeys(keys))

@@ -1,5 +1,5 @@
 """
-The Receiver (paper, section 4, Figure 5): how well does what somebody says show a persona?
+The Receiver (paper, section 4, Figure 5): how strongly do utterances reveal a persona?
 
 The functions are the equations; the module gives them their sentence vectors. Shapes: B
 dialogues, C personas each, N utterances, L profile sentences, d width of a sentence
@@ -7,9 +7,12 @@ vector; every function takes any number of leading batch dimensions (``...``).
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 
 
 # --------------------------------------------------------------------- the equations
@@ -27,12 +30,12 @@ def aggregate(U: Tensor, mask: Tensor, tau: float) -> Tensor:
     """
     Eq. 13: Agg(U_n) = sum_k exp(U_nk / tau) U_nk / sum_k exp(U_nk / tau).
 
-    Near the mean over the profile sentences for a large tau, near the highest for a small.
+    Close to the mean over the profile sentences for a large tau, to the maximum for a small one.
 
     :param U: (..., N, L). :param mask: bool, broadcastable to U; False marks padding,
         which gets no weight.
     :param tau: temperature, above 0.
-    :return: (..., N); 0 where there is no profile sentence.
+    :return: (..., N); 0 without profile sentences.
     """
     weight = (U / tau).masked_fill(~mask, torch.finfo(U.dtype).min).softmax(dim=-1)
     return (weight * U).masked_fill(~mask, 0.0).sum(dim=-1)
@@ -43,7 +46,7 @@ def cumulative_score(aggregated: Tensor, mask: Tensor) -> Tensor:
     Eq. 14: c = 1/N sum_n Agg(U_n).
 
     :param aggregated: (..., N). :param mask: bool (..., N), the real utterances.
-    :return: (...); 0 where there is no utterance.
+    :return: (...); 0 without utterances.
     """
     total = aggregated.masked_fill(~mask, 0.0).sum(dim=-1)
     return total / mask.sum(dim=-1).clamp(min=1)
@@ -68,8 +71,8 @@ def score(h: Tensor, W: Tensor, mask: Tensor, tau: float) -> Tensor:
     """
     Eq. 15: Agg(h W^T) / sqrt(d), the persona perception score of one utterance.
 
-    As printed: Agg sees the products before they are scaled. It is thus sharper than in
-    training, as `aggregate` of Eq. 11 with tau / sqrt(d) would be.
+    As printed: Agg is given the unscaled products. It is thus sharper than in training, like
+    `aggregate` of Eq. 11 with tau / sqrt(d).
 
     :param h: impression encodings (..., d), one utterance each. :param W: (..., L, d).
     :param mask: bool (..., L), the real profile sentences.
@@ -86,8 +89,7 @@ def profile_scores(
     """
     Eq. 11, 13 and 14 for every dialogue and each of its candidate personas.
 
-    A profile sentence stands in many personas; its vector and its relevance are computed
-    once and looked up.
+    A profile sentence may be in many personas; its relevance is computed once.
 
     :param H: (B, N, d). :param spoken: bool (B, N), the real utterances.
     :param W: (K, d), distinct profile sentences.
@@ -128,9 +130,9 @@ def receiver_loss(
 
 def softmax_loss(c: Tensor, allowed: Tensor, temperature: float) -> Tensor:
     """
-    In place of Eq. 12's margin, not the paper's: -log of the true persona's share of
-    exp(c / temperature) among itself and its distractors. Near misses weigh more than
-    distractors that are far behind, which the margin's mean does not tell apart.
+    Instead of Eq. 12's margin, not in the paper: -log of the true persona's share of
+    exp(c / temperature) among itself and its distractors. Close distractors weigh more than
+    distant ones, unlike in the margin's mean.
 
     :param c: (B, C), the true persona first. :param allowed: bool (B, C), the distractors.
     :return: (B,)
@@ -145,10 +147,13 @@ def softmax_loss(c: Tensor, allowed: Tensor, temperature: float) -> Tensor:
 class Receiver(nn.Module):
     """
     :param impression: encoder of utterances, see `p2bot_parlai.method.backbones.encoder`.
-    :param persona: encoder of profile sentences; the same object where they are shared.
+    :param persona: encoder of profile sentences; the same object if they are shared.
     """
 
-    def __init__(self, impression: nn.Module, persona: nn.Module):
+    impression: SentenceEncoder
+    persona: SentenceEncoder
+
+    def __init__(self, impression: SentenceEncoder, persona: SentenceEncoder):
         super().__init__()
         self.impression = impression
         self.persona = persona
@@ -158,11 +163,13 @@ class Receiver(nn.Module):
         """d, the width of a sentence vector."""
         return self.impression.hidden_size
 
-    def forward(self, utterances: list, sentences: list) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, utterances: Sequence[Sequence[int]], sentences: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, Tensor]:
         """
         Sentence vectors of distinct token sequences, in the order given.
 
-        :param utterances: lists of ids. :param sentences: lists of ids.
+        :param utterances: ids of each. :param sentences: ids of each.
         :return: (S, d) and (K, d)
         """
         return self.impression(utterances), self.persona(sentences)

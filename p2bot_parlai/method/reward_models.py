@@ -2,64 +2,65 @@
 The models behind the rewards, each a callable over a batch of finished dialogues.
 
 A reward has a ``name`` and returns a tensor (B, N), one value a response of the agent. To
-add one, write a class with these two and list it in `p2bot_parlai.agents.p2bot`.
+add one, write such a class and list it in `p2bot_parlai.agents.selfplay_setup`.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from p2bot_parlai.method import rewards
-from p2bot_parlai.method.layout import PackedTurns, pack
+from p2bot_parlai.method.backbones import Backbone
+from p2bot_parlai.method.layout import Layout, pack
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.rollouts import Rollouts
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
 
-# responses that a language model reads at once: memory for vocabulary logits
+# responses per pass of a language model: vocabulary logits take memory
 ROWS_AT_ONCE = 64
 
 
 class Reward(Protocol):
-    """:param name: what reports and transcripts call it."""
+    """:param name: its name in reports and transcripts."""
 
     name: str
 
-    def __call__(self, played: Rollouts) -> Tensor:
+    def __call__(self, rollouts: Rollouts) -> Tensor:
         """(B, N), one value a response."""
 
 
 class LanguageStyle:
     """
-    RS.1, Eq. 6: how a response alone sounds to a frozen language model.
+    RS.1, Eq. 6: how likely a response by itself is to a frozen language model.
 
     :param backbone: the language model, see `p2bot_parlai.method.backbones`.
-    :param prefix: ids that stand before the response: ``[SELF]`` for a Transmitter that is
-        read with an empty context, the beginning-of-text token of a pretrained model, or
-        nothing; then the first word is given and not scored.
+    :param prefix: ids that precede the response: ``[SELF]`` for a Transmitter with an empty
+        context, the beginning-of-text token of a pretrained model, or nothing; then the first
+        word is not scored.
     """
 
     name = "style"
 
-    def __init__(self, backbone: nn.Module, prefix: Sequence[int], tokenizer: P2botTokenizer):
+    def __init__(self, backbone: Backbone, prefix: Sequence[int], tokenizer: P2botTokenizer):
         self.backbone, self.prefix = backbone, list(prefix)
         device = next(backbone.parameters()).device
         nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)
         self.vocabulary = backbone.logits(nothing).shape[-1]
         self.special = tokenizer.special_ids
 
-    def __call__(self, played: Rollouts) -> Tensor:
+    def __call__(self, rollouts: Rollouts) -> Tensor:
         words = [
             [i for i in turn.response if i not in self.special and i < self.vocabulary]
-            for turn in played.by_dialogue()
+            for turn in rollouts.by_dialogue()
         ]
         parts = [
             self.score(words[start : start + ROWS_AT_ONCE])
             for start in range(0, len(words), ROWS_AT_ONCE)
         ]
-        return torch.cat(parts).view(played.shape)
+        return torch.cat(parts).view(rollouts.shape)
 
     @torch.no_grad()
     def score(self, responses: Sequence[list[int]]) -> Tensor:
@@ -76,7 +77,7 @@ class LanguageStyle:
         ids, valid = ids.to(device), valid.to(device)
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         positions = torch.arange(width, device=device).expand(len(lines), width)
-        # padding stands behind: no real token sees it
+        # padding comes last: no real token sees it
         hidden = self.backbone(ids, positions, causal.expand(len(lines), width, width))
         scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
         scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))
@@ -85,31 +86,30 @@ class LanguageStyle:
 
 class SupervisedReading:
     """
-    What the frozen supervised Transmitter makes of played turns: read once, for the
-    coherence reward and for the KL divergence alike.
+    Rollouts as the frozen supervised Transmitter reads them: once, for the coherence reward
+    and the KL divergence alike.
     """
 
     def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
         self.network, self.tokenizer = network, tokenizer
-        self._played: Rollouts | None = None
+        self._rollouts: Rollouts | None = None
 
     @torch.no_grad()
-    def __call__(self, played: Rollouts) -> tuple[PackedTurns, Tensor, Tensor]:
-        """The turns in rows, hidden states (P * T, D) and [CLS] scores (B * N,)."""
-        if self._played is not played:
-            tokens = self.tokenizer
-            packed = pack(played.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
+    def __call__(self, rollouts: Rollouts) -> tuple[Layout, Tensor, Tensor]:
+        """The packed turns, hidden states (P * T, D) and [CLS] scores (B * N,)."""
+        if self._rollouts is not rollouts:
+            packed = pack(rollouts.by_dialogue(), self.tokenizer.marks)
             packed = packed.to(self.network.next_utterance.weight.device)
-            self._found = (packed, *self.network.read_packed(packed))
-            self._played = played
+            self._found = (packed, *self.network.read(packed))
+            self._rollouts = rollouts
         return self._found
 
 
 class DiscourseCoherence:
     """
-    RS.2, Eq. 7: whether a response is the next utterance, by a frozen Transmitter.
+    RS.2, Eq. 7: whether a response is the next utterance, by the frozen Transmitter.
 
-    :param reading: by the supervised one, whose next-utterance head was trained.
+    :param reading: by a Transmitter whose next-utterance head was trained.
     """
 
     name = "coherence"
@@ -117,14 +117,14 @@ class DiscourseCoherence:
     def __init__(self, reading: SupervisedReading):
         self.reading = reading
 
-    def __call__(self, played: Rollouts) -> Tensor:
-        _, _, scores = self.reading(played)
-        return rewards.discourse_coherence(scores.float()).view(played.shape)
+    def __call__(self, rollouts: Rollouts) -> Tensor:
+        _, _, scores = self.reading(rollouts)
+        return rewards.discourse_coherence(scores.float()).view(rollouts.shape)
 
 
 class PersonaPerception:
     """
-    RS.3, Eq. 8-9: how much of either persona the rest of the dialogue shows, by a Receiver.
+    RS.3, Eq. 8-9: how strongly the rest of the dialogue reveals both personas, by a Receiver.
 
     :param gamma: discount a turn.
     """
@@ -134,17 +134,17 @@ class PersonaPerception:
     def __init__(self, perceiver: Perceiver, gamma: float):
         self.perceiver, self.gamma = perceiver, gamma
 
-    def __call__(self, played: Rollouts) -> Tensor:
-        agent, user = self.perceptions(played)
+    def __call__(self, rollouts: Rollouts) -> Tensor:
+        agent, user = self.perceptions(rollouts)
         return rewards.persona_perception(agent, user, self.gamma)
 
-    def perceptions(self, played: Rollouts) -> tuple[Tensor, Tensor]:
+    def perceptions(self, rollouts: Rollouts) -> tuple[Tensor, Tensor]:
         """Eq. 9: r(a_n) and r(x_n), each (B, N)."""
-        size, turns = played.shape
+        size, turns = rollouts.shape
         scores = []
         for texts, own in (
-            (played.agent_texts, [opening.agent_persona for opening in played.openings]),
-            (played.user_texts, [opening.user_persona for opening in played.openings]),
+            (rollouts.agent_texts, [opening.agent_persona for opening in rollouts.openings]),
+            (rollouts.user_texts, [opening.user_persona for opening in rollouts.openings]),
         ):
             said = [texts[n][b] for b in range(size) for n in range(turns)]
             personas = [own[b] for b in range(size) for _ in range(turns)]
@@ -153,15 +153,15 @@ class PersonaPerception:
 
 
 class Repetition:
-    """Not in the paper: minus the share of a response that its speaker said before."""
+    """Not in the paper: minus the share of a response that the speaker has said before."""
 
     name = "repetition"
 
-    def __call__(self, played: Rollouts) -> Tensor:
-        size, turns = played.shape
+    def __call__(self, rollouts: Rollouts) -> Tensor:
+        size, turns = rollouts.shape
         values = torch.zeros(size, turns)
         for b in range(size):
-            said = [played.agent_texts[n][b].split() for n in range(turns)]
+            said = [rollouts.agent_texts[n][b].split() for n in range(turns)]
             for n in range(turns):
                 values[b, n] = rewards.repetition(said[n], said[:n])
         return values

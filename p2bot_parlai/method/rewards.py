@@ -1,8 +1,8 @@
 """
-What self-play rewards (paper, section 3.3): Eq. 6-10, and one reward of our own.
+The rewards of self-play (paper, section 3.3): Eq. 6-10, and one of our own.
 
-Pure functions. Shapes: B dialogues of N turns, R tokens a response. Which models give the
-numbers is in `p2bot_parlai.method.reward_models`.
+Pure functions. Shapes: B dialogues of N turns, R tokens a response. The models behind them
+are in `p2bot_parlai.method.reward_models`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,10 @@ def language_style(token_scores: Tensor, mask: Tensor, vocabulary: int) -> Tenso
     Eq. 6: R_1 = 1/|a| sum_t log p_lm(a_t | a_<t), of the response alone.
 
     :param token_scores: log-probabilities (..., R) under the frozen language model.
-    :param mask: bool (..., R), the words; tokens that the language model does not know
-        ([EOS] of a pretrained one) are left out.
-    :param vocabulary: size of the language model's. A response without words has the
-        score of a uniform guess, -log(vocabulary): the mean over nothing would be 0, the
-        best score of all, and saying nothing would win.
+    :param mask: bool (..., R), the words; tokens unknown to the language model ([EOS] for a
+        pretrained one) are left out.
+    :param vocabulary: size of the language model's. A response without words has the score of
+        a uniform guess, -log(vocabulary): a mean of 0 would be the best score of all.
     :return: (...), at most 0.
     """
     guess = -torch.log(torch.tensor(float(vocabulary), device=mask.device))
@@ -42,9 +41,9 @@ def persona_perception(agent: Tensor, user: Tensor, gamma: float) -> Tensor:
     """
     Eq. 8: R_3(a_n) = r(a_n) + sum_{k>n} (gamma^(2(k-n)-1) r(x_k) + gamma^(2(k-n)) r(a_k)).
 
-    The dialogue goes x_1, a_1, x_2, a_2, ...: every later turn of either speaker counts
-    gamma times less than the one before it, so the sum is gathered from the end. What the
-    user said first is no effect of the agent and does not count.
+    The dialogue is x_1, a_1, x_2, a_2, ...: each turn of either speaker counts gamma times the
+    one before it, so the sum is computed from the end. The user's first utterance is not an
+    effect of the agent's and does not count.
 
     :param agent: r(a_n) of Eq. 9, the agent's perception scores, (B, N).
     :param user: r(x_n), the user's, (B, N); the first column is not used.
@@ -64,7 +63,7 @@ def combine(rewards: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tens
 
 def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order: int = 3) -> float:
     """
-    Minus the share of a response's n-grams that its speaker has said before.
+    Minus the share of a response's n-grams that the speaker has said before.
 
     Not in the paper, whose error analysis (section 5.3) found speakers going in circles.
 

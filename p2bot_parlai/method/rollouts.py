@@ -1,10 +1,11 @@
 """
-Self-play dialogues as data: how they begin, what was said, what it earned.
+Self-play dialogues as data: openings, rollouts, rewards.
 
 B dialogues of N turns.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -18,8 +19,8 @@ class Opening:
 
     :param user_persona: profile sentences of A, the frozen user, who starts.
     :param agent_persona: those of B, the learnable agent.
-    :param utterance: x_1, what A says first; it is taken from the dataset.
-    :param seed: decides everything that is sampled in the dialogue.
+    :param utterance: x_1, A's first utterance, taken from the dataset.
+    :param seed: of everything that is sampled in the dialogue.
     """
 
     user_persona: list[str]
@@ -31,11 +32,11 @@ class Opening:
 @dataclass
 class Rollouts:
     """
-    A batch of finished dialogues. In the order of speaking: user_texts[0], agent_texts[0],
-    user_texts[1], ...; each list holds N lists of B.
+    A batch of finished dialogues. Each list holds N lists of B; in the order of speaking:
+    user_texts[0], agent_texts[0], user_texts[1], ...
 
     :param turns: what the agent read (s_n) and sampled (a_n), as ids.
-    :param sampled_scores: N tensors (B, R'), log-probabilities while sampling.
+    :param sampled_scores: N tensors (B, R'), log-probabilities of the sampled tokens.
     """
 
     openings: list[Opening]
@@ -60,24 +61,24 @@ class ScoredRollouts:
     Finished dialogues with their rewards.
 
     :param raw: each reward, (B, N). :param weights: its lambda. :param total: Eq. 10, (B, N).
-    :param perceptions: r(a_n) and r(x_n) of Eq. 9, (B, N) each, where a Receiver is there.
+    :param perceptions: r(a_n) and r(x_n) of Eq. 9, (B, N) each, with a persona reward.
     """
 
-    played: Rollouts
+    rollouts: Rollouts
     raw: dict[str, Tensor]
     weights: dict[str, float]
     total: Tensor
     perceptions: tuple[Tensor, Tensor] | None
 
-    def transcript(self, row: int) -> dict:
+    def transcript(self, row: int) -> dict[str, Any]:
         """One dialogue as plain data, turn by turn."""
-        opening = self.played.openings[row]
+        opening = self.rollouts.openings[row]
         turns = []
-        for n in range(self.played.shape[1]):
+        for n in range(self.rollouts.shape[1]):
             values = {name: value[row, n].item() for name, value in self.raw.items()}
-            turn = {
-                "user": self.played.user_texts[n][row],
-                "agent": self.played.agent_texts[n][row],
+            turn: dict[str, Any] = {
+                "user": self.rollouts.user_texts[n][row],
+                "agent": self.rollouts.agent_texts[n][row],
                 "rewards": values,
                 "weighted": {name: self.weights[name] * v for name, v in values.items()},
                 "reward": self.total[row, n].item(),

@@ -3,8 +3,8 @@ Self-play (paper, section 3.2): a frozen user and a learnable agent talk; the ag
 by policy gradient (Eq. 4-5).
 
 `SelfPlay` plays a batch of dialogues and scores them with the rewards of
-`p2bot_parlai.method.reward_models`; `policy_gradient_loss` is what is minimised. B dialogues of
-N turns, M = B * N responses.
+`p2bot_parlai.method.reward_models`; `policy_gradient_loss` is minimised. B dialogues of N
+turns, M = B * N responses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 
-# a user's answer to encoded contexts, as ids
+# how a user answers, as ids
 Respond = Callable[[Speakers], list[list[int]]]
 
 
@@ -51,8 +51,8 @@ def uniforms(openings: Sequence[Opening], speaker: int, turn: int, longest: int)
     """
     Random numbers for one turn of each dialogue: float (B, longest) in [0, 1).
 
-    They depend on the dialogue's own seed alone, so that it goes the same way whatever
-    is played beside it, on however many processes.
+    They depend on the dialogue's own seed alone, so that it goes the same way in any batch
+    and on any number of processes.
     """
     rows = []
     for opening in openings:
@@ -69,16 +69,16 @@ def play(
     respond: Respond | None,
     turns: int,
     longest: int,
-    decode: Callable[[Sequence[int]], str],
 ) -> Rollouts:
     """
-    Play a batch of dialogues to their ends.
+    Play a batch of dialogues.
 
     :param respond: how the user answers; None: by sampling, as the agent does.
     :param turns: N, responses of the agent in a dialogue.
-    :param longest: tokens of a response at most, [EOS] included.
+    :param longest: limit of a response in tokens, [EOS] included.
     """
-    played = Rollouts(list(openings))
+    decode = agent.tokenizer.decode
+    rollouts = Rollouts(list(openings))
     said = [opening.utterance for opening in openings]
     for turn in range(turns):
         if turn > 0:
@@ -90,16 +90,16 @@ def play(
             said = [in_one_line(decode(ids)) for ids in answers]
         else:
             user.say([user.tokenizer.encode(text) for text in said])
-        played.user_texts.append(said)
+        rollouts.user_texts.append(said)
         agent.hear(said)
         contexts = agent.contexts()
         responses, scores = agent.sample(uniforms(openings, 1, turn, longest))
         texts = [in_one_line(decode(ids)) for ids in responses]
-        played.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
-        played.sampled_scores.append(scores)
-        played.agent_texts.append(texts)
+        rollouts.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
+        rollouts.sampled_scores.append(scores)
+        rollouts.agent_texts.append(texts)
         user.hear(texts)
-    return played
+    return rollouts
 
 
 def persona_heads(personas: Sequence[list[str]], tokenizer: P2botTokenizer) -> list[list[int]]:
@@ -111,9 +111,9 @@ class SelfPlay:
     """
     :param reading: by the frozen Transmitter of A, who starts. :param agent: that of B.
     :param respond: how A answers; None: by sampling.
-    :param rewards: what judges B's responses. :param weights: the lambda of each.
-    :param turns: responses of B in a dialogue. :param longest: tokens of one at most.
-    :param limit: tokens of context at most. :param history_size: turns of it that count.
+    :param rewards: of B's responses. :param weights: the lambda of each.
+    :param turns: responses of B in a dialogue. :param longest: limit of one in tokens.
+    :param limit: of a context in tokens. :param history_size: newest turns that it keeps.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class SelfPlay:
         self.rewards, self.weights = list(rewards), dict(weights)
 
     def play(self, openings: Sequence[Opening]) -> Rollouts:
-        """Dialogues to their ends, both speakers without dropout."""
+        """Dialogues, both speakers without dropout."""
         user, agent = (
             Speakers(
                 network.eval(),
@@ -158,16 +158,15 @@ class SelfPlay:
                 self.respond,
                 self.turns,
                 self.longest,
-                self.tokenizer.decode,
             )
 
     @torch.no_grad()
-    def score(self, played: Rollouts) -> ScoredRollouts:
+    def score(self, rollouts: Rollouts) -> ScoredRollouts:
         """Every reward of every response, and their weighted sum (Eq. 10)."""
-        raw = {reward.name: reward(played).float().cpu() for reward in self.rewards}
+        raw = {reward.name: reward(rollouts).float().cpu() for reward in self.rewards}
         perceptions = None
         for reward in self.rewards:
             if isinstance(reward, PersonaPerception):
-                agent, user = reward.perceptions(played)
+                agent, user = reward.perceptions(rollouts)
                 perceptions = agent.float().cpu(), user.float().cpu()
-        return ScoredRollouts(played, raw, self.weights, combine(raw, self.weights), perceptions)
+        return ScoredRollouts(rollouts, raw, self.weights, combine(raw, self.weights), perceptions)

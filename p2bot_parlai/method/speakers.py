@@ -1,8 +1,8 @@
 """
 One side of a batch of dialogues in self-play (paper, section 3.2, Figure 4).
 
-`Speakers` remember what each speaker has read and said, as ids and as the cached
-states of the Transmitter: a turn reads only what is new.
+`Speakers` keep what each speaker has read and said, as ids and as cached states of the
+Transmitter: a turn reads only what is new.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from p2bot_parlai.method.context import fit_context, own_turn, partner_turn
+from p2bot_parlai.method.context import fit_context
 from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -18,13 +18,13 @@ from p2bot_parlai.method.transmitter import Transmitter
 
 class Speakers:
     """
-    The same speaker of B dialogues, played together.
+    The same speaker of B dialogues that are played together.
 
     :param network: the Transmitter that reads and speaks.
     :param tokenizer: its tokenizer.
     :param heads: B personas as ids, see `p2bot_parlai.method.context.persona_tokens`.
-    :param limit: tokens of context at most (``--text-truncate``).
-    :param history_size: newest turns that count (``--history-size``); all where below 1.
+    :param limit: of a context in tokens (``--text-truncate``).
+    :param history_size: newest turns that it keeps (``--history-size``); all if below 1.
     """
 
     def __init__(
@@ -45,45 +45,42 @@ class Speakers:
         return self.network.next_utterance.weight.device
 
     def hear(self, utterances: Sequence[str]) -> None:
-        """What the partner said, one utterance a dialogue."""
+        """The partner's utterances, one a dialogue."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
-            blocks.append(partner_turn(self.tokenizer.encode(text), self.tokenizer))
+            blocks.append(self.tokenizer.marks.partner_turn(self.tokenizer.encode(text)))
 
     def say(self, responses: Sequence[list[int]]) -> None:
-        """What the speaker said: ids, with or without the [EOS] at their end."""
+        """The speaker's responses: ids, with or without [EOS] at their end."""
         for blocks, ids in zip(self.blocks, responses, strict=True):
             words = ids[:-1] if ids and ids[-1] == self.tokenizer.eos else ids
-            blocks.append(own_turn(words, self.tokenizer))
+            blocks.append(self.tokenizer.marks.own_turn(words))
 
     def contexts(self) -> list[list[int]]:
-        """The state s_n of each dialogue, as ids: what a chat would read at this turn."""
+        """The state s_n of each dialogue, as ids: the same as in a chat."""
         newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
         return [
-            fit_context(head, blocks[newest], self.limit, self.tokenizer.style).ids
+            fit_context(head, blocks[newest], self.limit, self.tokenizer.marks).ids
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 
     def states(self) -> ContextStates:
-        """The encoded contexts. What an earlier turn has read is not read again."""
+        """The encoded contexts; what an earlier turn has read is not read again."""
         return self._memory.read(self.network, dict(enumerate(self.contexts())))
 
     @torch.no_grad()
     def sample(self, uniforms: Tensor) -> tuple[list[list[int]], Tensor]:
         """
-        Say something, token by token, by multinomial sampling over the full softmax.
+        Respond, token by token, by multinomial sampling over the full softmax.
 
-        The numbers that decide are given, so that a dialogue does not depend on which
-        others are played beside it.
-
-        :param uniforms: float (B, R) in [0, 1), one number a token; R is how long a
-            response may be.
-        :return: ids of each response, with [EOS] where it was sampled, and the sampled
-            tokens' log-probabilities (B, R), 0 behind the end.
+        :param uniforms: random numbers (B, R) in [0, 1), one a token, so that a dialogue does
+            not depend on the rest of the batch. R is the limit of a response.
+        :return: ids of each response, with [EOS] if it was sampled, and the sampled tokens'
+            log-probabilities (B, R), 0 after the end.
         """
         size, longest = uniforms.shape
         contexts, states = self.contexts(), self.states()
         newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
-        speaking = torch.arange(size)  # the rows that have not ended
+        speaking = torch.arange(size)  # the unfinished rows
         ended: list[tuple[torch.Tensor, ContextStates]] = []
         responses: list[list[int]] = [[] for _ in range(size)]
         scores = []
@@ -97,7 +94,7 @@ class Speakers:
             for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
                 responses[row].append(word)
             going = (token != self.tokenizer.eos).cpu()
-            if not going.all():  # who has ended leaves the batch, with what was read of it
+            if not going.all():  # finished rows leave the batch, with their states
                 gone, left = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
                 ended.append((speaking[gone], states.select(gone)))
                 states, speaking, token = states.select(left), speaking[left], token[going]
@@ -107,7 +104,7 @@ class Speakers:
         ended.append((speaking, states))
         order = torch.cat([rows for rows, _ in ended])
         states = ContextStates.join([part for _, part in ended]).select(order.argsort())
-        # the newest token of each row, [EOS] or the last that it may have, was not read
+        # the newest token of each row, [EOS] or the last within the limit, was not read
         read = [
             [*context, self.tokenizer.self_, *response[:-1]]
             for context, response in zip(contexts, responses, strict=True)

@@ -1,7 +1,4 @@
-"""Text to token ids and back, with the special tokens of P²Bot's context.
-
-Sentences to token ids, for the Receiver's encoders.
-"""
+"""Text to token ids: for a Transmitter, and for the sentence encoders of a Receiver."""
 
 import hashlib
 import json
@@ -9,99 +6,160 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context_style import APPEND, ContextStyle
+from p2bot_parlai.method.context_style import APPEND, STYLES, ContextStyle
 
 # Word-level BPE of GPT splits "don't" into "don ' t"; this puts it together again.
 _CONTRACTION = re.compile(r"(?<=\w) ' (?=(?:s|t|m|d|re|ve|ll)\b)")
 
+# distinct sentences whose ids are cached: profile sentences recur, what is said in self-play
+# does not
+REMEMBERED = 20_000
 
-class P2botTokenizer:
+
+class BaseTokenizer:
     """
-    A `tokenizers` tokenizer and the ids of P²Bot's special tokens.
+    A tokenizer of the tokenizers library that can be saved in a ``.dict``.
 
-    User text never yields a special token: "[CLS]" typed in a chat is encoded as the
-    characters that it is.
-
-    :param backend: any tokenizer of the tokenizers library; the special tokens that it
-        lacks are added to it, once.
-    :param style: the form of context, whose special tokens these are. ``cls`` and
-        ``partner_end`` are None where it has none.
+    Text never yields a special token: "[CLS]" typed in a chat is encoded as characters.
     """
 
-    def __init__(self, backend: Tokenizer, style: ContextStyle = APPEND):
-        backend.add_special_tokens([AddedToken(t, special=True) for t in style.special_tokens])
+    FORMAT: ClassVar[str]  # the ``format`` of its ``.dict``
+
+    def __init__(self, backend: Tokenizer):
         backend.encode_special_tokens = True
         backend.no_padding()
         backend.no_truncation()
-        self.backend, self.style = backend, style
-        ids = {token: backend.token_to_id(token) for token in style.special_tokens}
-        self.pad, self.eos = ids[style.pad], ids[style.eos]
-        self.persona_start, self.persona_end = ids[style.persona_start], ids[style.persona_end]
-        self.partner, self.self_ = ids[style.partner], ids[style.self_]
-        self.partner_end = ids[style.partner_end] if style.partner_end else None
-        self.cls = ids[style.cls] if style.cls else None
-        self.special_ids = frozenset(ids.values())
+        self.backend = backend
 
     def __len__(self) -> int:
         """Size of the vocabulary, special tokens included."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without any special token."""
-        # A lone surrogate (a broken emoji) cannot be passed to the tokenizer.
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        text = text.lower() if self.style.lower else text
-        return self.backend.encode(text, add_special_tokens=False).ids
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids up to the first end of a response; special tokens are left out."""
-        kept = []
-        for index in map(int, ids):
-            if index == self.eos:
-                break
-            if index not in self.special_ids:
-                kept.append(index)
-        text = self.backend.decode(kept, skip_special_tokens=True)
-        return _CONTRACTION.sub("'", text).strip()
-
-    def to_json(self) -> dict:
-        """Everything that `from_json` needs, as plain data."""
-        return json.loads(self.backend.to_str())
-
     def fingerprint(self) -> str:
         """Tells one tokenizer from another."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
+    def to_json(self) -> dict[str, Any]:
+        """Everything that `from_json` needs, as plain data."""
+        return json.loads(self.backend.to_str())
+
     @classmethod
-    def from_json(cls, data: dict, style: ContextStyle = APPEND) -> "P2botTokenizer":
-        """Rebuild from `to_json`; raises P2botError where the data is no tokenizer."""
+    def from_json(cls, data: dict[str, Any], *style: ContextStyle[str]) -> Self:
+        """
+        Rebuild from `to_json`.
+
+        :param style: of a `P2botTokenizer`, unless it is the default.
+        :raises P2botError: if the data is not a tokenizer.
+        """
         try:
-            return cls(Tokenizer.from_str(json.dumps(data)), style)
+            return cls(Tokenizer.from_str(json.dumps(data)), *style)
         except Exception as error:  # the library raises bare Exception
             raise P2botError(f"the saved tokenizer cannot be read: {error}") from error
 
+    def contents(self) -> dict[str, Any]:
+        """What a ``.dict`` holds."""
+        return {"format": self.FORMAT, "tokenizer": self.to_json()}
+
     @classmethod
-    def from_pretrained(cls, name: str, style: ContextStyle = APPEND) -> "P2botTokenizer":
+    def from_contents(cls, contents: dict[str, Any]) -> Self:
+        return cls.from_json(contents["tokenizer"])
+
+    @classmethod
+    def from_pretrained(cls, name: str, *style: ContextStyle[str]) -> Self:
         """
         The tokenizer of a Hugging Face model.
 
-        :param name: hub name, or a folder with tokenizer.json, or with vocab.json and
-            merges.txt (GPT's word-level form with ``</w>``, or GPT-2's byte-level one).
+        :param name: hub name, or a folder with tokenizer.json; for a Transmitter also one with
+            vocab.json and merges.txt (GPT's word-level form with ``</w>``, or GPT-2's
+            byte-level one).
         """
-        if os.path.isdir(name):
-            return cls(_backend_from_folder(name), style)
+        return cls(cls._read_backend(name), *style)
+
+    @classmethod
+    def _read_backend(cls, name: str) -> Tokenizer:
+        file = os.path.join(name, "tokenizer.json")
+        if os.path.exists(file):
+            try:
+                return Tokenizer.from_file(file)
+            except Exception as error:  # the library raises bare Exception
+                raise P2botError(f"{file} is not a tokenizer: {error}") from error
+        # transformers takes a second to import, which not every command needs
         from p2bot_parlai.method.backbones.hub import fetch
 
-        return cls(_hugging_face_backend(fetch(name, "AutoTokenizer"), name), style)
+        tokenizer = fetch(name, "AutoTokenizer")
+        if not tokenizer.is_fast:
+            raise P2botError(f"{name} has no tokenizer of the tokenizers library (tokenizer.json)")
+        return tokenizer.backend_tokenizer
+
+
+class P2botTokenizer(BaseTokenizer):
+    """
+    A tokenizer with the special tokens of P²Bot's context.
+
+    :param backend: any tokenizer of the tokenizers library; special tokens that it lacks are
+        added.
+    :param style: the form of context. ``marks`` is the same with token ids, which are
+        attributes here too (``cls`` is None where the form has none).
+    """
+
+    FORMAT = "p2bot-tokenizer-1"
+
+    def __init__(self, backend: Tokenizer, style: ContextStyle[str] = APPEND):
+        super().__init__(backend)
+        backend.add_special_tokens([AddedToken(t, special=True) for t in style.special_tokens])
+        self.style, self.marks = style, style.with_ids(backend.token_to_id)
+        marks = self.marks
+        self.pad, self.eos, self.cls = marks.pad, marks.eos, marks.cls
+        self.persona_start, self.persona_end = marks.persona_start, marks.persona_end
+        self.partner, self.self_ = marks.partner, marks.self_
+        self.special_ids = frozenset(map(backend.token_to_id, style.special_tokens))
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without any special token."""
+        text = text.lower() if self.style.lower else text
+        return self.backend.encode(_writable(text), add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids up to the first end of a response, without special tokens."""
+        ids = list(map(int, ids))
+        words = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        kept = [index for index in words if index not in self.special_ids]
+        text = self.backend.decode(kept, skip_special_tokens=True)
+        return _CONTRACTION.sub("'", text).strip()
+
+    def contents(self) -> dict[str, Any]:
+        style = {} if self.style is APPEND else {"context_style": self.style.name}
+        return {**super().contents(), **style}
+
+    @classmethod
+    def from_contents(cls, contents: dict[str, Any]) -> Self:
+        style = STYLES[contents.get("context_style", APPEND.name)]
+        return cls.from_json(contents["tokenizer"], style)
+
+    @classmethod
+    def _read_backend(cls, name: str) -> Tokenizer:
+        files = [os.path.join(name, file) for file in ("vocab.json", "merges.txt")]
+        whole = os.path.exists(os.path.join(name, "tokenizer.json"))
+        if not whole and all(map(os.path.exists, files)):
+            return _backend_of_vocabulary(name, files[0])
+        try:
+            return super()._read_backend(name)
+        except P2botError as error:
+            if whole or not os.path.isdir(name):
+                raise
+            raise P2botError(
+                f"no tokenizer in {name}: it needs tokenizer.json, or vocab.json and merges.txt"
+            ) from error
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], vocab_size: int, style: ContextStyle = APPEND
+        cls, texts: Iterable[str], vocab_size: int, style: ContextStyle[str] = APPEND
     ) -> "P2botTokenizer":
         """
         A byte-level BPE tokenizer learnt from texts: no character is unknown to it.
@@ -124,67 +182,14 @@ class P2botTokenizer:
         return cls(backend, style)
 
 
-def _backend_from_folder(folder: str) -> Tokenizer:
-    def path(name):
-        return os.path.join(folder, name)
+class SentenceTokenizer(BaseTokenizer):
+    """The tokenizer of an encoder, with the special tokens that the encoder was trained with."""
 
-    if os.path.exists(path("tokenizer.json")):
-        try:
-            return Tokenizer.from_file(path("tokenizer.json"))
-        except Exception as error:  # the library raises bare Exception
-            raise P2botError(f"{path('tokenizer.json')} is no tokenizer: {error}") from error
-    if os.path.exists(path("vocab.json")) and os.path.exists(path("merges.txt")):
-        try:
-            with open(path("vocab.json"), encoding="utf-8") as file:
-                word_level = any(token.endswith("</w>") for token in json.load(file))
-        except (OSError, ValueError) as error:
-            raise P2botError(f"{path('vocab.json')} is no vocabulary: {error}") from error
-        # named here, because a folder's config.json often does not say which it is
-        from transformers import GPT2Tokenizer, OpenAIGPTTokenizer
-
-        kind = OpenAIGPTTokenizer if word_level else GPT2Tokenizer
-        return kind.from_pretrained(folder).backend_tokenizer
-    from p2bot_parlai.method.backbones.hub import fetch
-
-    try:
-        tokenizer = fetch(folder, "AutoTokenizer")
-    except P2botError as error:
-        raise P2botError(
-            f"no tokenizer in {folder}: it needs tokenizer.json, or vocab.json and merges.txt"
-        ) from error
-    return _hugging_face_backend(tokenizer, folder)
-
-
-def _hugging_face_backend(tokenizer, name: str) -> Tokenizer:
-    if not tokenizer.is_fast:
-        raise P2botError(f"{name} has no tokenizer of the tokenizers library (tokenizer.json)")
-    return tokenizer.backend_tokenizer
-
-
-# distinct sentences whose ids are remembered: profile sentences come up again and again, while
-# what is said in self-play is new for ever
-REMEMBERED = 20_000
-
-
-class SentenceTokenizer:
-    """
-    The tokenizer of an encoder, with the special tokens that the encoder was trained with.
-
-    Text never yields a special token: "[SEP]" typed by a user is encoded as characters.
-
-    :param backend: a tokenizer of the tokenizers library.
-    """
+    FORMAT = "p2bot-encoder-tokenizer-1"
 
     def __init__(self, backend: Tokenizer):
-        backend.no_padding()
-        backend.no_truncation()
-        backend.encode_special_tokens = True
-        self.backend = backend
+        super().__init__(backend)
         self._ids = lru_cache(maxsize=REMEMBERED)(self._encode)
-
-    def __len__(self) -> int:
-        """Size of the vocabulary, special tokens included."""
-        return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def limit(self, tokens: int) -> None:
         """Keep the beginning of sentences longer than this; special tokens are kept."""
@@ -196,53 +201,36 @@ class SentenceTokenizer:
         return self._ids(sentence)
 
     def _encode(self, sentence: str) -> tuple[int, ...]:
-        # a lone surrogate (a broken emoji) cannot be passed to the tokenizer
-        sentence = sentence.encode("utf-8", "replace").decode("utf-8")
-        return tuple(self.backend.encode(sentence).ids)
+        return tuple(self.backend.encode(_writable(sentence)).ids)
 
     def encode_pair(self, first: str, second: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """
-        Two texts as one sequence, in the form that the encoder knows pairs in.
+        Two texts as one sequence, in the encoder's form for pairs.
 
-        :return: token ids, and for each the segment, 0 or 1, that it is of.
+        :return: token ids, and the segment, 0 or 1, of each.
         """
-        pair = [text.encode("utf-8", "replace").decode("utf-8") for text in (first, second)]
-        found = self.backend.encode(*pair)
+        found = self.backend.encode(_writable(first), _writable(second))
         return tuple(found.ids), tuple(found.type_ids)
-
-    def to_json(self) -> dict:
-        """Everything that `from_json` needs, as plain data."""
-        return json.loads(self.backend.to_str())
-
-    @classmethod
-    def from_json(cls, data: dict) -> "SentenceTokenizer":
-        """Rebuild from `to_json`; raises P2botError where the data is no tokenizer."""
-        try:
-            return cls(Tokenizer.from_str(json.dumps(data)))
-        except Exception as error:  # the library raises bare Exception
-            raise P2botError(f"the saved tokenizer cannot be read: {error}") from error
-
-    @classmethod
-    def from_pretrained(cls, path: str) -> "SentenceTokenizer":
-        """
-        The tokenizer of a Hugging Face encoder.
-
-        :param path: hub name, or folder; tokenizer.json is read as it is where there is one.
-        """
-        file = os.path.join(path, "tokenizer.json")
-        if os.path.isdir(path) and os.path.exists(file):
-            try:
-                return cls(Tokenizer.from_file(file))
-            except Exception as error:  # the library raises bare Exception
-                raise P2botError(f"{file} is no tokenizer: {error}") from error
-        from p2bot_parlai.method.backbones.hub import fetch
-
-        tokenizer = fetch(path, "AutoTokenizer")
-        if not tokenizer.is_fast:
-            raise P2botError(f"{path} has no tokenizer of the tokenizers library (tokenizer.json)")
-        return cls(tokenizer.backend_tokenizer)
 
     @classmethod
     def train(cls, sentences: Iterable[str], vocab_size: int) -> "SentenceTokenizer":
         """A byte-level BPE tokenizer learnt from sentences: no character is unknown to it."""
         return cls(P2botTokenizer.train(sentences, vocab_size).backend)
+
+
+def _backend_of_vocabulary(folder: str, vocabulary: str) -> Tokenizer:
+    try:
+        with open(vocabulary, encoding="utf-8") as file:
+            word_level = any(token.endswith("</w>") for token in json.load(file))
+    except (OSError, ValueError) as error:
+        raise P2botError(f"{vocabulary} is not a vocabulary: {error}") from error
+    # named here, because a folder's config.json often does not say which it is
+    from transformers import GPT2Tokenizer, OpenAIGPTTokenizer
+
+    kind = OpenAIGPTTokenizer if word_level else GPT2Tokenizer
+    return kind.from_pretrained(folder).backend_tokenizer
+
+
+def _writable(text: str) -> str:
+    """Without lone surrogates (half an emoji), which the tokenizers library refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8")

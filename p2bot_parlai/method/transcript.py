@@ -1,7 +1,9 @@
-"""Played dialogues to read: both personas, every utterance, every reward."""
+"""Self-play dialogues to read: both personas, every utterance, every reward."""
+
+from typing import Any
 
 
-def as_text(transcript: dict) -> str:
+def as_text(transcript: dict[str, Any]) -> str:
     """:param transcript: what `ScoredRollouts.transcript` returns."""
     lines = []
     for title, persona in (
@@ -18,8 +20,8 @@ def as_text(transcript: dict) -> str:
     return "\n".join(lines)
 
 
-def _weighted(turn: dict) -> str:
-    """'-1.284 (style -3.210) + ...': each weighted reward, and its raw value."""
+def _weighted(turn: dict[str, Any]) -> str:
+    """'-1.284 (style -3.210) + ...': each weighted reward, with its raw value."""
     return " + ".join(
         f"{turn['weighted'][name]:.3f} ({name} {value:.3f})"
         for name, value in turn["rewards"].items()

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.kv_cache import ContextStates
-from p2bot_parlai.method.layout import Branches, PackedTurns
+from p2bot_parlai.method.layout import Layout
 
 
 # --------------------------------------------------------------------- the equations
@@ -69,7 +70,7 @@ def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) 
     leave the two classes in balance.
 
     :param score: (B,) of the true responses. :param distractor_scores: (B, K).
-    :param mask: bool (B, K), which distractors are there; at least one a row.
+    :param mask: bool (B, K), the real distractors; at least one a row.
     :return: (B,)
     """
     wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)
@@ -83,11 +84,13 @@ class Transmitter(nn.Module):
     """
     :param backbone: see `p2bot_parlai.method.backbones`.
 
-    The head has one logit: two classes with weights w0, w1 are the same classifier with
-    the weight w1 - w0.
+    The head has one logit: two classes with weights w0, w1 are equivalent to one with weight
+    w1 - w0.
     """
 
-    def __init__(self, backbone: nn.Module):
+    backbone: Backbone
+
+    def __init__(self, backbone: Backbone):
         super().__init__()
         self.backbone = backbone
         self.next_utterance = nn.Linear(backbone.hidden_size, 1)
@@ -98,14 +101,14 @@ class Transmitter(nn.Module):
 
     def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
         """
-        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may
-        stand anywhere.
+        Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may be
+        anywhere.
         """
         states = self.nothing_read().select(torch.zeros(len(ids), dtype=torch.long))
         return self.extend(states, ids, valid)[1]
 
     def nothing_read(self) -> ContextStates:
-        """What is remembered before the first token: one row without slots."""
+        """The states before the first token: one row without slots."""
         device = self.next_utterance.weight.device
         return ContextStates(
             cache=self.backbone.new_cache(),
@@ -115,10 +118,10 @@ class Transmitter(nn.Module):
 
     def weights_version(self) -> tuple:
         """
-        Another one whenever weights were changed: what was read with the old ones is void.
+        Differs whenever the weights have changed, which makes cached states void.
 
-        torch counts changes in place; mixed-precision optimizers go round that count, so the
-        agent counts updates besides.
+        torch counts changes in place; mixed-precision optimizers bypass that count, so the
+        agent counts updates too.
         """
         return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
 
@@ -126,7 +129,7 @@ class Transmitter(nn.Module):
         self, states: ContextStates, ids: Tensor, valid: Tensor
     ) -> tuple[Tensor, ContextStates]:
         """
-        Read further tokens behind what is cached; ``states`` stays as it is.
+        Read further tokens after the cached ones; ``states`` does not change.
 
         :param ids: int (B, R). :param valid: bool (B, R).
         :return: hidden states (B, R, D) and the longer states.
@@ -145,11 +148,11 @@ class Transmitter(nn.Module):
         self, states: ContextStates, tokens: Tensor, seen: Tensor
     ) -> tuple[Tensor, ContextStates]:
         """
-        Read one token of each of K hypotheses a row. They share their context and stand at
-        the same place; what tells them apart is what they see.
+        Read one token of each of K hypotheses a row, which share their context and position
+        and differ in what they see.
 
-        :param tokens: int (B, K). :param seen: bool (B, K, S), which of the cached slots
-            each hypothesis goes on from; beside them it sees its own token.
+        :param tokens: int (B, K). :param seen: bool (B, K, S), the cached slots that each
+            hypothesis continues; it also sees its own token.
         :return: hidden states (B, K, D) and the longer states, the K tokens at their end.
         """
         alone = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
@@ -161,33 +164,20 @@ class Transmitter(nn.Module):
             next_position=states.next_position + 1,
         )
 
-    def read_branches(self, states: ContextStates, branches: Branches) -> tuple[Tensor, Tensor]:
+    def read(self, layout: Layout, states: ContextStates | None = None) -> tuple[Tensor, Tensor]:
         """
-        Hidden states that score responses to the contexts.
+        Hidden states that score the responses of a layout.
 
-        :return: those of all tokens (B * L, D), and the [CLS] scores (N,).
+        :param states: the contexts that `lay_out`'s rows go on from; None for packed turns.
+        :return: those of all tokens (P * T, D), and the scores of the next-utterance head (N,).
         """
-        branch = branches.branch
-        length = branch.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=branch.device).tril()
-        own = causal & (branch[:, :, None] == branch[:, None]) & (branch >= 0)[:, None]
-        hidden, _ = self._read(states, branches.inputs, branches.offset, own)
+        if states is None:
+            seen = _with_itself(layout.seen)
+            hidden = self.backbone(layout.inputs, layout.positions, seen)
+        else:
+            hidden, _ = self._read(states, layout.inputs, layout.positions, layout.seen)
         hidden = hidden.reshape(-1, hidden.shape[-1])
-        return hidden, self.next_utterance(self.dropout(hidden[branches.cls_index])).squeeze(-1)
-
-    def read_packed(self, packed: PackedTurns) -> tuple[Tensor, Tensor]:
-        """
-        Hidden states that score turns in place.
-
-        :return: those of all tokens (P * T, D), and the [CLS] scores, as many as
-            `PackedTurns.cls_index`.
-        """
-        seen = packed.seen
-        # padding sees itself: a row of masked keys alone would be 0 / 0
-        seen = seen | torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device)
-        hidden = self.backbone(packed.inputs, packed.positions, seen)
-        hidden = hidden.reshape(-1, hidden.shape[-1])
-        return hidden, self.next_utterance(self.dropout(hidden[packed.cls_index])).squeeze(-1)
+        return hidden, self.next_utterance(self.dropout(hidden[layout.cls_index])).squeeze(-1)
 
     def _read(
         self,
@@ -196,16 +186,15 @@ class Transmitter(nn.Module):
         offset: Tensor,
         seen: Tensor,
         past: Tensor | None = None,
-    ):
+    ) -> tuple[Tensor, object]:
         """
-        :param offset: int (B, R), places behind the context.
+        :param offset: int (B, R), positions after the context.
         :param seen: bool (B, R, R), which of the new tokens each new token sees.
-        :param past: bool (B, R, S), which cached slots; None: all that are real.
+        :param past: bool (B, R, S), which cached slots; None: all real ones.
         :return: hidden states (B, R, D) and the extended cache.
         """
         rows, length = ids.shape
-        # padding sees itself: a row of masked keys alone would be 0 / 0
-        seen = seen | torch.eye(length, dtype=torch.bool, device=ids.device)
+        seen = _with_itself(seen)
         if past is None:
             past = states.valid[:, None].expand(rows, length, -1)
         cache = states.fork().cache
@@ -214,28 +203,33 @@ class Transmitter(nn.Module):
 
     def forward(
         self,
-        context: Tensor | PackedTurns,
+        context: Tensor | Layout,
         valid: Tensor | None = None,
-        branches: Branches | None = None,
+        branches: Layout | None = None,
         predicted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """
-        One training pass: contexts once, all responses as branches of them, or turns that
-        are packed in rows.
+        One training pass: packed turns, or contexts once and all responses as branches of them.
 
-        :param context: int (B, T) and :param valid: bool (B, T), which are real; or the
-            packed turns alone.
-        :param branches: N responses.
-        :param predicted: int (K,), entries of `Branches.target_index`: vocabulary logits are
+        :param context: `pack`'s layout alone; or int (B, T) and :param valid: bool (B, T),
+            which are real.
+        :param branches: `lay_out`'s layout of the responses.
+        :param predicted: int (K,), entries of `Layout.target_index`: vocabulary logits are
             computed for these tokens alone. Of packed turns: all real targets.
-        :return: logits (K, V) and [CLS] scores (N,).
+        :return: logits (K, V) and scores of the next-utterance head (N,).
         """
-        if isinstance(context, PackedTurns):
-            hidden, scores = self.read_packed(context)
+        if isinstance(context, Layout):
+            hidden, scores = self.read(context)
             return self.output(hidden[context.target_index[context.target_mask]]), scores
-        hidden, scores = self.read_branches(self.encode_context(context, valid), branches)
+        assert branches is not None and valid is not None
+        hidden, scores = self.read(branches, self.encode_context(context, valid))
         return self.output(hidden[predicted]), scores
 
     def output(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits: (..., D) -> (..., V)."""
         return self.backbone.logits(hidden)
+
+
+def _with_itself(seen: Tensor) -> Tensor:
+    """Padding sees itself: a row of masked keys alone would be 0 / 0."""
+    return seen | torch.eye(seen.shape[-1], dtype=torch.bool, device=seen.device)

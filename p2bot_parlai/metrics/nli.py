@@ -1,5 +1,5 @@
 """
-Does what somebody says entail a profile sentence, contradict it, or neither?
+Does an utterance entail a profile sentence, contradict it, or neither?
 
 The classifier behind the C-score (Madotto et al., 2019), over any of our encoders. Labels
 are those of Dialogue NLI (Welleck et al., 2019).
@@ -7,6 +7,7 @@ are those of Dialogue NLI (Welleck et al., 2019).
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +17,19 @@ from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.model_files import (
     check_description,
+    dict_file,
     load_weights,
     read_model_file,
     read_sentence_tokenizer,
 )
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
-KIND = "persona_nli"  # what a model file says that it holds
+KIND = "persona_nli"  # the kind in a model file
 LABELS = ("positive", "neutral", "negative")
-# what each label counts in the C-score
+# the value of each label in the C-score
 VALUES = {"positive": 1, "neutral": 0, "negative": -1}
 PAIRINGS = ("cross", "bi")
-# pairs that a judge classifies at once, and labels that it remembers
+# pairs that a judge classifies at once, and labels that it caches
 PAIRS_AT_ONCE = 256
 REMEMBERED_PAIRS = 500_000
 
@@ -36,7 +38,7 @@ Pair = tuple[str, str]
 
 def pair_features(u: Tensor, v: Tensor) -> Tensor:
     """
-    [u, v, |u - v|, u * v] (Conneau et al., 2017): what a classifier sees of two vectors.
+    [u, v, |u - v|, u * v] (Conneau et al., 2017), the features of two vectors.
 
     :param u: (..., d), the utterance. :param v: (..., d), the profile sentence.
     :return: (..., 4 d)
@@ -48,8 +50,8 @@ class PersonaNli(nn.Module):
     """
     Logits over `LABELS` of pairs (utterance, profile sentence).
 
-    :param pairing: "cross" reads both in one sequence, so that words of one attend to words
-        of the other; "bi" encodes each alone and compares the vectors, see `pair_features`.
+    :param pairing: "cross" reads both in one sequence, so that their words attend to each
+        other; "bi" encodes each alone and compares the vectors, see `pair_features`.
     :param dropout: probability, before the last layer.
     """
 
@@ -78,7 +80,7 @@ class PersonaNli(nn.Module):
 
 class NliJudge:
     """
-    A trained classifier for other code: labels of pairs of texts, each distinct pair once.
+    A trained classifier: labels of pairs of texts, each distinct pair classified once.
 
     :param network: frozen, in evaluation mode.
     """
@@ -90,8 +92,8 @@ class NliJudge:
     @torch.no_grad()
     def labels(self, pairs: Sequence[Pair]) -> list[str]:
         """
-        One of `LABELS` for each (utterance, profile sentence); an utterance without words
-        is neutral to everything.
+        One of `LABELS` for each (utterance, profile sentence); neutral for an utterance without
+        words.
         """
         if len(self._known) + len(pairs) > REMEMBERED_PAIRS:
             self._known.clear()
@@ -103,8 +105,8 @@ class NliJudge:
         return [self._known.get(pair, "neutral") for pair in pairs]
 
 
-def read_nli_file(path: str) -> dict:
-    """:raises P2botError: for a file that is not there, damaged, or of another agent."""
+def read_nli_file(path: str) -> dict[str, Any]:
+    """:raises P2botError: for a file that is missing, damaged, or of another agent."""
     if not os.path.exists(path):
         raise P2botError(
             f"there is no entailment classifier at {path}: train one with -m p2bot/persona_nli"
@@ -121,16 +123,16 @@ def read_nli_file(path: str) -> dict:
 
 def load_judge(path: str) -> NliJudge:
     """
-    A trained classifier for use by other code: frozen, with its tokenizer.
+    A trained classifier: frozen, with its tokenizer.
 
-    :param path: the ``--model-file`` of a `PersonaNliAgent`; its ``.dict`` stands beside it.
-    :raises P2botError: for a file that is not there, damaged, or of another agent.
+    :param path: the ``--model-file`` of a `PersonaNliAgent`, with its ``.dict`` beside it.
+    :raises P2botError: for a file that is missing, damaged, or of another agent.
     """
     states = read_nli_file(path)
     about = states["p2bot"]
-    encoder = encoders.from_json(about["encoder"], states["model"])
+    encoder = encoders.from_json(about["encoder"])
     network = PersonaNli(encoder, about["options"]["pairing"])
     load_weights(network, states, path)
-    tokenizer = read_sentence_tokenizer(f"{path}.dict")
+    tokenizer = read_sentence_tokenizer(dict_file(path))
     tokenizer.limit(min(about["text_truncate"], network.encoder.max_tokens))
     return NliJudge(network.eval().requires_grad_(False), tokenizer)

@@ -48,9 +48,8 @@ def persona_f1(response: str, persona: Sequence[str], content_words: Words) -> f
     |R ∩ P| / |R| and |R ∩ P| / |P|, where R and P are the sets of words of the response and of
     all profile sentences.
 
-    :param content_words: the words of a text without stop words.
-
-    :return: 0 to 1; 0 if either has no such word.
+    :param content_words: splits a text into words, without stop words.
+    :return: 0 to 1; 0 if one of them has no such word.
     """
     said, known = set(content_words(response)), {w for s in persona for w in content_words(s)}
     common = len(said & known)

@@ -1,1 +1,1 @@
-"""``parlai interactive -t p2bot:chat``: talk with a bot, and look at what it perceives."""
+"""``parlai interactive -t p2bot:chat``: talk with a bot, and see what it perceives."""

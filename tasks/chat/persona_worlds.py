@@ -2,8 +2,8 @@
 The worlds of ``parlai interactive`` and ``parlai self_chat``: ParlAI's, with personas that
 can be chosen, are shown, and repeat with ``--seed``. They work with any model.
 
-convai2's own worlds reseed the random generator at every chat, know one persona file only
-and are not found for ``convai2:self_original``; hence these.
+convai2's own worlds reseed the random generator at every chat, use a single persona file and
+are not found for ``convai2:self_original``.
 """
 
 import random
@@ -39,14 +39,14 @@ def add_chat_options(parser: ParlaiParser) -> ParlaiParser:
 
 
 def seed_everything(opt: Opt) -> None:
-    """Sampled replies are to repeat too; the agents are built, so it is not too early."""
+    """Makes sampled replies repeat; the agents are built, which uses random numbers too."""
     if opt.get("seed") is not None:
         random.seed(opt["seed"])
         torch.manual_seed(opt["seed"])
 
 
 def persona_block(personas: dict[str, Persona]) -> str:
-    """Whose persona is what, one sentence a line."""
+    """Personas with their owners, one sentence a line."""
     lines = [RULE]
     for whose, persona in personas.items():
         lines += [f"{whose}:", *(f"  {sentence}" for sentence in persona or ["(none)"])]
@@ -87,9 +87,8 @@ class InteractiveWorld(StockInteractiveWorld):
 
 def _until_end_of_input(act):
     """
-    End of input ends the chat as [EXIT] does.
-
-    Upstream's human then acts without a text, and the bot would answer that.
+    End of input ends the chat as [EXIT] does; ParlAI's human then acts without a text, which
+    the bot would answer.
     """
 
     def act_or_stop():
@@ -115,7 +114,7 @@ class SelfChatWorld(StockSelfChatWorld):
         seed_everything(self.opt)
 
     def init_openers(self):
-        """ConvAI2's first messages bring personas of their own, which are not wanted."""
+        """Without the personas in ConvAI2's first messages."""
         super().init_openers()
         if self._openers:
             utterances = (parse_message(opener).utterance for opener in self._openers)

@@ -24,8 +24,8 @@ class InteractiveChatWorld(InteractiveWorld):
     """
     A human talks with a bot that has a persona, and gives commands in between.
 
-    A line that begins with ``/`` is a command and is not said. Without ``--persona`` every
-    chat is with another person of `p2bot:sketch`'s.
+    A line that begins with ``/`` is a command. Without ``--persona`` every chat is with
+    another person of `p2bot:sketch`.
     """
 
     @classmethod
@@ -43,7 +43,7 @@ class InteractiveChatWorld(InteractiveWorld):
     def init_contexts(self, shared=None):
         opt = self.opt
         self.receiver = opt.get("receiver") and modelzoo_path(opt["datapath"], opt["receiver"])
-        # one that a training run has left in the model's options may be gone, and nobody asks
+        # one from the model's saved options may be gone, which matters only to /why
         if opt.get("override", {}).get("receiver") and not PathManager.exists(self.receiver):
             raise P2botError(f"--receiver {self.receiver}: there is no such file")
         self.perceiver: Perceiver | None = None
@@ -75,7 +75,7 @@ class InteractiveChatWorld(InteractiveWorld):
         )
 
     def parley(self):
-        """One exchange. Ctrl-C ends the chat as [EXIT] does; what fails was not said."""
+        """One exchange. Ctrl-C ends the chat as [EXIT] does."""
         try:
             super().parley()
         except P2botError as error:  # a persona that leaves no room: it can be changed
@@ -96,9 +96,9 @@ class InteractiveChatWorld(InteractiveWorld):
 
     def next_message(self) -> Message:
         """
-        What the human says next, once all commands before it are done.
+        The human's next utterance, after obeying the commands before it.
 
-        :raises StopIteration: where this chat is over, as ParlAI's human does.
+        :raises StopIteration: if this chat is over, as ParlAI's human does.
         """
         while True:
             message = self.type_in()
@@ -114,7 +114,7 @@ class InteractiveChatWorld(InteractiveWorld):
 
     # --------------------------------------------------------------------- the commands
     def obey(self, name: str, argument: str) -> None:
-        """:raises P2botError: for what cannot be done; the chat goes on."""
+        """:raises P2botError: if it cannot; the chat continues."""
         if name == "/persona":
             self.change_persona(argument)
         elif name == "/why":
@@ -132,7 +132,7 @@ class InteractiveChatWorld(InteractiveWorld):
             raise P2botError(f"there is no command {name}; the list above has all")
 
     def change_persona(self, text: str) -> None:
-        """Tell the bot who it is now, as a ConvAI2 message does; without a text show it."""
+        """Give the bot another persona, as a ConvAI2 message does; without a text show it."""
         persona = split_persona(text)
         if text and not persona:
             raise P2botError('/persona needs sentences, separated by "|"')

@@ -4,8 +4,8 @@ Dialogue NLI (Welleck et al., 2019): does an utterance entail a profile sentence
 ``-t p2bot:persona_nli`` asks just that, for `p2bot/persona_nli`; ``-t p2bot:entailed_pairs``
 takes the entailed pairs as dialogues, a warm-up for the Receiver. Both read the same files.
 
-Mind that the valid file of Dialogue NLI is made from the dev set of PersonaChat: who trains
-on it has seen the personas that models are evaluated with.
+The valid file of Dialogue NLI is made from the dev set of PersonaChat: do not train on it, or
+the model has seen the personas of the evaluation.
 """
 
 import os
@@ -45,8 +45,8 @@ class PersonaNliTeacher(FixedDialogTeacher):
     sentence; the label is positive, neutral or negative.
 
     ``p2bot:persona_nli`` reads ``nli-<fold>.txt``, one
-    ``utterance</s>profile sentence</s>label`` a line; ``p2bot:persona_nli:sketch`` makes pairs
-    of `p2bot:sketch`, which knows what its people say of themselves.
+    ``utterance</s>profile sentence</s>label`` a line; ``p2bot:persona_nli:sketch`` generates
+    pairs from `p2bot:sketch`, which knows what its people say about themselves.
     """
 
     @classmethod
@@ -69,8 +69,8 @@ class PersonaNliTeacher(FixedDialogTeacher):
             return read_pairs(self.opt, fold)[1]
         if variant != [SKETCH]:
             raise P2botError(
-                f"{self.opt['task']}: there is p2bot:persona_nli, of files, and "
-                f"p2bot:persona_nli:{SKETCH}, which makes itself"
+                f"{self.opt['task']}: choose p2bot:persona_nli, which reads files, or "
+                f"p2bot:persona_nli:{SKETCH}, which generates pairs"
             )
         return sketch_pairs(fold, self.opt.get("sketch_seed", 1), DIALOGUES)
 
@@ -107,7 +107,7 @@ class EntailedPairsTeacher(PersonaPerceptionTeacher):
 
 
 def read_pairs(opt: Opt, fold: str) -> tuple[str, list[LabelledPair]]:
-    """:return: path and pairs. :raises P2botError: where there is no file."""
+    """:return: path and pairs. :raises P2botError: if there is no file."""
     folder = opt.get("nli_path") or os.path.join(opt["datapath"], "dnli")
     path = os.path.join(folder, f"nli-{fold}.txt")
     if not PathManager.exists(path):

@@ -32,17 +32,17 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
 
     - ``text``: the speaker's utterances, one a line; ``labels``: the speaker's persona, a
       profile sentence a line.
-    - ``label_candidates``: in training the persona and one distractor, drawn anew each
-      time; in evaluation the persona among ``--distractors`` others, always the same.
-      ``candidate_people`` says who each is.
-    - in evaluation also ``hard_candidates`` (``--hard-candidates`` in all; left out where
-      the fold has fewer people), ``profile_sentences`` of the whole fold, and
-      ``own_sentences``, the rows of the speaker's own; and ``reveals``, which of the own
-      sentences each utterance shows, where the task behind knows (`p2bot:sketch` does).
+    - ``label_candidates``: in training the persona and one distractor, drawn anew each time;
+      in evaluation the persona among ``--distractors`` others, always the same.
+      ``candidate_people`` has the person of each.
+    - in evaluation also ``hard_candidates`` (``--hard-candidates`` in all; left out if the fold
+      has fewer people), ``profile_sentences`` of the whole fold, and ``own_sentences``, the
+      rows of the speaker's own; and ``reveals``, which of the own sentences each utterance
+      reveals, if the source task knows (`p2bot:sketch` does).
 
-    A distractor is always another person; `p2bot_parlai.method.personas.group_by_person` says how
-    that is decided. Lists depend on the seed, the order of the dialogues and who is who:
-    original and revised files of the same dialogues get the same lists.
+    A distractor is always another person, see `p2bot_parlai.method.personas.group_by_person`.
+    The lists depend on the seed, the order of the dialogues and the people: original and
+    revised files of the same dialogues have the same lists.
     """
 
     @classmethod
@@ -114,7 +114,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
 
     @staticmethod
     def read(opt: Opt, fold: str) -> tuple[str, list[SpokenDialogue]]:
-        """What the dialogues are called, and the dialogues."""
+        """The name of the source task, and its dialogues."""
         task = source_task(opt)
         return task, read_dialogues(opt, task, fold)
 

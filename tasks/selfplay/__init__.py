@@ -1,1 +1,1 @@
-"""``-t p2bot:selfplay``: two interlocutors with drawn personas (paper, section 3.2)."""
+"""``-t p2bot:selfplay``: two speakers with random personas (paper, section 3.2)."""

@@ -1,4 +1,4 @@
-"""``-t p2bot:selfplay``: how dialogues begin; `worlds.SelfPlay` plays them."""
+"""``-t p2bot:selfplay``: openings of dialogues, which `method.selfplay.SelfPlay` plays."""
 
 import copy
 import random
@@ -33,15 +33,15 @@ def source_task(opt: Opt) -> str:
 
 class SelfplayTeacher(FixedDialogTeacher):
     """
-    One message a dialogue, all that the two interlocutors are given.
+    One message a dialogue: all that the two speakers are given.
 
-    - ``text``: persona of the agent B and what the user A says first, as an agent would
-      hear it; ``opening``: the fields of an `Opening`; ``learn``: whether the
-      agent shall learn from it. There are no labels: nobody knows what B should say.
+    - ``text``: the persona of the agent B and the first utterance of the user A, as an agent
+      would hear it; ``opening``: the fields of an `Opening`; ``learn``: whether the agent is
+      to learn from it. There are no labels.
 
     Dialogue number i is the same in every run with the same ``--seed``: the personas are of
-    two different people, drawn at random; A's first utterance is a real one. With several
-    processes each takes its part of the same dialogues.
+    two different people, drawn at random; A's first utterance is a real one. Several processes
+    share the same dialogues.
     """
 
     @classmethod
@@ -90,7 +90,7 @@ class SelfplayTeacher(FixedDialogTeacher):
         return {**super().share(), "openings": self.openings}
 
     def num_episodes(self) -> int:
-        """Those of this process; in training of all, as ParlAI adds up everybody's epochs."""
+        """Of this process; in training of all, as ParlAI adds up the epochs of all processes."""
         if self.training:
             return self.opt["selfplay_dialogues"]
         return len(range(self._first, self.opt["selfplay_dialogues"], self._step))
@@ -99,7 +99,7 @@ class SelfplayTeacher(FixedDialogTeacher):
         return self.num_episodes()
 
     def next_episode_idx(self, num_eps=None, loop=None) -> int:
-        """In training there is no end: the dialogues of the next epoch are new."""
+        """Training has no end: the next epoch has new dialogues."""
         return super().next_episode_idx(num_eps, loop=False)
 
     def next_example(self):
@@ -121,8 +121,8 @@ class SelfplayTeacher(FixedDialogTeacher):
         )
 
     def observe(self, observation):
-        """There are no labels to compare with; what the agent measured is taken over."""
-        if observation.get("metrics"):  # none behind the end of an epoch
+        """There are no labels to compare with: take the agent's own metrics."""
+        if observation.get("metrics"):  # none after the end of an epoch
             self.metrics.add("exs", SumMetric(1))
         self.metrics._consume_user_metrics(observation)
         return super().observe(observation)
@@ -132,12 +132,12 @@ class Openings:
     """
     Personas and first utterances of a fold, drawn by number.
 
-    :param dialogues: where personas and first utterances come from. What a speaker says
-        first belongs to its own persona, so dialogues that their persona's owner opens are
-        preferred; where there are none, what the partner said first goes with any persona.
-    :param task: its name, for messages to the user.
-    :param seed: decides everything that is drawn.
-    :raises P2botError: where there are not two different people.
+    :param dialogues: the source of personas and first utterances. A speaker's first utterance
+        goes with its own persona, so dialogues opened by the persona's owner are preferred;
+        if there are none, a partner's first utterance goes with any persona.
+    :param task: its name, for error messages.
+    :param seed: of everything that is drawn.
+    :raises P2botError: if there are not two different people.
     """
 
     def __init__(self, dialogues: list[SpokenDialogue], task: str, seed: int):

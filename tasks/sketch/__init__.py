@@ -1,1 +1,1 @@
-"""A corpus of persona dialogues that the project makes itself, from a grammar and a seed."""
+"""A corpus of persona dialogues, generated from a grammar and a seed."""

@@ -1,4 +1,4 @@
-"""``-t p2bot:sketch``: persona dialogues that the project makes itself."""
+"""``-t p2bot:sketch``: generated persona dialogues."""
 
 import copy
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
 NO_CANDS = "no_cands"
 DEFAULT_SEED = 1
 LARGEST_SEED, MOST_DIALOGUES = 10**18, 10**6
-# what may stand behind p2bot:sketch, as behind convai2
+# variants of p2bot:sketch, as of convai2
 VARIANTS = {
     "self_original": "self_original",
     "self_revised": "self_revised",
@@ -29,7 +29,7 @@ def read_variant(task: str) -> tuple[str, bool]:
     """
     ``p2bot:sketch[:<variant>][:no_cands]`` -> name of the files, and whether with candidates.
 
-    :raises P2botError: for a variant that there is not.
+    :raises P2botError: for an unknown variant.
     """
     names = task.split(":")[2:]
     candidates = names[-1:] != [NO_CANDS]
@@ -49,9 +49,8 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
     personas), ``:self_revised``, ``:both``, ``:both_revised``, ``:none``, each also with
     ``:no_cands``.
 
-    All variants hold the same dialogues in the same order. Where a persona is shown,
-    ``reveals`` says which of "your persona:" lines the label shows, counted from 0; None
-    where it shows none.
+    All variants have the same dialogues in the same order. With a persona, ``reveals`` is the
+    "your persona:" line that the label reveals, counted from 0, or None.
     """
 
     @classmethod
@@ -80,11 +79,10 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
         if not 1 <= opt["sketch_dialogues"] <= MOST_DIALOGUES:
             raise UsageError(
-                f"--sketch-dialogues {opt['sketch_dialogues']}: 1 to {MOST_DIALOGUES} can be asked "
-                "for, and as many people must be there"
+                f"--sketch-dialogues {opt['sketch_dialogues']}: it must be 1 to {MOST_DIALOGUES}"
             )
         if abs(opt["sketch_seed"]) >= LARGEST_SEED:  # the folder of its files is named by it
-            raise UsageError(f"--sketch-seed has {len(str(opt['sketch_seed']))} digits: 18 do")
+            raise UsageError("--sketch-seed has more than 18 digits")
         self.truth_path = None
         if not shared:
             # like convai2, there is no test fold: valid is what models are compared on
@@ -98,7 +96,7 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
 
     def setup_data(self, path: str) -> Iterator[tuple[dict, bool]]:
-        """The examples of the file, with the truth about each label where it is known."""
+        """The examples of the file, with what each label reveals if that is known."""
         truth = read_truth(self.truth_path) if self.truth_path else None
         dialogue = reply = own = 0
         for (text, labels, *rest), starts in super().setup_data(path):
@@ -118,7 +116,7 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         place = known[reply] if reply < len(known) else own
         if place is not None and not 0 <= place < own:
             raise P2botError(
-                f"{self.truth_path} does not go with {path}: one was changed; delete both, and "
-                "they are made anew"
+                f"{self.truth_path} does not match {path}: one was changed; delete both, and they "
+                "are generated again"
             )
         return place

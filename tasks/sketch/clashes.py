@@ -1,9 +1,9 @@
-"""Facts that one person does not have together, and questions that facts answer already."""
+"""Facts that exclude each other, and questions that facts already answer."""
 
 from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact
 
-# Each line: what stands left of "|" goes with nothing that stands right of it. A name without
-# colon is a whole kind.
+# Each line: no fact left of "|" goes with any right of it. A name without colon is a whole
+# kind.
 CLASHES = """
 pet: a dog                                              | fear: big dogs
 pet: a cat                                              | allergy: cats
@@ -50,8 +50,8 @@ dislike: early mornings                                 | work: a baker
 dislike: phone calls                                    | health: am almost deaf
 """
 
-# Who has what stands left is not asked for the kind on the right: with no such fact in the
-# persona the answer would be at odds with it.
+# Whoever has a fact on the left is not asked about the kind on the right: without such a fact in
+# the persona the answer would contradict it.
 ANSWERED = """
 work: a taxi driver                                           | vehicle
 work: a nurse ; work: a teacher ; work: a dentist             | study
@@ -68,12 +68,12 @@ allergy                                                       | health
 
 
 def clash(one: Fact, other: Fact) -> bool:
-    """Whether one person can not have both."""
+    """Whether the facts exclude each other."""
     return other.name in _CLASHES.get(one.name, ()) or one.name in _CLASHES.get(other.name, ())
 
 
 def answered_kinds(fact: Fact) -> frozenset[str]:
-    """Kinds that somebody with this fact is not asked for."""
+    """Kinds that somebody with this fact is not asked about."""
     return _ANSWERED.get(fact.name, frozenset())
 
 

@@ -1,4 +1,4 @@
-"""Two people get to know each other: who says what, and what it shows of the speaker."""
+"""Two people get to know each other: who says what, and what it reveals about them."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

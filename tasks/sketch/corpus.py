@@ -154,7 +154,7 @@ class Distractors:
 
 
 def holds(utterance: Utterance, speaker: Person) -> bool:
-    """Whether it is true of the speaker what the utterance says of whoever says it."""
+    """Whether what the utterance says about its speaker is true of this one."""
     if utterance.denied:
         return speaker.place(utterance.denied.name) is None
     return (utterance.fact or utterance.about) in speaker.facts

@@ -1,4 +1,4 @@
-"""Chance that is the same on every machine."""
+"""Random draws that are the same on every machine."""
 
 import random
 from collections.abc import Sequence

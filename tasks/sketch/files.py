@@ -1,12 +1,11 @@
-"""The files of the corpus in the data folder: made when first asked for, and kept."""
+"""The files of the corpus in the data folder: made on first use, and kept."""
 
-import contextlib
 import os
-import tempfile
+import threading
 from collections.abc import Iterable
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.parlai_support.files import read_text, whole
 from p2bot_parlai.tasks.sketch import corpus
 
 FOLDER = "p2bot_sketch"
@@ -35,7 +34,7 @@ def read_truth(path: str) -> list[list[int | None]]:
     """
     For each dialogue, for each reply: the profile sentence that it reveals.
 
-    :raises P2botError: where the file was changed.
+    :raises P2botError: if the file was changed.
     """
     try:
         return [
@@ -43,7 +42,7 @@ def read_truth(path: str) -> list[list[int | None]]:
             for line in read_text(path).split("\n")[:-1]
         ]
     except ValueError as error:
-        raise P2botError(f"{path} was changed: delete it, and it is made anew") from error
+        raise P2botError(f"{path} was changed: delete it, and it is generated again") from error
 
 
 def _folder(datapath: str, seed: int, dialogues: int) -> str:
@@ -51,24 +50,8 @@ def _folder(datapath: str, seed: int, dialogues: int) -> str:
 
 
 def _write(path: str, lines: Iterable[str]) -> None:
-    """
-    Complete or not at all. Processes that write the same file at once do not disturb each
-    other: each has a file of its own until it is renamed, and all hold the same.
-    """
+    """Complete or not at all; other processes write the same lines under other names."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    part = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
+    with whole(path, part), open(part, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)

@@ -1,10 +1,10 @@
 """
-Pairs in the form of Dialogue NLI, of the sketch corpus: it knows what its people say.
+Pairs in the form of Dialogue NLI, from the sketch corpus, which knows what its people say.
 
 An utterance that tells a fact entails that fact's profile sentence and contradicts those of
-facts that one person does not have together with it: `clashes`, and other facts of a kind of
-which a person has one. One that denies a kind ("i do not have a pet") contradicts all its
-facts. Everything else is neutral.
+facts that exclude it: `clashes`, and other facts of a kind of which a person has only one. One
+that denies a kind ("i do not have a pet") contradicts all its facts. Everything else is
+neutral.
 """
 
 from functools import cache, lru_cache
@@ -15,13 +15,13 @@ from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact
 from p2bot_parlai.tasks.sketch.grammar.kind import Kind
 
-# kinds of which one person has one fact: another favourite, another home, another job
+# kinds of which a person has one fact: one favourite, one home, one job
 ONE_OF = frozenset(
     {"food", "color", "holiday", "city", "childhood", "hair", "work", "study", "mother"}
     | {"siblings", "children", "vehicle"}
 )
 LABELS = ("positive", "neutral", "negative")
-# one dialogue in so many is enough: people say the same things again
+# one dialogue in so many is enough: people repeat the same things
 DIALOGUES_APART = {"train": 6, "valid": 3}
 
 

@@ -1,4 +1,4 @@
-"""Who there is: sets of facts that go together, and how each person words them."""
+"""People: sets of consistent facts, and how each person words them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from p2bot_parlai.tasks.sketch.clashes import answered_kinds, clash
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.grammar import FACTS, Fact
 
-TRIES = 20_000  # in vain, before there is nobody else
+TRIES = 20_000  # before giving up on another person
 SIZES = (4, 5)  # facts a persona; ConvAI2 shows three to five
 
 
@@ -31,22 +31,22 @@ class Person:
         ]
 
     def place(self, kind: str) -> int | None:
-        """The place of the fact of this kind among the facts."""
+        """The index of the fact of this kind."""
         return next((i for i, fact in enumerate(self.facts) if fact.kind.name == kind), None)
 
     def answered(self) -> set[str]:
-        """Kinds that this person is not asked for."""
+        """Kinds that this person is not asked about."""
         return {kind for fact in self.facts for kind in answered_kinds(fact)}
 
 
 def people(draw: Draw) -> Iterator[Person]:
     """
-    Different people, as long as the facts allow.
+    Different people, as many as the facts allow.
 
-    :raises P2botError: where there is nobody else.
+    Two people share at most one fact, as two shared sentences mean one person in ConvAI2
+    (`p2bot_parlai.method.personas.group_by_person`).
 
-    Two people share at most one fact. In ConvAI2 two shared sentences mark one person
-    (`p2bot_parlai.method.personas.group_by_person`), and the same holds here.
+    :raises P2botError: if there is nobody else.
     """
     facts = tuple(FACTS.values())
     taken: set[tuple[str, str]] = set()
@@ -61,7 +61,7 @@ def people(draw: Draw) -> Iterator[Person]:
             tries, found = 0, found + 1
             yield Person(chosen, tuple(draw.below(len(fact.revised)) for fact in chosen))
     raise P2botError(
-        f"the sketch corpus has {found} different people and no more: lower --sketch-dialogues"
+        f"the sketch corpus has only {found} different people: lower --sketch-dialogues"
     )
 
 

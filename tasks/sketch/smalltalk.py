@@ -1,4 +1,4 @@
-"""What people say that shows nothing of them."""
+"""Utterances that reveal nothing about the speaker."""
 
 HELLO = (
     "hi !",

@@ -152,7 +152,7 @@ def test_a_damaged_dictionary_is_named(tiny_model, tmp_path, content):
     opt = json.loads((tmp_path / "model.opt").read_text())
     opt["dict_file"] = None
     (tmp_path / "model.opt").write_text(json.dumps(opt))
-    with pytest.raises(P2botError, match="is no tokenizer of P²Bot"):
+    with pytest.raises(P2botError, match="is not a tokenizer of P²Bot"):
         create_agent_from_model_file(str(path))
 
 

@@ -123,9 +123,9 @@ def test_self_play_after_self_play_has_a_user_of_its_own(convai2, tmp_path, play
 def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
     """For the coherence reward and the KL divergence alike."""
     agent = agent_for(convai2, tmp_path / "model", playing)
-    read, read_packed = [], agent.world.user.read_packed
+    read, original = [], agent.world.user.read
     monkeypatch.setattr(
-        agent.world.user, "read_packed", lambda packed: read.append(packed) or read_packed(packed)
+        agent.world.user, "read", lambda packed: read.append(packed) or original(packed)
     )
     step(agent, [1, 2, 3])
     step(agent, [4, 5, 6])
@@ -138,7 +138,7 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
     _, found = agent._score(judged)
-    for turn, divergence in zip(judged.played.by_dialogue(), found, strict=True):
+    for turn, divergence in zip(judged.rollouts.by_dialogue(), found, strict=True):
         ids = torch.tensor([[*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]])
         length, told = ids.shape[1], len(turn.response)
         causal = torch.ones(1, length, length, dtype=torch.bool).tril()

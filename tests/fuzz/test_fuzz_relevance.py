@@ -12,10 +12,7 @@ from p2bot_parlai import P2Bot
 from p2bot_parlai.agents.ir_perception import IrPerceptionAgent
 from p2bot_parlai.agents.perception import Question
 from p2bot_parlai.agents.receiver import training_candidates
-from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.method.model_files import load_perceiver
-from p2bot_parlai.method.personas import group_by_person, sentence_key
-from p2bot_parlai.metrics.persona_metrics import persona_f1, repetition_across, repetition_within
 from p2bot_parlai.scripts.relevance_map import parse_dialogues
 from p2bot_parlai.tools.figures import draw_relevance_map
 
@@ -146,27 +143,6 @@ def test_tf_idf_ranks_or_refuses(message):
 
 
 # ---------------------------------------------------------------------- who is who, words
-@cases()
-@given(st.lists(fuzzing.personas(), max_size=5))
-def test_people_are_numbered_in_order(personas):
-    people = group_by_person(personas)
-    assert len(people) == len(personas)
-    assert list(dict.fromkeys(people)) == list(range(len(set(people))))
-    keys = [frozenset(map(sentence_key, persona)) for persona in personas]
-    for one, other in zip(keys, keys[1:], strict=False):
-        place = keys.index(one), keys.index(other)
-        assert one != other or people[place[0]] == people[place[1]]
-
-
-@cases()
-@given(texts(), SOME)
-def test_measures_of_words_are_shares(response, others):
-    for value in (
-        repetition_within(response, words),
-        repetition_across(response, others, words),
-        persona_f1(response, others, content_words) if others else 0,
-    ):
-        assert value is None or 0 <= value <= 1
 
 
 # --------------------------------------------------------------------------------- figure
@@ -178,10 +154,3 @@ def test_a_map_is_drawn_or_refused(tmp_path_factory, utterances, sentences):
     path = str(tmp_path_factory.getbasetemp() / "map.png")
     relevance = torch.zeros(len(utterances), len(sentences)).numpy()
     outcome(draw_relevance_map, relevance, utterances, sentences, path)
-
-
-def test_a_map_of_too_many_utterances_is_refused(tmp_path):
-    many = ["hello"] * 20_000
-    relevance = torch.zeros(len(many), 1).numpy()
-    found, refused = outcome(draw_relevance_map, relevance, many, ["a"], str(tmp_path / "m.png"))
-    assert "20000" in refused

@@ -2,14 +2,14 @@
 
 import fuzzing
 import pytest
-from fuzzing import cases, outcome, texts
+from fuzzing import cases, outcome
 from hypothesis import example, given
 from hypothesis import strategies as st
 from parlai.core.opt import Opt
 
 from p2bot_parlai.parlai_support.dialogues import episodes
-from p2bot_parlai.tasks.sketch import corpus, nli
-from p2bot_parlai.tasks.sketch.agents import SketchTeacher, read_variant
+from p2bot_parlai.tasks.sketch import corpus
+from p2bot_parlai.tasks.sketch.agents import SketchTeacher
 from p2bot_parlai.tasks.sketch.files import data_file, truth_file
 
 SEEDS = st.one_of(
@@ -46,15 +46,6 @@ def test_every_seed_makes_a_corpus(seed, dialogues, variant, fold):
         assert all(0 <= place < len(talk.people[0].facts) for place in places)
     others = corpus.fold(({*corpus.FOLDS} - {fold}).pop(), seed, dialogues)
     assert not {t.people[0].facts for t in talks} & {t.people[0].facts for t in others}
-
-
-@cases(12, share=0.01)
-@given(SEEDS, st.integers(1, 30), st.sampled_from(corpus.FOLDS))
-def test_every_seed_makes_pairs(seed, dialogues, fold):
-    pairs = nli.sketch_pairs(fold, seed, dialogues)
-    labels = [label for *_, label in pairs]
-    assert all(a and b for a, b, _ in pairs)
-    assert all(labels.count(label) * 3 == len(labels) for label in nli.LABELS)
 
 
 @cases(15, share=0.02)
@@ -103,11 +94,3 @@ def test_files_that_were_changed_are_read_or_refused(folder, data):
             line.startswith("your persona:") for m in episode for line in m["text"].split("\n")
         )
         assert all(m["reveals"] is None or 0 <= m["reveals"] < max(shown, 1) for m in episode)
-
-
-@cases()
-@given(st.one_of(texts(), texts(breaks=False).map("p2bot:sketch:".__add__)))
-@example("p2bot:sketch:self_revised:no_cands")
-def test_a_variant_is_known_or_refused(task):
-    found, refused = outcome(read_variant, task)
-    assert refused or found[0] in corpus.VARIANTS

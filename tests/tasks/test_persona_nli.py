@@ -62,12 +62,6 @@ def test_an_unknown_variant_is_named(folder):
         teacher(folder, "p2bot:persona_nli:sketsh")
 
 
-@pytest.mark.parametrize("bad", ["no separator", "a</s>b</s>perhaps", "a</s></s>positive"])
-def test_a_bad_line_is_named(bad):
-    with pytest.raises(P2botError, match="pairs.txt, line 2"):
-        parse_pairs(f"{LINES[0]}\n{bad}\n", "pairs.txt")
-
-
 def test_a_file_without_pairs_is_named():
     with pytest.raises(P2botError, match="pairs.txt holds no pairs"):
         parse_pairs("\n", "pairs.txt")
@@ -94,11 +88,3 @@ def test_sketch_pairs_are_balanced_and_the_same_every_time():
     sketch_pairs.cache_clear()
     assert sketch_pairs("valid", 1, 180) == first
     assert sketch_pairs("valid", 2, 180) != first
-
-
-def test_the_sketch_needs_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("p2bot_parlai.tasks.persona_nli.agents.DIALOGUES", 180)
-    task = teacher(tmp_path, "p2bot:persona_nli:sketch", "valid")
-    message = task.get(0)
-    assert message["labels"][0] in LABELS and len(message["text"].split("\n")) == 2
-    assert task.num_examples() == len(sketch_pairs("valid", 1, 180))

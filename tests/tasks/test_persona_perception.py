@@ -5,13 +5,11 @@ from pathlib import Path
 
 import people
 import pytest
-from parlai.core.opt import Opt
 from parlai.scripts.display_data import setup_args
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.personas import sentence_key
-from p2bot_parlai.parlai_support.dialogues import PersonaFold, SpokenDialogue
-from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher, source_task
+from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -81,51 +79,12 @@ def test_every_run_asks_the_same(folder):
     assert messages(teacher(folder, perception_seed=1)) != first
 
 
-def test_original_and_revised_ask_about_the_same_people(folder):
-    original = messages(teacher(folder))
-    revised = messages(teacher(folder, task=f"{people.TASK}:self_revised"))
-    for one, other in zip(original, revised, strict=True):
-        assert one["candidate_people"] == other["candidate_people"]
-        assert one["text"] == other["text"] and one["labels"] != other["labels"]
-
-
 def test_profile_sentences_of_the_whole_fold(folder):
     task = teacher(folder)
     for message in messages(task):
         own = [message["profile_sentences"][i] for i in message["own_sentences"]]
         assert own == message["labels"][0].split("\n")
     assert len(task.fold.sentences) == 12 * 4
-
-
-def test_evaluation_on_the_training_fold(folder):
-    message = teacher(folder, "train:evalmode").get(0)
-    assert len(message["label_candidates"]) == 6 and message["profile_sentences"]
-
-
-def test_two_wordings_of_a_sentence_are_one_profile():
-    fold = PersonaFold(
-        [
-            SpokenDialogue(["hi"], ["i'm tall.", "i sing."]),
-            SpokenDialogue(["hi"], ["i am tall.", "i dance."]),
-        ],
-        "made up",
-        seed=0,
-    )
-    assert fold.sentences == ("i'm tall.", "i sing.", "i dance.")
-    assert fold.own_sentences(1) == [0, 2]
-
-
-def test_names_of_the_task_behind():
-    def source(task, **more):
-        return source_task(Opt(task=task, **more))
-
-    assert source("p2bot:persona_perception") == "convai2:self_original"
-    assert source("p2bot:persona_perception:self_revised") == "convai2:self_revised"
-    assert source("p2bot:persona_perception:fromfile:fbformat") == "fromfile:fbformat"
-    assert source("p2bot:persona_perception", perception_task="convai2:both") == "convai2:both"
-    full = "p2bot_parlai.tasks.persona_perception.agents:PersonaPerceptionTeacher"
-    assert source(full) == "convai2:self_original"
-    assert source(f"{full}:self_revised") == "convai2:self_revised"
 
 
 def test_own_file(tmp_path):
@@ -150,21 +109,18 @@ def test_fewer_people_than_distractors(folder):
         teacher(folder, distractors=0)
 
 
-def _broken(tmp_path, lines: list[str]) -> dict:
+@pytest.mark.parametrize(
+    "lines, missing",
+    [
+        (["1 hello\ti sing .", "2 why ?\ti like it ."], "profile sentence"),
+        (["1 your persona: i sing.", "2 hello\t "], "utterance"),
+    ],
+)
+def test_an_incomplete_dialogue_is_named(tmp_path, lines, missing):
     file = tmp_path / "broken.txt"
     file.write_text("\n".join([*people.dialogue(0), *lines]) + "\n", encoding="utf-8")
-    return {"task": f"{people.TASK}:fromfile:fbformat", "fromfile_datapath": str(file)}
-
-
-def test_a_dialogue_without_persona_is_named(tmp_path):
-    given = _broken(tmp_path, ["1 hello\ti sing .", "2 why ?\ti like it ."])
-    with pytest.raises(P2botError, match="dialogue 2 of fromfile:fbformat.*no profile sentence"):
-        teacher(tmp_path, **given)
-
-
-def test_a_dialogue_without_utterances_is_named(tmp_path):
-    given = _broken(tmp_path, ["1 your persona: i sing.", "2 hello\t "])
-    with pytest.raises(P2botError, match="dialogue 2 of fromfile:fbformat.*no utterance"):
+    given = {"task": f"{people.TASK}:fromfile:fbformat", "fromfile_datapath": str(file)}
+    with pytest.raises(P2botError, match=f"dialogue 2 of fromfile:fbformat.*no {missing}"):
         teacher(tmp_path, **given)
 
 

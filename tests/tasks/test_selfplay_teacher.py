@@ -47,11 +47,6 @@ def test_number_and_seed_decide():
     assert [one.draw(i) for i in range(9)] != [other.draw(i) for i in range(9)]
 
 
-def test_one_person_cannot_play():
-    with pytest.raises(P2botError, match="one person"):
-        Openings(HEARD[:2], "made up", 1)
-
-
 def test_messages_are_what_an_agent_hears(convai2):
     message = teacher(convai2).act()
     opening = message["opening"]
@@ -97,6 +92,8 @@ def test_the_task_behind(task, source):
     assert source_task({"task": task}) == source
 
 
-def test_no_dialogues_is_an_error(convai2):
+def test_what_cannot_be_played_is_refused(convai2):
     with pytest.raises(P2botError, match="--selfplay-dialogues"):
         teacher(convai2, selfplay_dialogues=0)
+    with pytest.raises(P2botError, match="one person"):
+        Openings(HEARD[:2], "made up", 1)

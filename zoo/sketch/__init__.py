@@ -1,8 +1,8 @@
 """
 ``zoo:p2bot/sketch/model`` and ``zoo:p2bot/sketch/receiver``: small models that ship with us.
 
-Trained on `p2bot:sketch` by ``make zoo`` (docs/log.md has the run). They are stored here as
-safetensors in half precision; ParlAI asks for a model file, so `download` writes one.
+Trained on `p2bot:sketch` by ``make zoo`` (see docs/log.md). They ship as safetensors in half
+precision; ParlAI needs a model file, so `download` writes one.
 """
 
 import json
@@ -15,7 +15,7 @@ from p2bot_parlai.parlai_support.files import whole
 
 HERE = Path(__file__).parent
 NAMES = ("model", "receiver")
-# options in a saved .opt that belong to the machine and the run
+# options of the machine and the run, which a packed .opt leaves out
 OF_THE_RUN = {
     *("override", "datapath", "parlai_home", "model_file", "dict_file", "init_model", "init_opt"),
     *("receiver", "language_model", "starttime", "download_path", "tensorboard_logdir"),
@@ -25,9 +25,9 @@ OF_THE_RUN = {
 
 def download(datapath: str) -> None:
     """
-    Write the models below <datapath>/models/p2bot/sketch, where they are not there yet.
+    Write the models to <datapath>/models/p2bot/sketch, unless they exist.
 
-    :raises P2botError: where files of this package are missing.
+    :raises P2botError: if files of this package are missing.
     """
     folder = Path(datapath) / "models" / "p2bot" / "sketch"
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,8 @@ def pack(model_file: str | Path, packed: Path) -> None:
     states = read_model_file(str(model_file))
     about = {k: v for k, v in states["p2bot"].items() if k not in ("run", "selfplay")}
     weights = {name: tensor.half().contiguous() for name, tensor in states["model"].items()}
-    if _one_encoder(about):
+    # one encoder under two names is packed once
+    if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
         weights = {k: v for k, v in weights.items() if not k.startswith("persona.")}
     save_file(weights, packed, metadata={"p2bot": json.dumps(about)})
     opt = json.loads(Path(f"{model_file}.opt").read_text(encoding="utf-8"))
@@ -60,12 +61,13 @@ def pack(model_file: str | Path, packed: Path) -> None:
 
 def unpack(packed: Path, model_file: Path) -> None:
     """
-    The model file of a packed model, left alone where it is there and not older.
+    Write the model file of a packed model, unless it exists and is not older.
 
-    :raises P2botError: where the packed files are missing.
+    :raises P2botError: if packed files are missing.
     """
     import torch
-    from safetensors import safe_open
+
+    from p2bot_parlai.method.model_files import read_model_file
 
     base = packed.with_suffix("")
     for part in (packed, Path(f"{base}.opt"), Path(f"{base}.dict")):
@@ -73,18 +75,9 @@ def unpack(packed: Path, model_file: Path) -> None:
             raise P2botError(f"{part} is missing: install p2bot_parlai again, or run make zoo")
     if model_file.exists() and model_file.stat().st_mtime >= packed.stat().st_mtime:
         return
-    with safe_open(packed, framework="pt") as file:
-        about = json.loads(file.metadata()["p2bot"])
-        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    if _one_encoder(about):
-        weights |= {n.replace("impression.", "persona.", 1): w for n, w in weights.items()}
+    states = read_model_file(str(packed))
     for ending in (".opt", ".dict"):
         shutil.copyfile(f"{base}{ending}", f"{model_file}{ending}")
     # several processes may do this at a time
     with whole(str(model_file), f"{model_file}.{os.getpid()}.tmp") as temporary:
-        torch.save({"model": weights, "p2bot": {**about, "run": {}}}, temporary)
-
-
-def _one_encoder(about: dict) -> bool:
-    """Whether this is a Receiver with one encoder under two names; it is packed once."""
-    return about.get("kind") == "receiver" and about["options"]["share_encoders"]
+        torch.save(states, temporary)

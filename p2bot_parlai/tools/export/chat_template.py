@@ -31,7 +31,7 @@ def template(style: ContextStyle) -> str:
         for mark in style.special_tokens
     )
     lower = " | lower" if style.lower else ""
-    own = (style.self_, style.eos) if style.marks_own else ("", "")
+    own = (style.self_, style.eos) if style.predicts_in_place else ("", "")
     return f"""\
 {{%- macro plain(text) -%}}
 {{{{- text{lower}{plain} | replace('{BOUNDARY}', ' ') | trim -}}}}

@@ -1,8 +1,5 @@
 """Write imported networks in our format: weights, ``.dict`` and ``.opt``."""
 
-import json
-from pathlib import Path
-
 import torch
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -10,7 +7,7 @@ from parlai.core.params import ParlaiParser
 from p2bot_parlai.agents import receiver as receiver_agent
 from p2bot_parlai.agents import transmitter as transmitter_agent
 from p2bot_parlai.agents.dictionary import write_tokenizer
-from p2bot_parlai.method.model_files import FORMAT, SENTENCE_TOKENIZER_FORMAT
+from p2bot_parlai.method.model_files import FORMAT
 from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -74,11 +71,7 @@ def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -
         "run": {},
     }
 
-    def write_dict(name: str) -> None:
-        data = {"format": SENTENCE_TOKENIZER_FORMAT, "tokenizer": tokenizer.to_json()}
-        Path(name).write_text(json.dumps(data), encoding="utf-8")
-
-    _write(path, network, saved, opt, write_dict)
+    _write(path, network, saved, opt, lambda name: write_tokenizer(tokenizer, name))
 
 
 def _options(**given) -> Opt:

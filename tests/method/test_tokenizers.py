@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import SPECIAL_TOKENS
-from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 
 TEXTS = ["i like tea .", "do you like tea ?", "i have two dogs !"]
 
@@ -34,13 +35,6 @@ def gpt_folder(folder):
 def test_text_comes_back_and_nothing_is_unknown(learnt):
     for text in [*TEXTS, "unseen words", "emoji 😀 and é", "tab\tand \x07 bell"]:
         assert learnt.decode(learnt.encode(text)) == text
-
-
-def test_special_tokens_are_added_once(learnt):
-    again = P2botTokenizer.from_json(learnt.to_json())
-    assert len(again) == len(learnt)
-    ids = [again.pad, again.persona_start, again.persona_end, again.partner, again.self_]
-    assert len({*ids, again.eos, again.cls}) == len(SPECIAL_TOKENS)
 
 
 @pytest.mark.parametrize("token", SPECIAL_TOKENS)
@@ -75,3 +69,50 @@ def test_a_folder_without_tokenizer_is_named(tmp_path):
 def test_a_damaged_saved_tokenizer_is_named():
     with pytest.raises(P2botError, match="saved tokenizer cannot be read"):
         P2botTokenizer.from_json({"version": "1.0"})
+
+
+# ---------------------------------------------------------------------- of encoders
+@pytest.fixture
+def sentences():
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "i", "like", "tea", "and", "rice", "["]
+    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.add_special_tokens(["[PAD]", "[CLS]", "[SEP]"])
+    backend.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return SentenceTokenizer(backend)
+
+
+def test_special_tokens_are_those_of_the_encoder(sentences):
+    assert sentences.encode("i like tea") == (1, 4, 5, 6, 2)
+    assert len(sentences) == 10
+
+
+def test_sentences_never_yield_a_special_token(sentences):
+    ids = sentences.encode("i [SEP] like")
+    assert ids.count(2) == 1 and ids[-1] == 2
+
+
+def test_a_long_sentence_keeps_its_beginning_and_its_end_mark(sentences):
+    sentences.encode("i like tea and rice")  # remembered, but not after limit()
+    sentences.limit(4)
+    assert sentences.encode("i like tea and rice") == (1, 4, 5, 2)
+
+
+def test_saved_and_rebuilt_is_the_same(sentences):
+    again = SentenceTokenizer.from_json(sentences.to_json())
+    assert again.encode("tea and rice") == sentences.encode("tea and rice")
+    with pytest.raises(P2botError, match="cannot be read"):
+        SentenceTokenizer.from_json({"version": "1.0"})
+
+
+def test_a_learnt_tokenizer_knows_every_character():
+    learnt = SentenceTokenizer.train(["i like tea .", "tea is fine ."], 300)
+    for text in ("i like tea .", "日本 😀", ""):
+        assert learnt.backend.decode(list(learnt.encode(text))).strip() == text
+    assert learnt.encode("broken \ud83d emoji")
+
+
+def test_a_folder_with_tokenizer_json(sentences, tmp_path):
+    sentences.backend.save(str(tmp_path / "tokenizer.json"))
+    again = SentenceTokenizer.from_pretrained(str(tmp_path))
+    assert again.encode("i like tea") == (1, 4, 5, 6, 2)

@@ -1,4 +1,4 @@
-"""Each reward on made-up dialogues: who is judged, by which words, against which persona."""
+"""Each reward on made-up dialogues: whose words it scores, and against which persona."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ USER = [["hello", "who ?", "why ?"], ["what ?", "really", "and you ?"]]
 
 
 @pytest.fixture
-def played(bot) -> Rollouts:
+def rollouts(bot) -> Rollouts:
     """Two dialogues of three turns; every other response was cut, without [EOS]."""
     tokens = bot.dict.p2bot
     openings = [Opening([f"user {b}"], [f"agent {b}"], USER[b][0], b) for b in range(2)]
@@ -41,7 +41,7 @@ def played(bot) -> Rollouts:
 
 
 @torch.no_grad()
-def test_style_is_of_the_words_alone(bot, played, monkeypatch):
+def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
     """Behind [SELF], which is given; [EOS] is no word. One by one, and in several parts."""
     network, tokens = bot.network.eval(), bot.dict.p2bot
     expected = torch.zeros(2, 3)
@@ -56,12 +56,12 @@ def test_style_is_of_the_words_alone(bot, played, monkeypatch):
             terms = [log_p[place, word] for place, word in enumerate(words)]
             expected[b, n] = sum(terms) / len(words)
     style = LanguageStyle(network.backbone, [tokens.self_], tokens)
-    torch.testing.assert_close(style(played), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
     monkeypatch.setattr(reward_models, "ROWS_AT_ONCE", 4)
-    torch.testing.assert_close(style(played), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
 
 
-def test_style_without_a_token_before_the_words(bot, played):
+def test_style_without_a_token_before_the_words(bot, rollouts):
     """The first word is given then; it is not scored and does not count."""
     tokens = bot.dict.p2bot
     backbone = bot.network.eval().backbone
@@ -71,10 +71,10 @@ def test_style_without_a_token_before_the_words(bot, played):
 
 
 @torch.no_grad()
-def test_coherence_is_eq_7_of_each_turn(bot, played):
+def test_coherence_is_eq_7_of_each_turn(bot, rollouts):
     network, tokens = bot.network.eval(), bot.dict.p2bot
-    found = DiscourseCoherence(SupervisedReading(network, tokens))(played)
-    for n, row in enumerate(played.turns):
+    found = DiscourseCoherence(SupervisedReading(network, tokens))(rollouts)
+    for n, row in enumerate(rollouts.turns):
         for b, turn in enumerate(row):
             ids = torch.tensor([[*turn.context, tokens.self_, *turn.response, tokens.cls]])
             length = ids.shape[1]
@@ -84,7 +84,7 @@ def test_coherence_is_eq_7_of_each_turn(bot, played):
             torch.testing.assert_close(found[b, n], expected, atol=1e-5, rtol=0)
 
 
-def test_each_speaker_is_held_to_its_own_persona(played):
+def test_each_speaker_is_held_to_its_own_persona(rollouts):
     class Table:
         """Scores by what was said and whose persona it was held against."""
 
@@ -98,13 +98,13 @@ def test_each_speaker_is_held_to_its_own_persona(played):
     agent = torch.tensor([[Table.of(u, [f"agent {b}"]) for u in AGENT[b]] for b in range(2)])
     user = torch.tensor([[Table.of(u, [f"user {b}"]) for u in USER[b]] for b in range(2)])
     reward = PersonaPerception(Table(), 0.25)
-    found = reward.perceptions(played)
+    found = reward.perceptions(rollouts)
     assert torch.equal(found[0], agent) and torch.equal(found[1], user)
-    assert torch.equal(reward(played), rewards.persona_perception(agent, user, 0.25))
+    assert torch.equal(reward(rollouts), rewards.persona_perception(agent, user, 0.25))
 
 
-def test_only_what_was_said_earlier_is_a_repetition(played):
-    assert Repetition()(played).tolist() == [[0, 0, -1], [0, 0, 0]]
+def test_only_what_was_said_earlier_is_a_repetition(rollouts):
+    assert Repetition()(rollouts).tolist() == [[0, 0, -1], [0, 0, 0]]
 
 
 def test_the_style_model_may_be_on_another_device(bot, monkeypatch):

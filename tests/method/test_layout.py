@@ -1,45 +1,9 @@
 """Turns packed in rows against every turn by itself."""
 
-import pytest
 import torch
+from turns import MARKS, TURNS, dialogue
 
-from p2bot_parlai.method.backbones import GPT, GPTConfig
 from p2bot_parlai.method.layout import Turn, lay_out, pack
-from p2bot_parlai.method.transmitter import Transmitter
-
-PAD, SELF, EOS, CLS, PARTNER = 0, 1, 2, 3, 4
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    config = GPTConfig(vocab_size=30, n_positions=64, n_embd=16, n_layer=2, n_head=2)
-    model = Transmitter(GPT(config)).eval()
-    for parameter in model.parameters():  # larger weights: a wrong mask must show
-        parameter.data.mul_(5)
-    return model
-
-
-def dialogue(*responses, start=(10, 11), distractors=()):
-    """Turns of one dialogue, each context going on where the last one ended."""
-    context, turns = list(start), []
-    for response in responses:
-        context = [*context, PARTNER, 20 + len(turns)]
-        turns.append(Turn(context, response, list(distractors[len(turns) : len(turns) + 1])))
-        ended = response if response[-1] == EOS else [*response, EOS]
-        context = [*context, SELF, *ended]
-    return turns
-
-
-# a response that was cut, without [EOS]; turns alone; distractors for some
-TURNS = [
-    *dialogue(
-        [12, 13, EOS], [14, 15, 16, 17], [EOS], [18, EOS], distractors=([13, EOS], [12, 19, 12])
-    ),
-    *dialogue([12, EOS], [13, 14, EOS], start=(10, 11, 12, 13)),
-    Turn([10, PARTNER, 25], [13, 14, EOS]),
-    Turn([11, PARTNER, 26], [15, 15, 15, EOS], [[16, EOS], [17], [18, 18, EOS]]),
-]
 
 
 def plain(model, turn):
@@ -47,14 +11,14 @@ def plain(model, turn):
     states = model.encode_context(
         torch.tensor([turn.context]), torch.ones(1, len(turn.context), dtype=torch.bool)
     )
-    branches = lay_out([[turn.response, *turn.distractors]], SELF, CLS, PAD)
-    hidden, scores = model.read_branches(states, branches)
+    branches = lay_out([[turn.response, *turn.distractors]], MARKS)
+    hidden, scores = model.read(branches, states)
     logits = model.output(hidden[branches.target_index])[0, : len(turn.response)]
     return logits, scores
 
 
 def test_packed_is_the_same_as_turn_by_turn(model):
-    packed = pack(TURNS, SELF, CLS, PAD)
+    packed = pack(TURNS, MARKS)
     logits, scores = model(packed)
     by_turn = scores.split([1 + len(turn.distractors) for turn in TURNS])
     logits_by_turn = logits.split([len(turn.response) for turn in TURNS])
@@ -71,7 +35,7 @@ def test_so_are_the_gradients(model):
         loss.backward()
         return [p.grad.clone() for p in model.parameters()]
 
-    packed = pack(TURNS, SELF, CLS, PAD)
+    packed = pack(TURNS, MARKS)
     logits, scores = model(packed)
     ours = gradient(logits.sin().sum() + scores.sin().sum())
     found = [plain(model, turn) for turn in TURNS]
@@ -83,17 +47,17 @@ def test_so_are_the_gradients(model):
 def test_vocabulary_logits_are_those_of_real_targets_alone(model, monkeypatch):
     output, computed = model.output, []
     monkeypatch.setattr(model, "output", lambda h: computed.append(h.shape[:-1]) or output(h))
-    model(pack(TURNS, SELF, CLS, PAD))
+    model(pack(TURNS, MARKS))
     assert computed == [(sum(len(turn.response) for turn in TURNS),)]
 
 
 def test_turns_of_a_dialogue_share_a_row():
     # four rows: two dialogues, and two turns whose contexts continue nothing
-    assert len(pack(TURNS, SELF, CLS, PAD).inputs) == 4
+    assert len(pack(TURNS, MARKS).inputs) == 4
 
 
 def test_a_context_that_lost_old_turns_begins_a_row():
-    first, second = dialogue([12, EOS], [13, EOS])
-    shorter = Turn([10, 11, *second.context[-2:]], [13, EOS])
-    assert len(pack([first, second], SELF, CLS, PAD).inputs) == 1
-    assert len(pack([first, shorter], SELF, CLS, PAD).inputs) == 2
+    first, second = dialogue([12, MARKS.eos], [13, MARKS.eos])
+    shorter = Turn([10, 11, *second.context[-2:]], [13, MARKS.eos])
+    assert len(pack([first, second], MARKS).inputs) == 1
+    assert len(pack([first, shorter], MARKS).inputs) == 2

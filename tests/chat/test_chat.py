@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 from convai2_files import ORIGINAL, REVISED, write_convai2
 from parlai.core.loader import load_world_module
-from parlai.core.params import ParlaiParser
 from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
 from terminal import at_a_terminal, type_in
 
 from p2bot_parlai.agents.p2bot import P2botAgent
-from p2bot_parlai.chat.personas import ChatPersonas, persona_text, read_personas, split_persona
+from p2bot_parlai.chat.personas import ChatPersonas, persona_text, split_persona
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context import SILENCE
 from p2bot_parlai.tasks.chat import persona_worlds
 
 TEA, DOGS = "i like tea.", "i have two dogs."
@@ -87,25 +85,11 @@ def test_the_commands_default_tasks_have_our_worlds_and_other_tasks_keep_theirs(
     assert not issubclass(other, persona_worlds.InteractiveWorld)
 
 
-def test_self_chat_keeps_its_own_seed_option():
-    parser = ParlaiParser(False, False)
-    parser.add_argument("--seed", type=int, default=42)
-    persona_worlds.add_chat_options(parser)
-    assert parser.parse_args([])["seed"] == 42
-    assert parser.parse_args(["--persona", TEA])["persona"] == TEA
-
-
 # --------------------------------------------------------------------- personas
 def test_a_persona_is_split_at_bars_and_empty_parts_are_ignored():
     assert split_persona(f" {TEA}||  |{DOGS}\n|") == [TEA, DOGS]
     assert split_persona("|") == split_persona("") == []
     assert persona_text([TEA], [DOGS]) == f"your persona: {TEA}\npartner's persona: {DOGS}"
-
-
-def test_distinct_personas_are_read_from_both_sides():
-    lines = ["1 your persona: a.", "2 your persona: b.", "3 partner's persona: c.", "4 x\ty"]
-    assert [list(p) for p in read_personas(lines * 2)] == [["a.", "b."], ["c."]]
-    assert read_personas(["1 x\ty"]) == []
 
 
 def test_drawn_personas_repeat_with_the_seed_alone(convai2):
@@ -143,14 +127,6 @@ def test_another_file_serves_where_the_tasks_is_missing_and_is_named(
     assert len(notes) == 1 and f"from {used}.txt" in notes[0]
     sentences = REVISED if "revised" in used else ORIGINAL
     assert all(start in " ".join(personas[0]) for start in as_patterns(sentences))
-
-
-def test_the_same_personas_from_another_file_are_no_news(tmp_path, monkeypatch):
-    write_convai2(tmp_path)
-    (tmp_path / "ConvAI2" / "train_self_original.txt").unlink()
-    monkeypatch.setattr("parlai.utils.logging.info", pytest.fail)
-    opt = {"task": "convai2", "datatype": "train", "datapath": str(tmp_path)}
-    assert all(ChatPersonas(opt).draw())
 
 
 def test_no_file_with_personas_is_an_error_that_says_what_to_do(tmp_path):
@@ -200,24 +176,6 @@ def test_chosen_personas_need_neither_task_nor_data(
     assert "You play" not in output
     assert heard["P2bot"][:2] == [persona_text([TEA, DOGS]), "hello"]
     assert not (tmp_path / "none").exists()
-
-
-def test_a_chosen_partner_persona_is_shown_and_the_bots_drawn(
-    capsys, monkeypatch, heard, convai2, tiny_model
-):
-    type_in(monkeypatch, "hello")
-    output = talk(capsys, tiny_model, "convai2:both", convai2, partner_persona=DOGS)
-    assert block_after(output, "You play") == [DOGS]
-    assert heard["P2bot"][0] == persona_text(block_after(output, "The bot's persona"), [DOGS])
-
-
-def test_with_a_chosen_bot_the_human_plays_nobody_unless_told(
-    capsys, monkeypatch, heard, convai2, tiny_model
-):
-    type_in(monkeypatch, "hello")
-    output = talk(capsys, tiny_model, "convai2:both", convai2, persona=TEA)
-    assert "You play" not in output
-    assert heard["P2bot"][0] == persona_text([TEA])
 
 
 def test_the_bots_persona_can_be_hidden(capsys, monkeypatch, heard, convai2, tiny_model):
@@ -303,13 +261,6 @@ def test_self_chat_with_chosen_personas_needs_neither_task_nor_data(
     assert block_after(output, "Persona of P2bot_1") == [TEA, DOGS]
     assert block_after(output, "Persona of P2bot_2") == [DOGS]
     assert not (tmp_path / "none").exists()
-
-
-def test_a_bot_without_persona_meets_silence(capsys, heard, tmp_path, tiny_model):
-    output, _ = selfchat(capsys, tiny_model, "self_chat", tmp_path, tmp_path, persona=TEA)
-    assert heard["P2bot_1"][0] == persona_text([TEA])
-    assert heard["P2bot_2"][0] == SILENCE
-    assert block_after(output, "Persona of P2bot_2") == ["(none)"]
 
 
 def test_without_any_persona_parlais_own_opener_stands(capsys, heard, tmp_path, tiny_model):

@@ -22,10 +22,6 @@ def test_contractions_case_and_punctuation_do_not_count(one, other):
     assert sentence_key(one) == sentence_key(other)
 
 
-def test_other_words_count():
-    assert sentence_key("i own a cat.") != sentence_key("i own two cats.")
-
-
 def test_variants_of_a_persona_are_one_person():
     five = ["i'm a nurse.", "i own a cat.", "i like tea.", "i live in bern.", "i sing."]
     contracted = ["i am a nurse.", "i own a cat.", "i like tea.", "i live in bern.", "i sing."]

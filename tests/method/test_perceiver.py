@@ -1,15 +1,32 @@
-"""What is left out of a batch, and what never is."""
+"""The cache of sentence vectors, and word dropout."""
 
 import random
 
 import pytest
+import torch
 
+from p2bot_parlai.method import perceiver as perceivers
+from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import WordDropout
 
 CLS, SEP = 1, 2
 WORDS = range(10, 210)
 
 
+def test_sentences_that_are_new_for_ever_do_not_pile_up(tiny_receiver, monkeypatch):
+    monkeypatch.setattr(perceivers, "REMEMBERED_VECTORS", 10)
+    bounded, persona = load_perceiver(tiny_receiver), ["i own a dog.", "i like tea."]
+    scores = []
+    for number in range(30):
+        scores.append(bounded.score([f"my dog is {number}", f"tea at {number}"], [persona] * 2))
+        assert all(len(known) <= 10 for known in bounded._vectors.values())
+    monkeypatch.undo()
+    fresh = load_perceiver(tiny_receiver)
+    said = [text for n in range(30) for text in (f"my dog is {n}", f"tea at {n}")]
+    torch.testing.assert_close(torch.cat(scores), fresh.score(said, [persona] * 60))
+
+
+# ------------------------------------------------------------------------ word dropout
 def test_special_tokens_stay_and_something_always_does():
     random.seed(0)
     for dropout in (WordDropout({CLS, SEP}, share=0.9), WordDropout({CLS, SEP}, one_sided=0.9)):

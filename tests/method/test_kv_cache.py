@@ -5,19 +5,8 @@ import random
 import pytest
 import torch
 
-from p2bot_parlai.method.backbones import GPT, GPTConfig
-from p2bot_parlai.method.kv_cache import ContextMemory, in_common
+from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.transmitter import Transmitter
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    config = GPTConfig(vocab_size=30, n_positions=64, n_embd=16, n_layer=2, n_head=2)
-    model = Transmitter(GPT(config)).eval()
-    for parameter in model.parameters():  # larger weights: a wrong mask must show
-        parameter.data.mul_(5)
-    return model
 
 
 @pytest.fixture
@@ -132,10 +121,3 @@ def test_a_conversation_that_is_over_is_forgotten(model, read):
     memory.close(0)
     memory.close(1)
     assert memory._states is None
-
-
-def test_in_common():
-    assert in_common([1, 2, 3], [1, 2, 3, 4]) == 3
-    assert in_common([1, 2, 3], [1, 2]) == 2
-    assert in_common([1, 5, 3], [1, 2, 3]) == 1
-    assert in_common([], [1]) == in_common([1], []) == 0

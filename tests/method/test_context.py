@@ -28,46 +28,19 @@ def test_a_message_is_split_into_personas_and_utterance():
     assert message.utterance == "hello there"
 
 
-@pytest.mark.parametrize("text", ["your persona: i ski.", "__SILENCE__", "", "  \n "])
-def test_where_nobody_says_anything_there_is_no_utterance(text):
-    assert parse_message(text).utterance is None
-
-
 def test_the_form():
     made = Dialogue()
     made.hear("your persona: a b\nyour persona: c\nd e")
     made.say("f")
     made.hear("g")
-    assert tokens(build_context(made, TOKENIZER)) == (
-        [
-            "[PS]",
-            "a",
-            "b",
-            "c",
-            "[PE]",
-            "[PARTNER]",
-            "d",
-            "e",
-            "[SELF]",
-            "f",
-            "[EOS]",
-            "[PARTNER]",
-            "g",
-        ]
-    )
+    expected = "[PS] a b c [PE] [PARTNER] d e [SELF] f [EOS] [PARTNER] g"
+    assert tokens(build_context(made, TOKENIZER)) == expected.split()
 
 
 def test_the_partners_persona_stands_behind_the_own_one():
     made = Dialogue(persona=["a"], partner_persona=["b"])
-    assert tokens(build_context(made, TOKENIZER)) == [
-        "[PS]",
-        "a",
-        "[PE]",
-        "[PARTNER]",
-        "[PS]",
-        "b",
-        "[PE]",
-    ]
+    expected = "[PS] a [PE] [PARTNER] [PS] b [PE]"
+    assert tokens(build_context(made, TOKENIZER)) == expected.split()
 
 
 def test_no_persona_no_bracket_and_nothing_at_all_is_empty():
@@ -112,30 +85,17 @@ def test_a_long_newest_utterance_keeps_its_end():
     assert tokens(cut)[-1] == "p"
 
 
-def test_a_persona_longer_than_the_window_is_an_error_that_says_so():
-    made = dialogue(turns=1, persona=["a b c d e f g h"] * 10)
-    with pytest.raises(P2botError, match="persona takes 82 of the 64 tokens.*--text-truncate"):
-        build_context(made, TOKENIZER, 64)
-
-
 def test_a_new_persona_replaces_the_old_one_once_the_dialogue_runs():
     made = Dialogue()
     made.hear("your persona: a")
-    made.hear("your persona: b\nc")
-    assert made.persona == ["a", "b"]
+    made.hear("your persona: a\nyour persona: b\nc")
+    assert made.persona == ["a", "b"]  # what is told twice counts once
     made.hear("your persona: d")
     assert made.persona == ["d"] and len(made.turns) == 1
 
 
-def test_a_persona_that_is_told_twice_is_one():
-    made = Dialogue()
-    made.hear("your persona: a")
-    made.hear("your persona: a\nb")
-    assert made.persona == ["a"]
-
-
 def test_a_persona_that_leaves_no_room_for_an_utterance_is_refused():
     made = dialogue(turns=3)  # its persona takes four tokens
-    with pytest.raises(P2botError, match="persona takes 4 of the 11"):
+    with pytest.raises(P2botError, match="persona takes 4 of the 11 tokens.*--text-truncate"):
         build_context(made, TOKENIZER, 11)
     assert build_context(made, TOKENIZER, 12)

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from p2bot_parlai.method import selfplay
+from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.layout import pack
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.selfplay import persona_heads
 from p2bot_parlai.method.speakers import Speakers
-from p2bot_parlai.method.transmitter import scatter_to_mask, token_log_likelihood
+from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
 
 OPENINGS = [
     Opening(["i am a judge."], ["i live in Bern.", "i own a cat."], "hello there", 11),
@@ -31,7 +33,7 @@ def test_eq_5_by_hand():
     # log p(a) = log 1/2 + log 1/4 = log 1/8 (the third token is padding); reward 3, baseline 1:
     # the loss is -(3 - 1) log 1/8 = 2 log 8, and its slope by log p is -2
     scores = torch.tensor([[0.5, 0.25, 0.9]]).log().requires_grad_()
-    log_p = selfplay.log_likelihood(scores, torch.tensor([[True, True, False]]))
+    log_p = log_likelihood(scores, torch.tensor([[True, True, False]]))
     close(log_p.detach(), [math.log(1 / 8)])
     loss = selfplay.policy_gradient_loss(log_p, torch.tensor([3.0]), torch.tensor(1.0))
     close(loss.detach(), [2 * math.log(8)])
@@ -50,13 +52,8 @@ def test_baselines_by_hand():
     # rewards 1, 2, 6: the mean is 3; the others of each have the means 4, 3.5 and 1.5
     rewards = torch.tensor([1.0, 2.0, 6.0])
     total, count = rewards.sum(), torch.tensor(3.0)
-    close(selfplay.mean_baseline(total, count), 3.0)
-    close(selfplay.leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
-
-
-def test_leave_one_out_of_one_is_no_baseline():
-    one = torch.tensor([2.0])
-    close(selfplay.leave_one_out_baseline(one, one.sum(), torch.tensor(1.0)), [0.0])
+    close(mean_baseline(total, count), 3.0)
+    close(leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
 
 
 def test_kl_by_hand():
@@ -94,15 +91,13 @@ def sides(bot, openings, limit=200, history_size=-1):
     ]
 
 
-def played(bot, openings=OPENINGS, turns=3, **options):
+def play(bot, openings=OPENINGS, turns=3, **options):
     user, agent = sides(bot, openings, **options)
-    decode = bot.dict.p2bot.decode
-    return selfplay.play(openings, user, agent, None, turns, LONGEST, decode)
+    return selfplay.play(openings, user, agent, None, turns, LONGEST)
 
 
-def rescored(bot, dialogues):
-    tokens = bot.dict.p2bot
-    packed = pack(dialogues.by_dialogue(), tokens.self_, tokens.cls, tokens.pad)
+def rescored(bot, rollouts):
+    packed = pack(rollouts.by_dialogue(), bot.dict.p2bot.marks)
     logits, _ = bot.network.eval()(packed)
     mask = packed.target_mask
     return scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask), mask
@@ -111,21 +106,21 @@ def rescored(bot, dialogues):
 @pytest.mark.parametrize("options", [{}, {"limit": 60}, {"history_size": 1}])
 def test_rescored_is_what_was_sampled(bot, options):
     """Same contexts, masks and (no) dropout: also where old turns were dropped."""
-    dialogues = played(bot, **options)
-    scores, mask = rescored(bot, dialogues)
-    size, turns = dialogues.shape
+    rollouts = play(bot, **options)
+    scores, mask = rescored(bot, rollouts)
+    size, turns = rollouts.shape
     scores = scores.view(size, turns, -1)
-    for n, sampled in enumerate(dialogues.sampled_scores):
+    for n, sampled in enumerate(rollouts.sampled_scores):
         for b in range(size):
-            length = len(dialogues.turns[n][b].response)
+            length = len(rollouts.turns[n][b].response)
             close(scores[b, n, :length].detach(), sampled[b, :length], 1e-5)
-    assert mask.sum() == sum(len(t.response) for row in dialogues.turns for t in row)
+    assert mask.sum() == sum(len(t.response) for row in rollouts.turns for t in row)
 
 
 def test_the_gradient_is_that_of_one_token_at_a_time(bot):
     """The naive form: every token of every response from its whole context, no cache."""
     network, tokens = bot.network.eval(), bot.dict.p2bot
-    dialogues = played(bot)
+    rollouts = play(bot)
     rewards = torch.tensor([0.3, -1.0, 2.0, 0.5, 0.1, -0.4, 1.0, 0.0, 0.2])
     baseline = rewards.mean()
 
@@ -136,12 +131,12 @@ def test_the_gradient_is_that_of_one_token_at_a_time(bot):
         network.zero_grad()
         return found
 
-    scores, mask = rescored(bot, dialogues)
-    log_p = selfplay.log_likelihood(scores, mask)
+    scores, mask = rescored(bot, rollouts)
+    log_p = log_likelihood(scores, mask)
     ours = gradient(selfplay.policy_gradient_loss(log_p, rewards, baseline).mean())
 
     naive = 0.0
-    for turn, reward in zip(dialogues.by_dialogue(), rewards, strict=True):
+    for turn, reward in zip(rollouts.by_dialogue(), rewards, strict=True):
         for t, token in enumerate(turn.response):
             ids = torch.tensor([[*turn.context, tokens.self_, *turn.response[:t]]])
             length = ids.shape[1]
@@ -158,17 +153,11 @@ def test_the_gradient_is_that_of_one_token_at_a_time(bot):
 
 
 def test_a_dialogue_is_the_same_alone_and_among_others(bot):
-    together = played(bot)
+    together = play(bot)
     for row, opening in enumerate(OPENINGS):
-        alone = played(bot, [opening])
+        alone = play(bot, [opening])
         assert [said[0] for said in alone.agent_texts] == [s[row] for s in together.agent_texts]
         assert [said[0] for said in alone.user_texts] == [s[row] for s in together.user_texts]
-
-
-def test_another_seed_is_another_dialogue(bot):
-    other = Opening(**{**vars(OPENINGS[0]), "seed": 99})
-    first, second = played(bot, [OPENINGS[0], other]).agent_texts[0]
-    assert first != second
 
 
 def test_every_speaker_and_turn_has_numbers_of_its_own():
@@ -182,29 +171,18 @@ def test_every_speaker_and_turn_has_numbers_of_its_own():
     assert torch.equal(selfplay.uniforms(OPENINGS, 1, 2, 9)[0, :4], drawn[15])
 
 
-def test_a_response_is_as_long_as_it_may_be(bot):
-    lengths = {len(turn.response) for row in played(bot).turns for turn in row}
-    assert max(lengths) == LONGEST
-
-
-def test_the_partner_hears_one_line():
-    """As `context.parse_message` makes it of a text with line breaks."""
-    assert selfplay.in_one_line(" i like\n\n soup \n. ") == "i like soup ."
-    assert selfplay.in_one_line("\n") == ""
-
-
 def test_each_reads_its_own_persona_and_the_words_of_the_other(bot):
     tokens = bot.dict.p2bot
-    dialogues = played(bot, turns=2)
-    assert dialogues.shape == (3, 2)
+    rollouts = play(bot, turns=2)
+    assert rollouts.shape == (3, 2)
     for row, opening in enumerate(OPENINGS):
-        context = dialogues.turns[1][row].context
+        context = rollouts.turns[1][row].context
         expected = persona_heads([opening.agent_persona], tokens)[0]
         for n in range(2):
-            expected = [*expected, tokens.partner, *tokens.encode(dialogues.user_texts[n][row])]
+            expected = [*expected, tokens.partner, *tokens.encode(rollouts.user_texts[n][row])]
             if n == 0:
-                said = dialogues.turns[0][row].response
+                said = rollouts.turns[0][row].response
                 ended = said if said[-1] == tokens.eos else [*said, tokens.eos]
                 expected = [*expected, tokens.self_, *ended]
         assert context == expected
-    assert dialogues.user_texts[0] == [opening.utterance for opening in OPENINGS]
+    assert rollouts.user_texts[0] == [opening.utterance for opening in OPENINGS]

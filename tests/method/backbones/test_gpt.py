@@ -70,5 +70,5 @@ def test_its_description_rebuilds_it(theirs):
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused():
-    with pytest.raises(P2botError, match="no multiple of 3 heads"):
+    with pytest.raises(P2botError, match="not a multiple of 3 heads"):
         GPTConfig(n_embd=32, n_head=3)

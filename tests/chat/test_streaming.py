@@ -1,11 +1,8 @@
 """Pieces of a growing text: none is taken back, and together they are the text."""
 
-import random
-
 import pytest
 
 from p2bot_parlai.chat.conversation import pieces, words
-from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def grown(text):
@@ -31,15 +28,3 @@ def test_what_may_still_change_waits():
     texts = ["say", "say '", "say ' t", "say ' tea '", "say ' tea ' now"]
     assert "".join(pieces(texts)) == texts[-1]
     assert list(pieces(["a", "a \ufffd", "a \ufffd\ufffd", "a 😀"])) == ["a", " 😀"]
-
-
-def test_random_tokens_of_a_byte_level_tokenizer_lose_nothing():
-    tokenizer = P2botTokenizer.train(["i don't know , she'll see", "héllo 😀 wörld"], 400)
-    rng = random.Random(1)
-    for _ in range(300):
-        ids = [rng.randrange(7, len(tokenizer)) for _ in range(12)]
-        texts = [tokenizer.decode(ids[:end]) for end in range(1, len(ids) + 1)]
-        joined = "".join(pieces(texts))
-        assert len(joined) == len(texts[-1])
-        if "\ufffd" not in texts[-1]:  # a broken character may be mended by the next byte
-            assert joined == texts[-1]
