@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import whole
 
 HERE = Path(__file__).parent
 NAMES = ("model", "receiver")
@@ -68,6 +67,7 @@ def unpack(packed: Path, model_file: Path) -> None:
     import torch
 
     from p2bot_parlai.method.model_files import read_model_file
+    from p2bot_parlai.parlai_support.files import whole  # the weights are read without ParlAI too
 
     base = packed.with_suffix("")
     for part in (packed, Path(f"{base}.opt"), Path(f"{base}.dict")):
