@@ -4,13 +4,14 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric
 
-from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, check_tokenizer
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.learning import GeneratorLearner, Learner
+from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.options.common import refuse
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
-from p2bot_parlai.method.model_files import FORMAT, load_weights, read_model_file
+from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
 from p2bot_parlai.parlai_support.names import set_model_type
 
 GROUP = "P²Bot baselines"
@@ -20,10 +21,13 @@ class Baseline(Learner):
     """
     Dictionary, history, saving and loading. To be named before an agent of ParlAI's.
 
-    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps.
+    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps. With
+    `READS_PROFILE` it keeps the profile sentences apart from the history: ``text_vec`` is the
+    history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
 
     SHAPE_OPTIONS: tuple[str, ...] = ()
+    READS_PROFILE = False
     DEFAULTS: dict = {}
 
     @classmethod
@@ -34,8 +38,13 @@ class Baseline(Learner):
             "--vocab-size",
             type=int,
             default=8000,
-            help="Entries of the byte-level BPE learnt from the task's text, at most",
+            help="Largest vocabulary of the byte-level BPE learnt from the task",
         )
+        if cls.READS_PROFILE:
+            group.add_argument(
+                "--embedding-size", type=int, default=300, help="Width of embeddings"
+            )
+            group.add_argument("--dropout", type=float, default=0.1, help="Dropout probability")
         parser.set_defaults(
             optimizer="adam",
             learningrate=1e-3,
@@ -57,37 +66,30 @@ class Baseline(Learner):
         return DialogueHistory
 
     def __init__(self, opt: Opt, shared=None):
-        if opt.get("fp16"):
-            raise P2botError("--fp16 is not for the baselines, which are small: drop it")
-        # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = shared["run_state"] if shared else {}
+        refuse(opt, "fp16", "is not for the baselines, which are small: drop it")
         super().__init__(opt, shared)
 
-    def share(self):
-        return {**super().share(), "run_state": self.run_state}
-
     # ---------------------------------------------------------------- save and load
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        states = read_model_file(path)
+        if states["p2bot"].get("baseline") != cls.__name__:
+            raise P2botError(
+                f"{path} was not saved by --model {cls.__name__}: give its own --model, or "
+                "another --model-file or --init-model"
+            )
+        check_description(states, path, options=dict, tokenizer=str, run=dict)
+        return SavedModel(path, states)
+
     def build_model(self):
-        """The network of `build_network`, after a saved model was read and checked."""
-        path, _ = self._get_init_model(self.opt, None)
-        if path:
-            self._saved = read_model_file(path)
-            saved = self._saved["p2bot"]
-            if saved.get("baseline") != type(self).__name__:
-                raise P2botError(
-                    f"{path} was not saved by --model {type(self).__name__}: give its own --model, "
-                    "or another --model-file or --init-model"
-                )
-            check_flags(path, saved["options"], self.opt.get("override", {}))
-            self.opt.update(saved["options"])
-            if saved["tokenizer"] != self.dict.p2bot.fingerprint():
-                raise P2botError(
-                    f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
-                    "use the .dict beside that file, or another --model-file"
-                )
+        if self.saved:
+            check_flags(self.saved, self.opt.get("override", {}))
+            self.opt.update(self.saved.about["options"])
+            check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
 
     def build_network(self) -> torch.nn.Module:
+        """By the options, which are now those of the saved model where there is one."""
         raise NotImplementedError
 
     def state_dict(self) -> dict:
@@ -103,31 +105,47 @@ class Baseline(Learner):
         return states
 
     def load(self, path: str) -> dict:
-        states, self._saved = self._saved, None
-        load_weights(self.model, states, path)
-        self.run_state = states["p2bot"]["run"]
-        return states
+        load_weights(self.model, self.saved.states, path)
+        self.run_state = self.saved.about["run"]
+        return self.saved.states
 
     # -------------------------------------------------------------- from text to ids
     def _set_text_vec(self, obs, history, truncate):
         if obs.is_padding():  # at the end of an epoch
             return obs
-        ids = self.context_ids(history, truncate) or [self.dict.p2bot.partner]
+        ids = self._context_ids(history, truncate) or [self.dict.p2bot.partner]
         obs["full_text"] = history.get_history_str() or ""
         obs["full_text_vec"] = ids
         obs["text_vec"] = torch.tensor(ids, dtype=torch.long)
+        if self.READS_PROFILE:
+            said = history.dialogue
+            # told both personas (convai2:both), it remembers both
+            sentences = [self.dict.txt2vec(s) for s in (*said.persona, *said.partner_persona)]
+            obs["profile_vecs"] = [ids for ids in sentences if ids]
         return obs
 
-    def context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
+    def _context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
         """Persona and history: too long, whole oldest turns go, the persona never."""
-        return history.context(limit).ids
+        if not self.READS_PROFILE:
+            return history.context(limit).ids
+        turns = history.dialogue.turns
+        if history.size > 0:
+            turns = turns[-history.size :]
+        return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
 
     def _set_label_cands_vec(self, obs, *args, **kwargs):
         """Candidates are ranked in evaluation alone; ParlAI would read all 20 in training too."""
         return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
 
+    def batchify(self, obs_batch, sort=False):
+        batch = super().batchify(obs_batch, sort=sort)
+        if batch.batchsize and self.READS_PROFILE:
+            profiles = [obs_batch[i].get("profile_vecs") or [] for i in batch.valid_indices]
+            batch["profile"] = pad_profiles(profiles, self.NULL_IDX).to(batch.text_vec.device)
+        return batch
 
-class BaselineGenerator(Baseline, GeneratorLearner):
+
+class BaselineGenerator(Baseline):
     """A baseline that writes: perplexity a word, and ranking by likelihood."""
 
     DEFAULTS = {
@@ -135,12 +153,6 @@ class BaselineGenerator(Baseline, GeneratorLearner):
         "validation_metric": "ppl",
         "validation_metric_mode": "min",
     }
-
-    def __init__(self, opt: Opt, shared=None):
-        if "skip_generation" not in opt.get("override", opt):
-            # saved by a training run that validated without; who wants it now says so now
-            opt["skip_generation"] = False
-        super().__init__(opt, shared)
 
     def record_per_token_metrics(self, batch, loss_per_token):
         """:param loss_per_token: (B, R), 0 on padding."""
@@ -154,36 +166,6 @@ class BaselineGenerator(Baseline, GeneratorLearner):
         if not batch.candidate_vecs or not all(batch.candidate_vecs):
             return None, None
         return super().rank_eval_label_candidates(batch, batchsize)
-
-
-class ProfileReader:
-    """
-    For baselines that keep the profile sentences apart from the history: ``text_vec`` is the
-    history alone, ``profile`` int (B, P, L) the sentences, padded.
-
-    To be named before `Baseline` among the bases.
-    """
-
-    def context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
-        turns = history.dialogue.turns
-        if history.size > 0:
-            turns = turns[-history.size :]
-        return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
-
-    def _set_text_vec(self, obs, history, truncate):
-        obs = super()._set_text_vec(obs, history, truncate)
-        said = history.dialogue
-        # told both personas (convai2:both), it remembers both
-        sentences = [self.dict.txt2vec(s) for s in (*said.persona, *said.partner_persona)]
-        obs["profile_vecs"] = [ids for ids in sentences if ids]
-        return obs
-
-    def batchify(self, obs_batch, sort=False):
-        batch = super().batchify(obs_batch, sort=sort)
-        if batch.batchsize:
-            profiles = [obs_batch[i].get("profile_vecs") or [] for i in batch.valid_indices]
-            batch["profile"] = pad_profiles(profiles, self.NULL_IDX).to(batch.text_vec.device)
-        return batch
 
 
 def pad_profiles(profiles: list[list[list[int]]], pad: int) -> torch.Tensor:

@@ -10,13 +10,14 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.baseline import GROUP, Baseline, ProfileReader
+from p2bot_parlai.agents.baseline import GROUP, Baseline
 from p2bot_parlai.agents.memory_networks import KeyValueProfileMemory, word_weights
+from p2bot_parlai.agents.options.common import NOT_NEGATIVE, check_bounds
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support.files import read_text
 
 
-class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
+class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
     """
     Learns to tell a response from those of the other dialogues of the batch, with the hop
     over the profile alone. In evaluation it also reads (history, response) pairs that it
@@ -24,6 +25,7 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
     """
 
     SHAPE_OPTIONS = ("embedding_size",)
+    READS_PROFILE = True
     DEFAULTS = {
         "candidates": "batch",
         "eval_candidates": "inline",
@@ -36,10 +38,6 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
         group = parser.add_argument_group(GROUP)
-        group.add_argument("--embedding-size", type=int, default=300, help="Width of embeddings")
-        group.add_argument(
-            "--dropout", type=float, default=0.1, help="Dropout probability of embeddings"
-        )
         group.add_argument(
             "--kv-memories",
             type=int,
@@ -50,8 +48,7 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
         return parser
 
     def __init__(self, opt: Opt, shared=None):
-        if opt["kv_memories"] < 0:
-            raise P2botError(f"--kv-memories {opt['kv_memories']} is negative")
+        check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
         # pairs of ids; how many examples they were drawn from; the encoded pairs
         self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
         super().__init__(opt, shared)
@@ -141,7 +138,7 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
 
     # ------------------------------------------------------------------------ memory
     def train_step(self, batch):
-        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
+        """Unlike ParlAI's, it leaves running out of memory to `Learner.batch_act`."""
         if batch.text_vec is None:
             return None
         self._maybe_invalidate_fixed_encs_cache()

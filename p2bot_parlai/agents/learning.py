@@ -1,17 +1,15 @@
-"""What the agents that learn have in common.
-
-What follows the progress of training: the learning rate here, tau in the Receiver.
-"""
+"""What the agents that learn have in common."""
 
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import SumMetric
+from parlai.core.opt import Opt
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
-from parlai.utils.distributed import is_distributed
+from parlai.utils.distributed import is_distributed, num_workers
 from torch.optim.lr_scheduler import LambdaLR
 
-from p2bot_parlai.agents.checkpoint import plain, write_model_file
+from p2bot_parlai.agents.checkpoint import SavedModel, plain, write_model_file
 from p2bot_parlai.errors import P2botError
 
 # batches in a row that were skipped, after which a run is given up
@@ -20,19 +18,43 @@ PATIENCE = 10
 
 class Learner:
     """
-    Plain Adam, a linear decay that follows the progress of the run, and no update that would
-    break the weights.
+    The one class of ours beside an agent of ParlAI's, named before it among the bases.
+
+    Saved models, plain Adam, a linear decay that follows the progress of the run, and no update
+    that would break the weights.
 
     A batch is skipped where its gradient is infinite or no number, or where it does not fit in
     memory; the report counts ``skipped_updates`` and ``skipped_batches``, the log says why.
-
-    To be named before ParlAI's TorchAgent among the bases.
     """
 
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+
+    def __init__(self, opt: Opt, shared=None):
+        # what a checkpoint tells the training loop about the run; see `training_loop`
+        self.run_state: dict = shared["run_state"] if shared else {}
+        if opt.get("skip_generation") and "skip_generation" not in opt.get("override", opt):
+            # saved by a training run that validated without; who wants it now says so now
+            opt["skip_generation"] = False
+        path, _ = self._get_init_model(opt, shared)
+        self.saved = self.read_saved(path) if path else None
+        super().__init__(opt, shared)
+        if self.saved:
+            self.saved.states = {}
+
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel | None:
+        """
+        The model file that `build_model` and `load` take what they need from.
+
+        :raises P2botError: for a file that is damaged, or of another agent.
+        """
+        return None
+
+    def share(self):
+        return {**super().share(), "run_state": self.run_state}
 
     def observe(self, observation):
         """An empty list of labels is no label."""
@@ -47,14 +69,14 @@ class Learner:
         return {**super().optim_opts(), "adam": _plain_adam}
 
     def init_optim(self, params, optim_states=None, saved_optim_type=None, is_finetune=False):
-        """:raises P2botError: for an optimizer that cannot be made, or go on where it was."""
+        """:raises P2botError: for an optimizer that cannot be made or resumed."""
         try:
             return super().init_optim(params, optim_states, saved_optim_type, is_finetune)
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise P2botError(
                 f"--optimizer {self.opt['optimizer']} cannot be made of its options, or of its "
-                f"saved state ({error}): check --learningrate, --betas and the like, or begin anew "
-                "with --init-model"
+                f"saved state ({error}): check --learningrate, --betas and the like, or start "
+                "another run with --init-model"
             ) from error
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
@@ -99,8 +121,15 @@ class Learner:
         if whole:
             self._skipped = 0
 
+    def train_step(self, batch):
+        """For generators. Unlike ParlAI's, it leaves running out of memory to `batch_act`."""
+        self.model.train()
+        self.zero_grad()
+        self.backward(self.compute_loss(batch))
+        self.update_params()
+
     def batch_act(self, observations):
-        """:raises P2botError: where memory does not do in evaluation, or again and again."""
+        """:raises P2botError: where memory runs out in evaluation, or repeatedly in training."""
         try:
             return super().batch_act(observations)
         except (RuntimeError, MemoryError) as error:
@@ -126,17 +155,6 @@ class Learner:
         logging.warning(f"{why}: the batch is skipped; if it happens often, {remedy}")
 
 
-class GeneratorLearner(Learner):
-    """To be named before ParlAI's TorchGeneratorAgent among the bases."""
-
-    def train_step(self, batch):
-        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
-        self.model.train()
-        self.zero_grad()
-        self.backward(self.compute_loss(batch))
-        self.update_params()
-
-
 NAN = "lower --learningrate, or use --precision fp32"
 
 
@@ -157,6 +175,22 @@ def _size(observations) -> str:
     lengths = [len(seen["text_vec"]) for seen in observations if "text_vec" in seen]
     rows = f"{len(observations)} row" + "s" * (len(observations) != 1)
     return rows + (f" of up to {max(lengths)} tokens" if lengths else "")
+
+
+def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
+    """The same on every process; alone, what was given."""
+    if is_distributed():
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+    return value
+
+
+def share_of_all(count: torch.Tensor) -> torch.Tensor:
+    """
+    What one process divides its sum by, so that the mean of the processes' gradients is the
+    gradient of the mean over all their examples.
+    """
+    return sum_over_processes(count.float()) / num_workers()
 
 
 def _plain_adam(params, amsgrad=False, **kwargs):

@@ -7,18 +7,15 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 from torch import Tensor
 
-from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options, check_options
-from p2bot_parlai.agents.receiver import NoHistory
+from p2bot_parlai.agents.receiver import NoHistory, build_encoder
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
-from p2bot_parlai.method.model_files import (
-    FORMAT,
-    load_weights,
-)
+from p2bot_parlai.method.model_files import FORMAT, load_weights
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
 from p2bot_parlai.parlai_support.names import set_model_type
 
@@ -52,9 +49,6 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
         opt["classes"] = list(LABELS)
-        # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = shared["run_state"] if shared else {}
-        self._saved: dict | None = None  # a model file that was read, until it is loaded
         super().__init__(opt, shared)
         self.id = "PersonaNli"
         if not shared:
@@ -72,23 +66,19 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         dictionary.check_learnt()
         return dictionary
 
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        return SavedModel(path, read_nli_file(path))
+
     def build_model(self) -> PersonaNli:
-        path, _ = self._get_init_model(self.opt, None)
-        dropout = self.opt["dropout"]
-        if path:
-            self._saved = read_nli_file(path)
-            about = self._saved["p2bot"]
-            check_flags(path, about["options"], self.opt.get("override", {}))
-            encoder = encoders.from_json(about["encoder"], self._saved["model"])
+        pairing, dropout = self.opt["pairing"], self.opt["dropout"]
+        if self.saved:
+            about = self.saved.about
+            check_flags(self.saved, self.opt.get("override", {}))
+            encoder = encoders.from_json(about["encoder"], self.saved.states["model"])
             pairing = about["options"]["pairing"]
         else:
-            pairing = self.opt["pairing"]
-            if self.opt["encoder"] == encoders.SCRATCH:
-                names = ("embedding_size", "n_layers", "n_heads", "dropout")
-                sizes = (self.opt[name] for name in names)
-                encoder = encoders.random_encoder(len(self.dict), *sizes)
-            else:
-                encoder = encoders.load_encoder(self.opt["encoder"])
+            encoder = build_encoder(self.opt, len(self.dict))
         self.dict.sentences.limit(min(self.text_truncate, encoder.max_tokens))
         network = PersonaNli(encoder, pairing, dropout)
         set_computing(network, self.opt["precision"])
@@ -98,9 +88,6 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
     def network(self) -> PersonaNli:
         """The network, out of a data-parallel wrapper where there is one."""
         return self.model if isinstance(self.model, PersonaNli) else self.model.module
-
-    def share(self):
-        return {**super().share(), "run_state": self.run_state}
 
     # ---------------------------------------------------------------- save and load
     def state_dict(self) -> dict:
@@ -117,12 +104,11 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         return states
 
     def load(self, path: str) -> dict:
-        states, self._saved = self._saved or read_nli_file(path), None
-        load_weights(self.network, states, path)
-        self.opt.update(states["p2bot"]["options"])  # with --init-model flags are at defaults
+        load_weights(self.network, self.saved.states, path)
+        self.opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
         if not self.is_finetune:
-            self.run_state = states["p2bot"]["run"]
-        return states
+            self.run_state = self.saved.about["run"]
+        return self.saved.states
 
     # -------------------------------------------------------------- from text to ids
     def vectorize(self, obs, history, **kwargs):
@@ -138,8 +124,8 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         if not valid:
             return Batch(batchsize=0)
         indices, observations = zip(*valid, strict=True)
-        labels = [next(iter(o.get("labels") or o.get("eval_labels") or ()), None) for o in
-                  observations]  # fmt: skip
+        told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
+        labels = [found[0] for found in told]
         return Batch(
             batchsize=len(valid),
             is_training=any("labels" in obs for obs in observations),
@@ -149,6 +135,8 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
             labels=None if None in labels else labels,
             pairs=[read_pair(obs["text"]) for obs in observations],
         )
+
+    train_step = TorchClassifierAgent.train_step  # `Learner` has that of generators
 
     def score(self, batch: Batch) -> Tensor:
         """Logits (B, 3)."""

@@ -6,10 +6,10 @@ from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch, History, Output, TorchAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 
-from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options, precision_of
+from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
     Question,
@@ -86,22 +86,19 @@ class ReceiverAgent(Learner, TorchAgent):
         self.special_ids = frozenset(self.dict.sentences.encode(""))
         if shared:
             self.perceiver: Perceiver = shared["perceiver"]
-            self.run_state = shared["run_state"]
             if "optimizer" in shared:
                 self.optimizer = shared["optimizer"]
             self.reset()
             return
 
         self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.method.receiver
-        # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = {}
         states = read_receiver_file(init_model) if init_model else {}
         self.model = self.build_model(states, init_model)
         self.dict.sentences.limit(min(self.text_truncate, self.model.impression.max_tokens))
         self.perceiver = Perceiver(self.model, self.dict.sentences, opt["tau_start"])
         if states:
             self._restore(states, init_model, is_finetune)
-        set_computing(self.model, precision_of(opt))
+        set_computing(self.model, opt["precision"])
         self.model.to("cuda" if self.use_cuda else "cpu")
         sync_parameters(self.model)
         if self._should_initialize_optimizer():
@@ -128,16 +125,12 @@ class ReceiverAgent(Learner, TorchAgent):
     def build_model(self, states: dict | None = None, path: str | None = None) -> Receiver:
         """:param states: of a saved model, and empty or None where there is none."""
         if states:
-            check_flags(path, states["p2bot"]["options"], self.opt.get("override", {}))
+            check_flags(SavedModel(path, states), self.opt.get("override", {}))
             return build_network(states)
-        shared = self.opt["share_encoders"]
-        if self.opt["encoder"] == encoders.SCRATCH:
-            names = ("embedding_size", "n_layers", "n_heads", "dropout")
-            sizes = (len(self.dict), *(self.opt[name] for name in names))
-            first = encoders.random_encoder(*sizes)
-            return Receiver(first, first if shared else encoders.random_encoder(*sizes))
-        first = encoders.load_encoder(self.opt["encoder"])
-        return Receiver(first, first if shared else encoders.load_encoder(self.opt["encoder"]))
+        first = build_encoder(self.opt, len(self.dict))
+        if self.opt["share_encoders"]:
+            return Receiver(first, first)
+        return Receiver(first, build_encoder(self.opt, len(self.dict)))
 
     @property
     def network(self) -> Receiver:
@@ -151,7 +144,7 @@ class ReceiverAgent(Learner, TorchAgent):
         super().set_progress(share)
 
     def share(self):
-        shared = {**super().share(), "perceiver": self.perceiver, "run_state": self.run_state}
+        shared = {**super().share(), "perceiver": self.perceiver}
         if self._should_initialize_optimizer():
             shared["optimizer"] = self.optimizer
         return shared
@@ -286,6 +279,14 @@ class ReceiverAgent(Learner, TorchAgent):
 
     def report(self):
         return {**super().report(), "tau": GlobalFixedMetric(self.perceiver.tau)}
+
+
+def build_encoder(opt: Opt, vocabulary: int) -> encoders.SentenceEncoder:
+    """A new ``--encoder``. :param vocabulary: entries of the tokenizer of ``scratch``."""
+    if opt["encoder"] != encoders.SCRATCH:
+        return encoders.load_encoder(opt["encoder"])
+    names = ("embedding_size", "n_layers", "n_heads", "dropout")
+    return encoders.random_encoder(vocabulary, *(opt[name] for name in names))
 
 
 def training_candidates(questions: list[Question], whole_batch: bool):

@@ -1,4 +1,5 @@
-"""One conversation with a loaded Transmitter: its persona, what was said, its own chance.
+"""
+One conversation with a loaded Transmitter: its persona, what was said, its own randomness.
 
 Any number of conversations share one network. Each holds what was said in it, its encoded
 context and the state of its random generator; the network is used by one thread at a time,
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
@@ -126,7 +126,7 @@ class Conversation:
     # ------------------------------------------------------------------ who, and what was said
     @property
     def persona(self) -> list[str]:
-        """The bot's profile sentences. Setting them changes what was said in nothing."""
+        """The bot's profile sentences. Setting them does not alter earlier turns."""
         return list(self._history.dialogue.persona)
 
     @persona.setter
@@ -207,24 +207,16 @@ class Conversation:
     def _texts(self) -> Iterator[str]:
         """The answer as it grows. The network is free between two tokens."""
         with self._speaker.lock:
-            grown = self._speaker.agent.grow(self._batch())
+            agent, history = self._speaker.agent, self._history
+            states = self._memory.read(agent.network, {0: history.context(agent.text_truncate).ids})
+            blocked = None if agent.beam_block_full_context else agent.text_truncate
+            grown = agent.responder.grow(states, torch.tensor([history.context(blocked).ids]))
         while True:
             with self._speaker.lock, self._chance.held():
                 text = next(grown, None)
             if text is None:
                 return
             yield text
-
-    def _batch(self) -> Batch:
-        """A batch of one: this conversation now."""
-        agent = self._speaker.agent
-        ids = self._history.context(agent.text_truncate).ids
-        return Batch(
-            batchsize=1,
-            context_states=self._memory.read(agent.network, {0: ids}),
-            text_vec=torch.tensor([ids], dtype=torch.long),
-            full_text_vec=torch.tensor([self._history.context(None).ids], dtype=torch.long),
-        )
 
     # ------------------------------------------------------------------------------ ranking
     def rank(self, context: str | Sequence[str] | None, candidates: Sequence[str]) -> list[Scored]:
@@ -245,11 +237,11 @@ class Conversation:
             turns = [(bool(back % 2), text) for back, text in enumerate(reversed(said))]
             memory, history = ContextMemory(), agent.build_history()
             history.dialogue = Dialogue(self.persona, self.partner_persona, turns[::-1])
-        responses = [agent.response_ids(text, agent.label_truncate) for text in candidates]
+        responses = [agent.response_ids(text) for text in candidates]
         with self._own_turn(), self._speaker.lock, torch.no_grad():
             ids = history.context(agent.text_truncate).ids
             states = memory.read(agent.network, {0: ids})
-            (scores,) = agent.score_responses(states, [responses], agent.rank_by)
+            (scores,) = agent.responder.score(states, [responses])
         order = scores.sort(descending=True, stable=True).indices.tolist()
         return [Scored(candidates[i], scores[i].item()) for i in order]
 

@@ -1,4 +1,4 @@
-"""``--persona-metrics`` and what it may be given; `agents.judging` says what is reported."""
+"""``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
 
 from parlai.core.params import ParlaiParser
 
@@ -12,15 +12,10 @@ def add_persona_metrics_options(parser: ParlaiParser) -> None:
         help="Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
         "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
     )
-    group.add_argument(
-        "--receiver",
-        type=str,
-        default=None,
-        help="Model file of a trained Receiver (-m p2bot/receiver), for --persona-metrics",
-    )
-    group.add_argument(
-        "--nli-model",
-        type=str,
-        default=None,
-        help="Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
-    )
+    for name, what in (
+        ("--receiver", "Receiver (-m p2bot/receiver)"),
+        ("--nli-model", "classifier (-m p2bot/persona_nli)"),
+    ):
+        group.add_argument(
+            name, type=str, default=None, help=f"Model file of a {what}, for --persona-metrics"
+        )

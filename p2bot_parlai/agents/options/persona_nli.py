@@ -3,10 +3,17 @@
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.agents.options.common import (
+    BELOW_1,
+    add_encoder_options,
+    add_sizes,
+    check_bounds,
+    check_tokens,
+    refuse,
+    set_epochs,
+)
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.backbones.encoder import SCRATCH
-from p2bot_parlai.method.backbones.packaged import ENCODERS
-from p2bot_parlai.method.backbones.precision import PRECISIONS
 from p2bot_parlai.metrics.nli import LABELS, PAIRINGS
 
 # usual for fine-tuning small encoders; docs/log.md says what was tried
@@ -24,15 +31,7 @@ EPOCHS = 4
 
 def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
     group = parser.add_argument_group("Persona NLI classifier")
-    group.add_argument(
-        "--encoder",
-        type=str,
-        default="minilm",
-        help="Encoder to start from: "
-        + ", ".join(sorted(ENCODERS))
-        + " (a pip package, no network), any encoder by Hugging Face hub name or folder, or "
-        f"'{SCRATCH}' for a small one with random weights",
-    )
+    add_encoder_options(group, "minilm", "Encoder to start from")
     group.add_argument(
         "--pairing",
         choices=PAIRINGS,
@@ -40,48 +39,19 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
         help="cross: utterance and profile sentence in one sequence; bi: each encoded alone, "
         "their vectors u, v compared by [u, v, |u-v|, u*v]",
     )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="bf16: encode with matrix products in bfloat16 (torch.autocast)",
-    )
-    group.add_argument(
-        "--vocab-size",
-        type=int,
-        default=4000,
-        help=f"Entries of the byte-level BPE learnt from the task for --encoder {SCRATCH}, at most",
-    )
-    for flag, default, what in (
-        ("--n-layers", 2, "Transformer blocks"),
-        ("--n-heads", 4, "Attention heads a block"),
-        ("--embedding-size", 128, "Width of a vector"),
-    ):
-        group.add_argument(flag, type=int, default=default, help=f"{what} of --encoder {SCRATCH}")
-    group.add_argument(
-        "--dropout",
-        type=float,
-        default=0.1,
-        help=f"Dropout probability before the last layer, and of --encoder {SCRATCH}",
-    )
+    add_sizes(group, f"--encoder {SCRATCH}", 2, 4, 128, 4000, "of the last layer, and ")
     parser.set_defaults(**RECIPE, **BEHAVIOUR)
-    partial_opt = partial_opt or {}
-    limits = (partial_opt.get("max_train_steps"), partial_opt.get("max_train_time"))
-    if not any(limit and limit > 0 for limit in limits):
-        parser.set_defaults(num_epochs=EPOCHS)
+    set_epochs(parser, partial_opt, EPOCHS)
 
 
 def check_options(opt: Opt) -> None:
-    """:raises P2botError: for values that cannot work, naming the flag."""
+    """:raises UsageError: for values that cannot work, naming the flag."""
     if sorted(opt.get("classes") or ()) != sorted(LABELS) or opt.get("classes_from_file"):
-        raise P2botError(
+        raise UsageError(
             f"--classes: the labels of Dialogue NLI are {', '.join(LABELS)}; drop the option"
         )
     if opt.get("update_freq", 1) > 1:
-        raise P2botError("--update-freq is not for persona_nli: raise --batchsize instead")
-    if not 0 <= opt["dropout"] < 1:
-        raise P2botError(f"--dropout {opt['dropout']} is not in [0, 1)")
-    if (opt.get("text_truncate") or 0) < 3:
-        raise P2botError("--text-truncate must be at least 3 tokens")
-    if opt.get("fp16"):
-        raise P2botError("--fp16 is not for persona_nli: use --precision bf16")
+        raise UsageError("--update-freq is not for persona_nli: raise --batchsize instead")
+    check_bounds(opt, {"dropout": BELOW_1})
+    check_tokens(opt, "text_truncate", 3)
+    refuse(opt, "fp16", "is not for persona_nli: use --precision bf16")

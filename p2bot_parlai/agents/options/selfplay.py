@@ -6,9 +6,17 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.options.common import (
+    A_SHARE,
+    AT_LEAST_1,
+    NOT_NEGATIVE,
+    check_bounds,
+    flag,
+    set_epochs,
+)
+from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import P2botError, UsageError
 
-PAPER = {"learningrate": 1e-6}
 WEIGHTS = {
     "style": "lambda_style",
     "coherence": "lambda_coherence",
@@ -20,6 +28,12 @@ USER_INFERENCE = ("beam", "greedy", "multinomial")
 REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
 GENERATED = ("f1", "accuracy", "bleu", "rouge", "precision", "recall", "interdistinct")
 RANKED = ("hits@", "mrr")
+BOUNDS = {
+    "gamma": A_SHARE,
+    "selfplay_turns": AT_LEAST_1,
+    "kl_coef": NOT_NEGATIVE,
+    "rl_coef": NOT_NEGATIVE,
+}
 
 
 def plays(opt: Opt) -> bool:
@@ -30,6 +44,11 @@ def plays(opt: Opt) -> bool:
 def learns(opt: Opt) -> bool:
     """Whether this run, where it trains, learns by self-play."""
     return any(map(is_selfplay, (opt.get("task") or "").split(",")))
+
+
+def only_plays(opt: Opt) -> bool:
+    """Whether a run has no other task than self-play."""
+    return plays(opt) and all(map(is_selfplay, (opt.get("task") or "").split(",")))
 
 
 def tasks(opt: Opt) -> list[str]:
@@ -57,28 +76,30 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         "of p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, "
         "where that was trained from scratch, the supervised Transmitter with an empty context",
     )
-    for flag, default, what in (
-        ("--lambda-style", 0.4, "Weight of the language style reward (Eq. 6)"),
-        ("--lambda-coherence", 0.1, "Weight of the discourse coherence reward (Eq. 7)"),
-        ("--lambda-persona", 0.5, "Weight of the mutual persona perception reward (Eq. 8)"),
+    for name, default, what in (
+        ("lambda_style", PAPER["lambda_style"], "language style reward (Eq. 6)"),
+        ("lambda_coherence", PAPER["lambda_coherence"], "discourse coherence reward (Eq. 7)"),
+        ("lambda_persona", PAPER["lambda_persona"], "mutual persona perception reward (Eq. 8)"),
         (
-            "--lambda-repetition",
+            "lambda_repetition",
             0.0,
-            "Weight of a reward that is not the paper's: minus the share of a response's "
-            "trigrams that its speaker said before",
+            "reward that is not the paper's: minus the share of a response's trigrams that its "
+            "speaker said before",
         ),
     ):
-        group.add_argument(
-            flag, type=float, default=default, help=what + "; 0: its model is not even loaded"
-        )
+        text = f"Weight of the {what}; 0: its model is not even loaded"
+        group.add_argument(flag(name), type=float, default=default, help=text)
     group.add_argument(
         "--gamma",
         type=float,
-        default=0.5,
+        default=PAPER["gamma"],
         help="Discount of the persona reward for each later turn of either speaker (Eq. 8)",
     )
     group.add_argument(
-        "--selfplay-turns", type=int, default=3, help="Responses of the agent in a dialogue"
+        "--selfplay-turns",
+        type=int,
+        default=PAPER["selfplay_turns"],
+        help="Responses of the agent in a dialogue",
     )
     group.add_argument(
         "--user-inference",
@@ -114,23 +135,21 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
         help="Print one dialogue with its rewards every so many updates; 0: never",
     )
     if learns(partial_opt or Opt()):
-        parser.set_defaults(**PAPER)
-        limits = ((partial_opt or {}).get(k) for k in ("max_train_steps", "max_train_time"))
-        if not any(limit and limit > 0 for limit in limits):
-            parser.set_defaults(num_epochs=1)
+        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"])
+        set_epochs(parser, partial_opt, PAPER["selfplay_epochs"])
 
 
 def find_in_zoo(opt: Opt) -> None:
     """``zoo:`` names of models as paths; ParlAI sees to those of ``--model-file`` alone."""
     for options in (opt, opt.get("override", {})):
-        for flag in ("init_model", "receiver", "language_model"):
-            if options.get(flag):
-                options[flag] = modelzoo_path(opt.get("datapath"), options[flag])
+        for name in ("init_model", "receiver", "language_model"):
+            if options.get(name):
+                options[name] = modelzoo_path(opt.get("datapath"), options[name])
 
 
 def weights_of(opt: Opt) -> dict[str, float]:
     """The lambdas that are not 0, by the name of their reward."""
-    return {name: opt[flag] for name, flag in WEIGHTS.items() if opt[flag]}
+    return {name: opt[weight] for name, weight in WEIGHTS.items() if opt[weight]}
 
 
 def check_selfplay_options(opt: Opt) -> None:
@@ -160,13 +179,7 @@ def check_rewards(opt: Opt) -> None:
     """:raises P2botError: for rewards that cannot be had."""
     if not weights_of(opt):
         raise UsageError("all rewards have the weight 0: give --lambda-persona or another one")
-    if not 0 <= opt["gamma"] <= 1:
-        raise UsageError(f"--gamma {opt['gamma']} is not between 0 and 1")
-    if opt["selfplay_turns"] < 1:
-        raise UsageError(f"--selfplay-turns {opt['selfplay_turns']} is not at least 1")
-    for flag in ("kl_coef", "rl_coef"):
-        if opt[flag] < 0:
-            raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is negative")
+    check_bounds(opt, BOUNDS)
     if opt["lambda_persona"]:
         if not opt.get("receiver"):
             raise UsageError(
@@ -194,8 +207,9 @@ def check_validation_metric(opt: Opt) -> None:
             )
         reward = "persona" if metric.endswith("perception") else metric
         if reward in WEIGHTS and not opt[WEIGHTS[reward]]:
-            flag = WEIGHTS[reward].replace("_", "-")
-            raise UsageError(f"--validation-metric {metric} will never be reported: --{flag} is 0")
+            raise UsageError(
+                f"--validation-metric {metric} will never be reported: {flag(WEIGHTS[reward])} is 0"
+            )
         return
     if not spoken:
         raise UsageError(

@@ -45,7 +45,6 @@ def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer
         "backbone": network.backbone.to_json(),
         "options": {**shape, "context_style": tokenizer.style.name},
         "tokenizer": tokenizer.fingerprint(),
-        "pretrained": "openai-gpt",
         "next_utterance": True,
         "run": {},
     }

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from p2bot_parlai.agents.frozen import FrozenFiles, check_language_model, load_language_style
 from p2bot_parlai.agents.options.selfplay import WEIGHTS
 from p2bot_parlai.agents.p2bot import P2botAgent
+from p2bot_parlai.agents.selfplay_setup import (
+    FrozenFiles,
+    check_language_model,
+    load_language_style,
+)
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat.api import P2Bot
 from p2bot_parlai.errors import P2botError
@@ -66,7 +70,7 @@ class Judge:
 
     def _files(self) -> FrozenFiles:
         plays = isinstance(self.agent, P2botAgent)
-        return FrozenFiles(self.agent.files.saved if plays else None)
+        return FrozenFiles(self.agent.selfplay.files.saved if plays else None)
 
     def _supervised(self) -> Transmitter:
         """The frozen Transmitter that self-play was judged by; without self-play the bot's own."""
@@ -88,9 +92,7 @@ class Judge:
         tokenizer = agent.dict.p2bot
         try:
             check_language_model(agent.opt, tokenizer)
-            style = load_language_style(
-                agent.opt, agent.pretrained, frozen, tokenizer, self._files()
-            )
+            style = load_language_style(agent.opt, frozen, tokenizer, self._files())
         except P2botError as error:
             self.absent[STYLE] = f"its language model is missing ({error})"
             return None
