@@ -14,9 +14,7 @@ RUN = {"max_train_steps": 6, "batchsize": 3, "log_every_n_steps": 2, "learningra
 RUN |= {"validation_every_n_steps": 3, "validation_max_exs": 6, "seed": 7}
 
 
-@pytest.fixture(
-    params=["supervised", "supervised, decoding", "turn by turn", "receiver", "self-play"]
-)
+@pytest.fixture(params=["supervised", "supervised, decoding", "receiver", "self-play"])
 def options(request, convai2, tiny_model, tiny_receiver, tmp_path) -> dict:
     """Of a run of a stage, with dropout and everything else that is drawn."""
     if request.param == "receiver":
@@ -25,7 +23,6 @@ def options(request, convai2, tiny_model, tiny_receiver, tmp_path) -> dict:
     changes = {
         "supervised": {"skip_generation": True, "shuffle_persona": True, "dropout": 0.2},
         "supervised, decoding": {"inference": "multinomial", "label_truncate": 8},
-        "turn by turn": {"skip_generation": True, "packed": False, "dropout": 0.2},
         "self-play": {
             "task": "p2bot:selfplay,convai2:self_original",
             "evaltask": "convai2:self_original",

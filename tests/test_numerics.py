@@ -24,10 +24,9 @@ def _changed(weights, others):
 
 
 # ------------------------------------------------------------------- a batch of one
-@pytest.mark.parametrize("packed", [True, False])
-def test_supervised_training_with_a_batch_of_one(convai2, tiny_model, tmp_path, packed):
+def test_supervised_training_with_a_batch_of_one(convai2, tiny_model, tmp_path):
     shapes = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "vocab_size")
-    changes = {**dict.fromkeys(shapes), "init_model": tiny_model, "packed": packed}
+    changes = {**dict.fromkeys(shapes), "init_model": tiny_model}
     report, _ = tiny.train(convai2, tmp_path / "model", batchsize=1, seed=1, **changes)
     weights = _weights(tmp_path / "model")
     assert _finite(weights) and _changed(weights, _weights(tiny_model))
@@ -65,7 +64,7 @@ def test_a_label_of_nothing_teaches_to_end(convai2, tiny_model, tmp_path):
         agent.batch_act(seen)
         assert _finite(dict(agent.model.named_parameters()))
     batch = agent.batchify(seen)
-    assert batch.responses == [[agent.END_IDX]] * 2
+    assert batch.p2bot.responses == [[agent.END_IDX]] * 2
 
 
 def test_a_batch_of_padding_alone_is_no_batch(bot):

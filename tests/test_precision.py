@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import people
 import pytest
 import tiny
 import torch
 from playing import agent_for, opening, step
 from torch import nn
 
-from p2bot_parlai.agents.options.receiver import precision_of
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import GPT, GPTConfig, build_untrained
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
@@ -173,10 +171,10 @@ def test_half_weights_are_refused(convai2, tmp_path, flag, model):
 def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", {**playing, "precision": "bf16"})
     run = lambda: setattr(agent, "judged", agent.play([opening(n) for n in range(3)]))  # noqa: E731
-    for network in (agent.network.backbone, agent.world.user.backbone):
+    for network in (agent.network.backbone, agent.selfplay.world.user.backbone):
         assert dtypes(network, run) == {torch.bfloat16}
     judged = agent.judged
-    packed, hidden, _ = agent.world.reading(judged.played)
+    packed, hidden, _ = agent.selfplay.world.reading(judged.played)
     logits, _ = agent.model(packed)
     scores = token_log_likelihood(logits, packed.targets)
     assert logits.dtype == scores.dtype == hidden.dtype == judged.total.dtype == torch.float32
@@ -185,7 +183,7 @@ def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
         sampled[n :: len(judged.played.sampled_scores), : part.shape[1]] = part
     torch.testing.assert_close(sampled, scores * packed.target_mask, atol=0.03, rtol=0)
     # the same weights in the same precision: not a bit apart
-    log_p, divergence = agent._score(judged)
+    log_p, divergence = agent.reread(judged)
     assert divergence.abs().max() < 1e-6
     assert log_p.dtype == torch.float32
 
@@ -201,28 +199,3 @@ def test_self_play_learns(convai2, tmp_path, playing):
     (other, *_) = step(same, [1, 2, 3])
     turn = "style_turn1"  # until a sampled token differs
     assert one["metrics"][turn].value() == pytest.approx(other["metrics"][turn].value(), abs=0.5)
-
-
-# --------------------------------------------------------------------- the Receiver
-def test_both_names_mean_the_same(tmp_path):
-    folder = people.write_people(tmp_path)
-    reports = {}
-    for name, flags in {"new": {"precision": "bf16"}, "old": {"bfloat16": True}, "no": {}}.items():
-        people.train(folder, tmp_path / name, seed=1, **flags)
-        reports[name] = read_model_file(str(tmp_path / name))["model"]
-    assert all(torch.equal(w, reports["old"][k]) for k, w in reports["new"].items())
-    assert any(not torch.equal(w, reports["no"][k]) for k, w in reports["new"].items())
-
-
-@pytest.mark.parametrize(
-    ("saved", "given", "expected"),
-    [
-        ({"bfloat16": True}, {}, "bf16"),  # a file of an older version
-        ({"bfloat16": True}, {"precision": "fp32"}, "fp32"),
-        ({"bfloat16": False, "precision": "bf16"}, {}, "bf16"),
-        ({"bfloat16": False, "precision": "bf16"}, {"bfloat16": False}, "fp32"),
-        ({"bfloat16": False, "precision": "fp32"}, {"bfloat16": True}, "bf16"),
-    ],
-)
-def test_what_is_given_counts_before_what_was_saved(saved, given, expected):
-    assert precision_of({**saved, **given, "override": given}) == expected

@@ -8,13 +8,20 @@ from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, check_tokeni
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options.common import refuse
+from p2bot_parlai.agents.options.common import Options, add_options, refuse
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
 from p2bot_parlai.parlai_support.names import set_model_type
 
-GROUP = "P²Bot baselines"
+OPTIONS: Options = {
+    "--vocab-size": (8000, "Largest vocabulary of the byte-level BPE learnt from the task"),
+}
+# of those that read the profile
+PROFILE_OPTIONS: Options = {
+    "--embedding-size": (300, "Width of embeddings"),
+    "--dropout": (0.1, "Dropout probability"),
+}
 
 
 class Baseline(Learner):
@@ -28,23 +35,13 @@ class Baseline(Learner):
 
     SHAPE_OPTIONS: tuple[str, ...] = ()
     READS_PROFILE = False
+    OPTIONS: Options = {}
     DEFAULTS: dict = {}
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument(
-            "--vocab-size",
-            type=int,
-            default=8000,
-            help="Largest vocabulary of the byte-level BPE learnt from the task",
-        )
-        if cls.READS_PROFILE:
-            group.add_argument(
-                "--embedding-size", type=int, default=300, help="Width of embeddings"
-            )
-            group.add_argument("--dropout", type=float, default=0.1, help="Dropout probability")
+        add_options(parser, "P²Bot baselines", {**OPTIONS, **cls.OPTIONS})
         parser.set_defaults(
             optimizer="adam",
             learningrate=1e-3,

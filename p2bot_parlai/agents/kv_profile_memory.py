@@ -10,11 +10,10 @@ from parlai.core.torch_ranker_agent import TorchRankerAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.baseline import GROUP, Baseline
+from p2bot_parlai.agents.baseline import PROFILE_OPTIONS, Baseline
 from p2bot_parlai.agents.memory_networks import KeyValueProfileMemory, word_weights
 from p2bot_parlai.agents.options.common import NOT_NEGATIVE, check_bounds
-from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.errors import UsageError
 
 
 class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
@@ -33,19 +32,14 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         "validation_metric": "hits@1",
         "validation_metric_mode": "max",
     }
-
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument(
-            "--kv-memories",
-            type=int,
-            default=10000,
-            help="Pairs of history and response that are kept of the training set, drawn "
-            "uniformly, and read in evaluation; 0 leaves the second hop out",
-        )
-        return parser
+    OPTIONS = {
+        **PROFILE_OPTIONS,
+        "--kv-memories": (
+            10000,
+            "Pairs of history and response that are kept of the training set, drawn uniformly, "
+            "and read in evaluation; 0 leaves the second hop out",
+        ),
+    }
 
     def __init__(self, opt: Opt, shared=None):
         check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
@@ -76,43 +70,11 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     # -------------------------------------------------------------------- candidates
     def set_fixed_candidates(self, shared) -> None:
-        """
-        ParlAI's, of the different lines of the file that hold something; its vectors are made
-        anew, as the file may be another than at the last run.
-
-        :raises P2botError: where there are none.
-        """
-        if not shared and "fixed" in (self.candidates, self.eval_candidates):
-            path = self.fixed_candidates_path = (
-                self.fixed_candidates_path or self.get_task_candidates_path()
-            )
-            if not path:
-                raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
-            called = f"--fixed-candidates-path {path}"
-            found = dict.fromkeys(line.strip() for line in read_text(path, called).split("\n"))
-            self.fixed_candidates = [line for line in found if line]
-            if not self.fixed_candidates:
-                raise P2botError(f"{called} holds no candidates")
-            self.num_fixed_candidates = len(self.fixed_candidates)
-            vectors = self._make_candidate_vecs(self.fixed_candidates)
-            self.fixed_candidate_vecs = vectors.to(self.model.weights.device)
-            self.fixed_candidate_encs = None
-            return
+        """:raises UsageError: where there is no list, as in a chat; ParlAI would open None."""
+        fixed = not shared and "fixed" in (self.candidates, self.eval_candidates)
+        if fixed and not (self.fixed_candidates_path or self.get_task_candidates_path()):
+            raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
         super().set_fixed_candidates(shared)
-
-    def _build_candidates(self, batch, source: str, mode: str):
-        """:raises P2botError: where there is nothing to choose from, or the label is not there."""
-        if source == "inline":
-            offered = batch.candidates or [None]
-            if not all(offered):
-                raise P2botError(
-                    "a message has no label_candidates to rank: use another task, or "
-                    f"--{'eval-' if mode == 'eval' else ''}candidates batch or fixed"
-                )
-            for label, own in zip(batch.labels or (), offered, strict=False):
-                if label is not None and label not in own:
-                    raise P2botError("a message's label is not among its label_candidates")
-        return super()._build_candidates(batch, source, mode)
 
     # ------------------------------------------------------------------------ scores
     def score_candidates(self, batch, cand_vecs, cand_encs=None) -> Tensor:

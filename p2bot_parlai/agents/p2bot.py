@@ -1,7 +1,5 @@
 """``-m p2bot``: the Transmitter, to be trained supervised and by self-play."""
 
-import json
-import os
 from collections.abc import Sequence
 
 import torch
@@ -140,7 +138,7 @@ class P2botAgent(TransmitterAgent):
         """Dialogues with their rewards; the agent of the world is this one's network."""
         world = self.selfplay.world
         judged = world.score(world.play(openings))
-        refuse_broken(judged, self.opt.get("model_file"))
+        refuse_broken(judged)
         return judged
 
     def reread(self, judged: ScoredRollouts) -> tuple[Tensor, Tensor]:
@@ -213,27 +211,14 @@ def dialogue_metrics(judged: ScoredRollouts, divergence: Tensor) -> dict[str, li
     return metrics
 
 
-def refuse_broken(judged: ScoredRollouts, model_file: str | None) -> None:
-    """
-    :raises P2botError: where a reward, or a probability that was sampled from, is no number;
-        the dialogue is saved first.
-    """
-    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.played.sampled_scores])
-    for row, sampled in enumerate(sound.all(dim=0).tolist()):
-        broken = [f"the reward {n} is" for n, raw in judged.raw.items() if not _finite(raw[row])]
-        if not sampled:
-            # whatever a diverged agent says, the frozen models find a reward for it
-            broken.append("the probabilities of the agent are")
-        if broken:
-            path = f"{model_file or 'p2bot'}.broken_dialogue.json"
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(judged.transcript(row), file, indent=1)
+def refuse_broken(judged: ScoredRollouts) -> None:
+    """:raises P2botError: where a reward, or a probability that was sampled from, is no number."""
+    # whatever a diverged agent says, the frozen models find a reward for it
+    values = {f"the reward {name} is": raw for name, raw in judged.raw.items()}
+    sampled = {"the probabilities of the agent are": torch.cat(judged.played.sampled_scores, 1)}
+    for what, found in (sampled | values).items():
+        if not found.isfinite().all():
             raise P2botError(
-                f"{broken[0]} infinite or no number; the dialogue is in {path}. "
-                "Nothing was learnt from it: lower --learningrate, or check the models"
+                f"{what} infinite or not a number. Nothing was learnt from it: lower "
+                "--learningrate, or check the models"
             )
-
-
-def _finite(values: Tensor) -> bool:
-    return bool(values.isfinite().all())

@@ -1,17 +1,14 @@
 """``-m p2bot/persona_nli``: entailment between utterances and profile sentences."""
 
-import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
-from parlai.utils.distributed import is_distributed, sync_parameters
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
-from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
-from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options, check_options
-from p2bot_parlai.agents.receiver import NoHistory, build_encoder
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
@@ -23,7 +20,7 @@ from p2bot_parlai.parlai_support.names import set_model_type
 SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
 
 
-class PersonaNliAgent(Learner, TorchClassifierAgent):
+class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     """
     ParlAI's classifier over our encoders: accuracy, and precision, recall and F1 a class.
 
@@ -37,14 +34,6 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         set_model_type(parser)
         return parser
 
-    @staticmethod
-    def dictionary_class():
-        return EncoderDictionary
-
-    @classmethod
-    def history_class(cls):
-        return NoHistory
-
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
@@ -52,19 +41,8 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         super().__init__(opt, shared)
         self.id = "PersonaNli"
         if not shared:
-            sync_parameters(self.model)
-            if is_distributed():
-                self.model = torch.nn.parallel.DistributedDataParallel(
-                    self.model,
-                    device_ids=[opt["gpu"]] if self.use_cuda else None,
-                    broadcast_buffers=False,
-                )
+            self.run_on_all()
         self.reset()
-
-    def build_dictionary(self):
-        dictionary = super().build_dictionary()
-        dictionary.check_learnt()
-        return dictionary
 
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:
@@ -78,7 +56,7 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
             encoder = encoders.from_json(about["encoder"], self.saved.states["model"])
             pairing = about["options"]["pairing"]
         else:
-            encoder = build_encoder(self.opt, len(self.dict))
+            encoder = self.build_encoder()
         self.dict.sentences.limit(min(self.text_truncate, encoder.max_tokens))
         network = PersonaNli(encoder, pairing, dropout)
         set_computing(network, self.opt["precision"])
@@ -111,30 +89,18 @@ class PersonaNliAgent(Learner, TorchClassifierAgent):
         return self.saved.states
 
     # -------------------------------------------------------------- from text to ids
-    def vectorize(self, obs, history, **kwargs):
-        """``text_vec`` is there for ParlAI's dynamic batching, which asks for lengths."""
-        if obs.is_padding() or not obs.get("text"):
-            return obs
-        ids, _ = self.dict.sentences.encode_pair(*read_pair(obs["text"]))
-        obs.force_set("text_vec", torch.tensor(ids, dtype=torch.long))
-        return obs
+    def ids_of(self, obs) -> list[int]:
+        return self.dict.sentences.encode_pair(*read_pair(obs.get("text") or ""))[0]
 
-    def batchify(self, obs_batch, sort=False) -> Batch:
-        valid = [(i, obs) for i, obs in enumerate(obs_batch) if self.is_valid(obs)]
-        if not valid:
-            return Batch(batchsize=0)
-        indices, observations = zip(*valid, strict=True)
+    def read(self, observations) -> dict:
         told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
         labels = [found[0] for found in told]
-        return Batch(
-            batchsize=len(valid),
-            is_training=any("labels" in obs for obs in observations),
-            valid_indices=torch.tensor(indices),
+        return {
             # what ParlAI's classifier asks for is whether there is any
-            text_vec=torch.nn.utils.rnn.pad_sequence([o["text_vec"] for o in observations], True),
-            labels=None if None in labels else labels,
-            pairs=[read_pair(obs["text"]) for obs in observations],
-        )
+            "text_vec": pad_sequence([obs["text_vec"] for obs in observations], True),
+            "labels": None if None in labels else labels,
+            "pairs": [read_pair(obs["text"]) for obs in observations],
+        }
 
     train_step = TorchClassifierAgent.train_step  # `Learner` has that of generators
 

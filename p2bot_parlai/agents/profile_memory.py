@@ -1,9 +1,8 @@
 """``-m p2bot/profile_memory``: generative profile memory (Zhang et al., 2018)."""
 
-from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from p2bot_parlai.agents.baseline import GROUP, BaselineGenerator
+from p2bot_parlai.agents.baseline import PROFILE_OPTIONS, BaselineGenerator
 from p2bot_parlai.agents.memory_networks import GenerativeProfileMemory, word_weights
 
 
@@ -12,15 +11,10 @@ class ProfileMemoryAgent(BaselineGenerator, TorchGeneratorAgent):
 
     SHAPE_OPTIONS = ("embedding_size", "hidden_size")
     READS_PROFILE = True
-
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument(
-            "--hidden-size", type=int, default=1024, help="Width of the two LSTMs (history, reply)"
-        )
-        return parser
+    OPTIONS = {
+        **PROFILE_OPTIONS,
+        "--hidden-size": (1024, "Width of the two LSTMs (history, reply)"),
+    }
 
     def build_network(self) -> GenerativeProfileMemory:
         return GenerativeProfileMemory(

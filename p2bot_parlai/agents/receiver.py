@@ -3,12 +3,10 @@
 import torch
 from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch, History, Output, TorchAgent
-from parlai.utils.distributed import is_distributed, sync_parameters
+from parlai.core.torch_agent import Batch, Output, TorchAgent
 
 from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
-from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
-from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
@@ -19,9 +17,7 @@ from p2bot_parlai.agents.perception import (
     ranked,
     true_cell_metric,
 )
-from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
-from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.method.model_files import (
     FORMAT,
     build_network,
@@ -36,19 +32,7 @@ from p2bot_parlai.parlai_support.names import set_model_type
 SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
 
 
-class NoHistory(History):
-    """A message is a whole dialogue: nothing is remembered between messages."""
-
-    dialogue = Dialogue()  # what the training loop saves of a history: nothing was said
-
-    def update_history(self, obs, temp_history=None):
-        pass
-
-    def add_reply(self, text):
-        pass
-
-
-class ReceiverAgent(Learner, TorchAgent):
+class ReceiverAgent(EncoderAgent, TorchAgent):
     """
     Learns to tell a speaker's persona from others' (Eq. 12); ranks personas (Eq. 14) and
     profile sentences (Eq. 11).
@@ -63,14 +47,6 @@ class ReceiverAgent(Learner, TorchAgent):
         add_receiver_options(parser, partial_opt)
         set_model_type(parser)
         return parser
-
-    @staticmethod
-    def dictionary_class():
-        return EncoderDictionary
-
-    @classmethod
-    def history_class(cls):
-        return NoHistory
 
     # ----------------------------------------------------------------- construction
     @staticmethod
@@ -100,7 +76,6 @@ class ReceiverAgent(Learner, TorchAgent):
             self._restore(states, init_model, is_finetune)
         set_computing(self.model, opt["precision"])
         self.model.to("cuda" if self.use_cuda else "cpu")
-        sync_parameters(self.model)
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
                 [p for p in self.model.parameters() if p.requires_grad],
@@ -109,28 +84,18 @@ class ReceiverAgent(Learner, TorchAgent):
                 is_finetune=is_finetune,
             )
             self.build_lr_scheduler(states, hard_reset=is_finetune or bool(was_reset))
-        if is_distributed():
-            self.model = torch.nn.parallel.DistributedDataParallel(
-                self.model,
-                device_ids=[opt["gpu"]] if self.use_cuda else None,
-                broadcast_buffers=False,
-            )
+        self.run_on_all()
         self.reset()
-
-    def build_dictionary(self):
-        dictionary = super().build_dictionary()
-        dictionary.check_learnt()
-        return dictionary
 
     def build_model(self, states: dict | None = None, path: str | None = None) -> Receiver:
         """:param states: of a saved model, and empty or None where there is none."""
         if states:
             check_flags(SavedModel(path, states), self.opt.get("override", {}))
             return build_network(states)
-        first = build_encoder(self.opt, len(self.dict))
+        first = self.build_encoder()
         if self.opt["share_encoders"]:
             return Receiver(first, first)
-        return Receiver(first, build_encoder(self.opt, len(self.dict)))
+        return Receiver(first, self.build_encoder())
 
     @property
     def network(self) -> Receiver:
@@ -164,11 +129,6 @@ class ReceiverAgent(Learner, TorchAgent):
         }
         return states
 
-    def load(self, path: str) -> dict:
-        states = read_receiver_file(path)
-        self._restore(states, path, is_finetune=False)
-        return states
-
     def _restore(self, states: dict, path: str, is_finetune: bool) -> None:
         load_weights(self.network, states, path)
         self.perceiver.forget()
@@ -177,25 +137,11 @@ class ReceiverAgent(Learner, TorchAgent):
             self.run_state = states["p2bot"]["run"]
 
     # -------------------------------------------------------------- from text to ids
-    def vectorize(self, obs, history, **kwargs):
-        """``text_vec`` is there for ParlAI's dynamic batching, which asks for lengths."""
-        if obs.is_padding():
-            return obs
-        ids = [i for line in lines(obs.get("text") or "") for i in self.dict.txt2vec(line)]
-        obs.force_set("text_vec", torch.tensor(ids, dtype=torch.long))
-        return obs
+    def ids_of(self, obs) -> list[int]:
+        return [i for line in lines(obs.get("text") or "") for i in self.dict.txt2vec(line)]
 
-    def batchify(self, obs_batch, sort=False) -> Batch:
-        valid = [(i, obs) for i, obs in enumerate(obs_batch) if self.is_valid(obs)]
-        if not valid:
-            return Batch(batchsize=0)
-        indices, observations = zip(*valid, strict=True)
-        return Batch(
-            batchsize=len(valid),
-            is_training=any("labels" in obs for obs in observations),
-            valid_indices=torch.tensor(indices),
-            questions=[Question.read(obs) for obs in observations],
-        )
+    def read(self, observations) -> dict:
+        return {"questions": [Question.read(obs) for obs in observations]}
 
     # --------------------------------------------------------------------- training
     def train_step(self, batch: Batch):
@@ -279,14 +225,6 @@ class ReceiverAgent(Learner, TorchAgent):
 
     def report(self):
         return {**super().report(), "tau": GlobalFixedMetric(self.perceiver.tau)}
-
-
-def build_encoder(opt: Opt, vocabulary: int) -> encoders.SentenceEncoder:
-    """A new ``--encoder``. :param vocabulary: entries of the tokenizer of ``scratch``."""
-    if opt["encoder"] != encoders.SCRATCH:
-        return encoders.load_encoder(opt["encoder"])
-    names = ("embedding_size", "n_layers", "n_heads", "dropout")
-    return encoders.random_encoder(vocabulary, *(opt[name] for name in names))
 
 
 def training_candidates(questions: list[Question], whole_batch: bool):

@@ -92,6 +92,7 @@ class Responder:
         return transmitter.joint_score(normalised, log_p_next, alpha)
 
     # --------------------------------------------------------------------------- decoding
+    @torch.no_grad()
     def respond(
         self,
         states: ContextStates,

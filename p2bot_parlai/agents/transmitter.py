@@ -12,7 +12,6 @@ from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, check_tokeni
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
-from p2bot_parlai.agents.options.common import flag
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.agents.options.transmitter import add_transmitter_options, check_options
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
@@ -74,12 +73,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         super().__init__(opt, shared)
         if self.response_metrics and not shared:
             self.response_metrics.to(self.device)
-        for name in ("beam_size", "topk"):
-            if self.opt[name] > len(self.dict):
-                raise UsageError(
-                    f"{flag(name)} {self.opt[name]} is more than the vocabulary has entries "
-                    f"({len(self.dict)})"
-                )
         self.responder = Responder(self.network, self.dict, self.opt, self.beam_block_list)
         self.beam_size = self.responder.beam_size
         self.reader = TurnReader(

@@ -204,7 +204,7 @@ def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model)
     path = trained("p2bot/profile_memory")
     with pytest.raises(P2botError, match="--hidden-size 8 contradicts"):
         create_agent_from_model_file(path, {**tiny.QUIET, "hidden_size": 8})
-    with pytest.raises(P2botError, match="--kv-memories -1 is negative"):
+    with pytest.raises(P2botError, match="--kv-memories -1 is not at least 0"):
         create_agent_from_model_file(trained("p2bot/kv_profile_memory"), {"kv_memories": -1})
     other = trained("p2bot/kv_profile_memory")
     with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):

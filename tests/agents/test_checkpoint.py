@@ -225,14 +225,6 @@ def test_a_clone_saves_what_the_run_has_reached(tiny_model, tmp_path):
     assert len(saved["p2bot"]["run"]["workers"]) == len(agent.run_state["workers"])
 
 
-def test_a_file_that_does_not_name_its_tokenizer_still_loads(tiny_model, tmp_path):
-    path = copied(tiny_model, tmp_path)
-    states = torch.load(path, weights_only=True)
-    del states["p2bot"]["tokenizer"]
-    torch.save(states, path)
-    assert create_agent_from_model_file(str(path))
-
-
 @pytest.mark.parametrize("scheduler", ["invsqrt", "cosine", "linear", "fixed", "none"])
 def test_what_every_scheduler_leaves_can_be_loaded(convai2, tmp_path, scheduler):
     given = {"lr_scheduler": scheduler, "warmup_updates": 2, "skip_generation": True}

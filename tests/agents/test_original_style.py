@@ -43,7 +43,7 @@ def test_candidates_together_score_as_each_alone(agent, original_style_model, ra
     contexts = [ranking.dict.p2bot.encode(text) for text in QUESTIONS[:3]]
     responses = [[ranking.response_ids(c, 24) for c in CANDIDATES] for _ in contexts]
     states = ContextMemory().read(ranking.network.eval(), dict(enumerate(contexts)))
-    found = ranking.score_responses(states, responses, rank_by)
+    found = ranking.responder.score(states, responses)
     for context, own, scores in zip(contexts, responses, found, strict=True):
         for response, score in zip(own, scores.tolist(), strict=True):
             network, hidden = read_alone(ranking, context, response)

@@ -24,16 +24,16 @@ REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perceptio
 def test_self_play_changes_the_agent_and_nothing_else(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", playing)
     before = {k: v.clone() for k, v in agent.network.state_dict().items()}
-    user = {k: v.clone() for k, v in agent.world.user.state_dict().items()}
+    user = {k: v.clone() for k, v in agent.selfplay.world.user.state_dict().items()}
     step(agent, [1, 2, 3])
     moved = [k for k, v in agent.network.state_dict().items() if not torch.equal(v, before[k])]
     # all but the [CLS] head, which no reward reaches
     assert set(before) - set(moved) == {"next_utterance.weight", "next_utterance.bias"}
-    for name, weight in agent.world.user.state_dict().items():
+    for name, weight in agent.selfplay.world.user.state_dict().items():
         assert torch.equal(weight, user[name])
     learnt = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
     assert learnt == {id(p) for p in agent.network.parameters()}
-    assert not any(p.requires_grad for p in agent.world.user.parameters())
+    assert not any(p.requires_grad for p in agent.selfplay.world.user.parameters())
 
 
 def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
@@ -48,7 +48,7 @@ def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
             first = [[turn.response[0] == wanted for turn in row] for row in played.turns]
             return torch.tensor(first, dtype=torch.float).T
 
-    agent.world.rewards, agent.world.weights = [Wanted()], {"wanted": 1.0}
+    agent.selfplay.world.rewards, agent.selfplay.world.weights = [Wanted()], {"wanted": 1.0}
     shares = []
     for number in range(60):
         replies = step(agent, range(number * 16, number * 16 + 16))
@@ -143,7 +143,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     openings = [opening(1), opening(2)]
-    played = agent.world.play(openings)
+    played = agent.selfplay.world.play(openings)
     overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
     partner = create_agent_from_model_file(
         playing["init_model"], {**overrides, "skip_generation": False}
@@ -212,7 +212,7 @@ def test_a_model_that_played_chats_without_its_frozen_models(convai2, tmp_path, 
     path = str(tmp_path / "model")
     tiny.train(convai2, path, **playing)
     bot = create_agent_from_model_file(path, {"loglevel": "error", "skip_generation": False})
-    assert bot.world is None
+    assert "world" not in vars(bot.selfplay)
     bot.observe(Message({"text": "your persona: i own a cat.\nhi", "episode_done": True}))
     assert bot.act()["text"] is not None
 
@@ -236,8 +236,8 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
     path = str(tmp_path / "short")
     tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
-    assert isinstance(agent.world, SelfPlay)
-    assert (agent.world.history_size, agent.world.limit) == (1, 64)
+    assert isinstance(agent.selfplay.world, SelfPlay)
+    assert (agent.selfplay.world.history_size, agent.selfplay.world.limit) == (1, 64)
     assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
 
 
@@ -249,12 +249,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"receiver": "/nowhere"}, "--receiver /nowhere: there is no such file"),
         ({"init_model": None}, "--init-model MODEL"),
         ({"evaltask": None}, "ppl will never be reported"),
-        ({"validation_metric": "reward"}, "reward is of self-play"),
-        ({"validation_metric": "f1"}, "--skip-generation true"),
-        (
-            {"validation_metric": "hits@1", "rank_candidates": False},
-            "--rank-candidates false ranks none",
-        ),
+        ({"validation_metric": "reward"}, "reward will never be reported"),
         ({"gamma": 2.0}, "--gamma 2.0"),
         ({"selfplay_turns": 0}, "--selfplay-turns 0"),
         ({"kl_coef": -1.0}, "--kl-coef -1.0"),
@@ -314,8 +309,8 @@ def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
     agent = agent_for(
         convai2, tmp_path / "model", {**playing, "language_model": playing["init_model"]}
     )
-    assert agent.files.to_json()["language model"]["path"] == playing["init_model"]
-    assert not any(module.training for module in agent.world.rewards[0].backbone.modules())
+    assert agent.selfplay.files.to_json()["language model"]["path"] == playing["init_model"]
+    assert not any(module.training for module in agent.selfplay.world.rewards[0].backbone.modules())
     step(agent, [1, 2, 3])
 
 
@@ -330,7 +325,7 @@ def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
             values[1, 2] = torch.nan
             return values
 
-    agent.world.rewards[0] = Broken()
+    agent.selfplay.world.rewards[0] = Broken()
     before = agent.network.backbone.tokens_embed.weight.clone()
     with pytest.raises(P2botError, match="the reward style is infinite or no number"):
         step(agent, [1, 2, 3])

@@ -82,8 +82,7 @@ def training_messages(count=4) -> list[dict]:
         {"share_encoders": True},
         {"negatives": "batch", "loss": "softmax", "word_dropout": 0.2},
         {"one_sided_dropout": 0.5},
-        {"bfloat16": True, "lr_scheduler": "linear"},
-        {"precision": "bf16"},
+        {"precision": "bf16", "lr_scheduler": "linear"},
     ],
 )
 def test_every_parameter_changes_in_training(folder, tmp_path, options):
@@ -300,7 +299,6 @@ def test_scratch_must_be_trained_first(folder):
         ({"one_sided_dropout": -0.1}, "--one-sided-dropout"),
         ({"embedding_size": 15}, "--embedding-size 15"),
         ({"fp16": True}, "--precision bf16"),
-        ({"bfloat16": True, "precision": "fp32"}, "--bfloat16 true and --precision fp32"),
     ],
 )
 def test_impossible_options_are_named(folder, tmp_path, options, named):

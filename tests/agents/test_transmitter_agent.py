@@ -48,17 +48,15 @@ def learner(convai2, tmp_path):
 
 
 def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
-    batch = learner.batchify([_example(learner.clone(), i) for i in range(3)])
-    learner.is_training = True
-    loss = learner.compute_loss(batch)
+    rows = [_example(learner.clone(), i) for i in range(3)]
+    learner.model.eval()
+    loss = learner.compute_loss(learner.batchify(rows))
 
     # the same by plain passes, one response at a time
     tokens, model = learner.dict.p2bot, learner.model
     nll, count, nup = 0.0, 0, 0.0
-    for context, response, (distractor,) in zip(
-        batch.text_vec.tolist(), batch.responses, batch.distractors, strict=True
-    ):
-        context = [i for i in context if i != tokens.pad]
+    for turn, _ in [seen["turns"][0] for seen in rows]:
+        context, response, (distractor,) = turn.context, turn.response, turn.distractors
         scores = []
         for candidate in (response, distractor):
             ids = torch.tensor([[*context, tokens.self_, *candidate, tokens.cls]])
@@ -91,8 +89,8 @@ def test_nup_coef_weighs_the_next_utterance_loss(convai2, tiny_model, tmp_path):
 
 def test_the_distractor_is_a_candidate_and_never_the_response(learner):
     for _ in range(20):
-        seen = _example(learner.clone(), 0)
-        (distractor,) = seen["distractor_vecs"]
+        ((turn, _words),) = _example(learner.clone(), 0)["turns"]
+        (distractor,) = turn.distractors
         assert learner.dict.vec2txt(distractor) == "i earn my money as a judge ."
 
 
@@ -104,8 +102,8 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
         _example(agent.clone(), 1),  # has one other candidate only
     ]
     batch = agent.batchify(rows)
-    assert [len(found) for found in batch.distractors] == [3, 1]
-    assert len({tuple(d) for d in batch.distractors[0]}) == 3
+    assert [len(found) for found in batch.p2bot.distractors] == [3, 1]
+    assert len({tuple(d) for d in batch.p2bot.distractors[0]}) == 3
     first, second = agent.batch_act(rows)
     assert first["metrics"]["nup_acc"].value() in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
     assert second["metrics"]["nup_acc"].value() in (0, 1)
@@ -113,9 +111,9 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
 
 def test_without_candidates_the_distractor_comes_from_the_batch(learner):
     seen = [_example(learner.clone(), i, label_candidates=None) for i in range(3)]
-    batch = learner.batchify(seen)
-    assert all(d in batch.responses for (d,) in batch.distractors)
-    assert all(d != r for (d,), r in zip(batch.distractors, batch.responses, strict=True))
+    own = learner.batchify(seen).p2bot
+    assert all(d in own.responses for (d,) in own.distractors)
+    assert all(d != r for (d,), r in zip(own.distractors, own.responses, strict=True))
 
 
 def test_alone_and_without_candidates_there_is_no_distractor_and_no_crash(learner):
@@ -169,7 +167,7 @@ def test_logits_are_computed_for_labels_alone(learner, monkeypatch):
     one = torch.ones(1, 1, dtype=torch.long)
     states = learner.network.encode_context(one, one.bool())
     responses = [[learner.response_ids(text, 24) for text in texts]]
-    learner.score_responses(states, responses, "likelihood")
+    learner.responder.score(states, responses, "likelihood")
     assert computed == [(sum(lengths),), (sum(lengths),)]
 
 

@@ -43,45 +43,55 @@ def refuse(opt: Opt, name: str, why: str) -> None:
         raise UsageError(f"{flag(name)} {why}")
 
 
-def add_encoder_options(group, default: str, what: str) -> None:
+# option: (default, help, and what it may be where that is a list)
+Options = dict[str, tuple]
+
+
+def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
+    """A group of options; each has the type of its default, and without one it is a text."""
+    group = parser.add_argument_group(title)
+    for name, (default, text, *choices) in options.items():
+        kind = "bool" if isinstance(default, bool) else type("" if default is None else default)
+        more = {"choices": choices[0]} if choices else {"type": kind}
+        group.add_argument(name, default=default, help=text, **more)
+
+
+def encoder_options(default: str, what: str) -> Options:
     """``--encoder`` and ``--precision``. :param what: which encoder it is."""
-    group.add_argument(
-        "--encoder",
-        type=str,
-        default=default,
-        help=f"{what}: {', '.join(sorted(ENCODERS))} (a pip package, no network), any encoder by "
-        f"Hugging Face hub name or folder, or '{SCRATCH}' for a small one with random weights",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
-        "processors that have it; weights, optimizer, scores and losses stay fp32",
-    )
+    return {
+        "--encoder": (
+            default,
+            f"{what}: {', '.join(sorted(ENCODERS))} (a pip package, no network), any encoder by "
+            f"Hugging Face hub name or folder, or '{SCRATCH}' for a small one with random weights",
+        ),
+        "--precision": (
+            "fp32",
+            "bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
+            "processors that have it; weights, optimizer, scores and losses stay fp32",
+            PRECISIONS,
+        ),
+    }
 
 
-def add_sizes(
-    group, of: str, layers: int, heads: int, width: int, vocab_size: int, dropout: str = ""
-) -> None:
+def sizes(
+    of: str, layers: int, heads: int, width: int, vocab_size: int, dropout: str = ""
+) -> Options:
     """
     The options that shape a network with random weights.
 
     :param of: its name on the command line, as ``--encoder scratch``.
     :param vocab_size: of the tokenizer that is learnt for it. :param dropout: what else has it.
     """
-    group.add_argument(
-        "--vocab-size",
-        type=int,
-        default=vocab_size,
-        help=f"Largest vocabulary of the byte-level BPE learnt from the task for {of}",
-    )
-    group.add_argument("--n-layers", type=int, default=layers, help=f"Transformer blocks of {of}")
-    group.add_argument("--n-heads", type=int, default=heads, help=f"Attention heads of {of}")
-    group.add_argument("--embedding-size", type=int, default=width, help=f"Hidden size of {of}")
-    group.add_argument(
-        "--dropout", type=float, default=0.1, help=f"Dropout probability {dropout}of {of}"
-    )
+    return {
+        "--vocab-size": (
+            vocab_size,
+            f"Largest vocabulary of the byte-level BPE learnt from the task for {of}",
+        ),
+        "--n-layers": (layers, f"Transformer blocks of {of}"),
+        "--n-heads": (heads, f"Attention heads of {of}"),
+        "--embedding-size": (width, f"Hidden size of {of}"),
+        "--dropout": (0.1, f"Dropout probability {dropout}of {of}"),
+    }
 
 
 def set_epochs(parser: ParlaiParser, partial_opt: Opt | None, epochs: int) -> None:

@@ -2,20 +2,24 @@
 
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai.agents.options.common import add_options
+
+OPTIONS = {
+    "--persona-metrics": (
+        False,
+        "Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
+        "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
+    ),
+    "--receiver": (
+        None,
+        "Model file of a trained Receiver (-m p2bot/receiver), for --persona-metrics",
+    ),
+    "--nli-model": (
+        None,
+        "Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
+    ),
+}
+
 
 def add_persona_metrics_options(parser: ParlaiParser) -> None:
-    group = parser.add_argument_group("Persona metrics")
-    group.add_argument(
-        "--persona-metrics",
-        type="bool",
-        default=False,
-        help="Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
-        "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
-    )
-    for name, what in (
-        ("--receiver", "Receiver (-m p2bot/receiver)"),
-        ("--nli-model", "classifier (-m p2bot/persona_nli)"),
-    ):
-        group.add_argument(
-            name, type=str, default=None, help=f"Model file of a {what}, for --persona-metrics"
-        )
+    add_options(parser, "Persona metrics", OPTIONS)

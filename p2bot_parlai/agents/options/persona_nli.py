@@ -5,12 +5,13 @@ from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import (
     BELOW_1,
-    add_encoder_options,
-    add_sizes,
+    add_options,
     check_bounds,
     check_tokens,
+    encoder_options,
     refuse,
     set_epochs,
+    sizes,
 )
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.backbones.encoder import SCRATCH
@@ -27,19 +28,20 @@ RECIPE = {
 }
 BEHAVIOUR = {"validation_metric": "accuracy", "text_truncate": 128, "classes": list(LABELS)}
 EPOCHS = 4
+OPTIONS = {
+    **encoder_options("minilm", "Encoder to start from"),
+    "--pairing": (
+        "cross",
+        "cross: utterance and profile sentence in one sequence; bi: each encoded alone, their "
+        "vectors u, v compared by [u, v, |u-v|, u*v]",
+        PAIRINGS,
+    ),
+    **sizes(f"--encoder {SCRATCH}", 2, 4, 128, 4000, "of the last layer, and "),
+}
 
 
 def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
-    group = parser.add_argument_group("Persona NLI classifier")
-    add_encoder_options(group, "minilm", "Encoder to start from")
-    group.add_argument(
-        "--pairing",
-        choices=PAIRINGS,
-        default="cross",
-        help="cross: utterance and profile sentence in one sequence; bi: each encoded alone, "
-        "their vectors u, v compared by [u, v, |u-v|, u*v]",
-    )
-    add_sizes(group, f"--encoder {SCRATCH}", 2, 4, 128, 4000, "of the last layer, and ")
+    add_options(parser, "Persona NLI classifier", OPTIONS)
     parser.set_defaults(**RECIPE, **BEHAVIOUR)
     set_epochs(parser, partial_opt, EPOCHS)
 

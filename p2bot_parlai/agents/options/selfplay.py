@@ -10,8 +10,8 @@ from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
     NOT_NEGATIVE,
+    add_options,
     check_bounds,
-    flag,
     set_epochs,
 )
 from p2bot_parlai.agents.options.paper import PAPER
@@ -23,16 +23,73 @@ WEIGHTS = {
     "persona": "lambda_persona",
     "repetition": "lambda_repetition",
 }
-USER_INFERENCE = ("beam", "greedy", "multinomial")
-# what evaluation on p2bot:selfplay reports, and what it does not
+# what evaluation on p2bot:selfplay reports
 REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
-GENERATED = ("f1", "accuracy", "bleu", "rouge", "precision", "recall", "interdistinct")
-RANKED = ("hits@", "mrr")
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
+}
+NOT_LOADED = "; 0: its model is not even loaded"
+OPTIONS = {
+    "--receiver": (
+        None,
+        "Model file of a trained Receiver (-m p2bot/receiver), for the persona reward",
+    ),
+    "--language-model": (
+        None,
+        "Frozen language model of the style reward: a hub name, a folder, or a model file of "
+        "p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, where "
+        "that was trained from scratch, the supervised Transmitter with an empty context",
+    ),
+    "--lambda-style": (
+        PAPER["lambda_style"],
+        f"Weight of the language style reward (Eq. 6){NOT_LOADED}",
+    ),
+    "--lambda-coherence": (
+        PAPER["lambda_coherence"],
+        f"Weight of the discourse coherence reward (Eq. 7){NOT_LOADED}",
+    ),
+    "--lambda-persona": (
+        PAPER["lambda_persona"],
+        f"Weight of the mutual persona perception reward (Eq. 8){NOT_LOADED}",
+    ),
+    "--lambda-repetition": (
+        0.0,
+        "Weight of a reward that is not the paper's: minus the share of a response's trigrams "
+        "that its speaker said before",
+    ),
+    "--gamma": (
+        PAPER["gamma"],
+        "Discount of the persona reward for each later turn of either speaker (Eq. 8)",
+    ),
+    "--selfplay-turns": (PAPER["selfplay_turns"], "Responses of the agent in a dialogue"),
+    "--user-inference": (
+        "beam",
+        "How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
+        ("beam", "greedy", "multinomial"),
+    ),
+    "--rl-baseline": (
+        "mean",
+        "What is subtracted from a reward: the mini-batch's mean (the paper), or the mean of the "
+        "others, which leaves the gradient of small batches unbiased",
+        ["mean", "leave-one-out"],
+    ),
+    "--kl-coef": (
+        0.0,
+        "Weight of the KL divergence from the supervised model in the loss, nats a response; the "
+        "report always shows it",
+    ),
+    "--rl-coef": (
+        1.0,
+        "Weight of the self-play loss beside that of supervised examples "
+        "(-t p2bot:selfplay,convai2 -mtw 1,1)",
+    ),
+    "--show-dialogue-every": (
+        0,
+        "Print one dialogue with its rewards every so many updates; 0: never",
+    ),
 }
 
 
@@ -61,79 +118,7 @@ def is_selfplay(task: str) -> bool:
 
 
 def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
-    group = parser.add_argument_group("P²Bot self-play (-t p2bot:selfplay)")
-    group.add_argument(
-        "--receiver",
-        type=str,
-        default=None,
-        help="Model file of a trained Receiver (-m p2bot/receiver), for the persona reward",
-    )
-    group.add_argument(
-        "--language-model",
-        type=str,
-        default=None,
-        help="Frozen language model of the style reward: a hub name, a folder, or a model file "
-        "of p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, "
-        "where that was trained from scratch, the supervised Transmitter with an empty context",
-    )
-    for name, default, what in (
-        ("lambda_style", PAPER["lambda_style"], "language style reward (Eq. 6)"),
-        ("lambda_coherence", PAPER["lambda_coherence"], "discourse coherence reward (Eq. 7)"),
-        ("lambda_persona", PAPER["lambda_persona"], "mutual persona perception reward (Eq. 8)"),
-        (
-            "lambda_repetition",
-            0.0,
-            "reward that is not the paper's: minus the share of a response's trigrams that its "
-            "speaker said before",
-        ),
-    ):
-        text = f"Weight of the {what}; 0: its model is not even loaded"
-        group.add_argument(flag(name), type=float, default=default, help=text)
-    group.add_argument(
-        "--gamma",
-        type=float,
-        default=PAPER["gamma"],
-        help="Discount of the persona reward for each later turn of either speaker (Eq. 8)",
-    )
-    group.add_argument(
-        "--selfplay-turns",
-        type=int,
-        default=PAPER["selfplay_turns"],
-        help="Responses of the agent in a dialogue",
-    )
-    group.add_argument(
-        "--user-inference",
-        choices=USER_INFERENCE,
-        default="beam",
-        help="How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
-    )
-    group.add_argument(
-        "--rl-baseline",
-        choices=["mean", "leave-one-out"],
-        default="mean",
-        help="What is subtracted from a reward: the mini-batch's mean (the paper), or the mean "
-        "of the others, which leaves the gradient of small batches unbiased",
-    )
-    group.add_argument(
-        "--kl-coef",
-        type=float,
-        default=0.0,
-        help="Weight of the KL divergence from the supervised model in the loss, nats a "
-        "response; the report has it always",
-    )
-    group.add_argument(
-        "--rl-coef",
-        type=float,
-        default=1.0,
-        help="Weight of the self-play loss beside that of supervised examples "
-        "(-t p2bot:selfplay,convai2 -mtw 1,1)",
-    )
-    group.add_argument(
-        "--show-dialogue-every",
-        type=int,
-        default=0,
-        help="Print one dialogue with its rewards every so many updates; 0: never",
-    )
+    add_options(parser, "P²Bot self-play (-t p2bot:selfplay)", OPTIONS)
     if learns(partial_opt or Opt()):
         parser.set_defaults(learningrate=PAPER["selfplay_learningrate"])
         set_epochs(parser, partial_opt, PAPER["selfplay_epochs"])
@@ -196,33 +181,9 @@ def check_validation_metric(opt: Opt) -> None:
         return
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
-    played, spoken = any(map(is_selfplay, names)), not all(map(is_selfplay, names))
-    if metric == "loss" and spoken:
-        return
-    if metric in REPORTED:
-        if not played:
-            raise UsageError(
-                f"--validation-metric {metric} is of self-play, and validation runs on "
-                f"{','.join(names)}: add p2bot:selfplay to -et, or choose ppl, hits@1, f1"
-            )
-        reward = "persona" if metric.endswith("perception") else metric
-        if reward in WEIGHTS and not opt[WEIGHTS[reward]]:
-            raise UsageError(
-                f"--validation-metric {metric} will never be reported: {flag(WEIGHTS[reward])} is 0"
-            )
-        return
-    if not spoken:
-        raise UsageError(
-            f"--validation-metric {metric} will never be reported: validation runs on "
-            f"{','.join(names)}. Add -et convai2:self_original, or choose -vmt reward -vmm max"
-        )
-    if metric.startswith(GENERATED) and opt.get("skip_generation"):
-        raise UsageError(
-            f"--validation-metric {metric} is of generated responses, and --skip-generation true "
-            "makes none"
-        )
-    if metric.startswith(RANKED) and not opt.get("rank_candidates"):
-        raise UsageError(
-            f"--validation-metric {metric} is of ranked candidates, and --rank-candidates false "
-            "ranks none"
-        )
+    never = f"--validation-metric {metric} will never be reported: validation runs on "
+    never += ",".join(names)
+    if metric in REPORTED and not any(map(is_selfplay, names)):
+        raise UsageError(f"{never}. Add p2bot:selfplay to -et, or choose ppl, hits@1, f1")
+    if metric not in REPORTED and all(map(is_selfplay, names)):
+        raise UsageError(f"{never}. Add -et convai2:self_original, or choose -vmt reward -vmm max")

@@ -9,11 +9,12 @@ from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
     NOT_NEGATIVE,
-    add_sizes,
+    add_options,
     check_bounds,
     check_tokens,
     refuse,
     set_epochs,
+    sizes,
 )
 from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import UsageError
@@ -46,106 +47,82 @@ BOUNDS = {
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
 }
-
-
-def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
-    group = parser.add_argument_group("P²Bot Transmitter")
-    untrained = f"--backbone {SCRATCH} or {SKETCH}"
-    group.add_argument(
-        "--backbone",
-        type=str,
-        default="openai-gpt",
-        help=f"Language model to start from: {', '.join(sorted(ALIASES))}, "
+UNTRAINED = f"--backbone {SCRATCH} or {SKETCH}"
+OPTIONS = {
+    "--backbone": (
+        "openai-gpt",
+        f"Language model to start from: {', '.join(sorted(ALIASES))}, "
         f"{', '.join(sorted(LANGUAGE_MODELS))} (a pip package, no network), any causal language "
         f"model by Hugging Face hub name or folder; or random weights: '{SCRATCH}' for a GPT, "
         f"'{SKETCH}' for a small Llama whose first weights can find and copy, so that it learns "
         "to use its persona in minutes",
-    )
-    group.add_argument(
-        "--tokenizer",
-        type=str,
-        default=None,
-        help=f"Folder with the vocabulary of {untrained} (tokenizer.json, or vocab.json and "
+    ),
+    "--tokenizer": (
+        None,
+        f"Folder with the vocabulary of {UNTRAINED} (tokenizer.json, or vocab.json and "
         "merges.txt); without it a byte-level BPE is learnt from the task's text",
-    )
-    group.add_argument(
-        "--context-style",
-        choices=sorted(STYLES),
-        default=APPEND.name,
-        help="Form of the context: append is ours, which marks who speaks and never drops the "
+    ),
+    "--context-style": (
+        APPEND.name,
+        "Form of the context: append is ours, which marks who speaks and never drops the "
         "persona; original is that of the released code (docs/method.md), for its models and for "
         "comparisons with them. A saved model keeps its own",
-    )
-    add_sizes(group, untrained, 12, 12, 768, 8000)
-    group.add_argument(
-        "--n-positions",
-        type=int,
-        default=512,
-        help=f"Longest sequence of {untrained}, in tokens",
-    )
-    group.add_argument(
-        "--nup-coef",
-        type=float,
-        default=1.0,
-        help="Weight of the next-utterance loss beside the language model's (section 3.1); "
+        sorted(STYLES),
+    ),
+    **sizes(UNTRAINED, 12, 12, 768, 8000),
+    "--n-positions": (512, f"Longest sequence of {UNTRAINED}, in tokens"),
+    "--nup-coef": (
+        1.0,
+        "Weight of the next-utterance loss beside the language model's (section 3.1); "
         "0 trains no next-utterance head",
-    )
-    group.add_argument(
-        "--num-distractors",
-        type=int,
-        default=PAPER["num_distractors"],
-        help="Distractors a response that the next-utterance head learns from; more than the "
+    ),
+    "--num-distractors": (
+        PAPER["num_distractors"],
+        "Distractors a response that the next-utterance head learns from; more than the "
         "paper's 1 cost a few tokens each and help models that are trained from scratch",
-    )
-    group.add_argument(
-        "--shuffle-persona",
-        type="bool",
-        default=False,
-        help="Put the profile sentences of each training dialogue in random order, as "
+    ),
+    "--shuffle-persona": (
+        False,
+        "Put the profile sentences of each training dialogue in random order, as "
         "TransferTransfo does (Wolf et al., 2019): they have none",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="bf16: matrix products in bfloat16 (torch.autocast) in training, evaluation, "
+    ),
+    "--precision": (
+        "fp32",
+        "bf16: matrix products in bfloat16 (torch.autocast) in training, evaluation, "
         "decoding and self-play, its frozen models too. Weights, optimizer, losses and rewards "
         "stay fp32. It pays where the processor has bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
-    )
-    group.add_argument(
-        "--gradient-checkpointing",
-        type="bool",
-        default=False,
-        help="Compute each layer again in the backward pass instead of keeping what it computed: "
+        PRECISIONS,
+    ),
+    "--gradient-checkpointing": (
+        False,
+        "Compute each layer again in the backward pass instead of keeping what it computed: "
         "the same gradient with less memory, a third slower",
-    )
-    group.add_argument(
-        "--alpha",
-        type=float,
-        default=PAPER["alpha"],
-        help="Weight of the length-normalised log-likelihood against the next-utterance "
+    ),
+    "--alpha": (
+        PAPER["alpha"],
+        "Weight of the length-normalised log-likelihood against the next-utterance "
         "log-probability where beam hypotheses or candidates are ranked (Eq. 3), 0 to 1",
-    )
-    group.add_argument(
-        "--rank-by",
-        choices=["next-utterance", "likelihood", "both"],
-        default="next-utterance",
-        help="What ranks label candidates: the next-utterance head, the length-normalised "
+    ),
+    "--rank-by": (
+        "next-utterance",
+        "What ranks label candidates: the next-utterance head, the length-normalised "
         "log-likelihood (Eq. 2), or both (Eq. 3)",
-    )
-    group.add_argument(
-        "--persona",
-        type=str,
-        default=None,
-        help='Persona of the bot in interactive and self_chat, sentences separated by "|", '
+        ["next-utterance", "likelihood", "both"],
+    ),
+    "--persona": (
+        None,
+        'Persona of the bot in interactive and self_chat, sentences separated by "|", '
         'e.g. "i like tea.|i have two dogs."',
-    )
-    group.add_argument(
-        "--partner-persona",
-        type=str,
-        default=None,
-        help="The same for the human in interactive and the second bot in self_chat",
-    )
+    ),
+    "--partner-persona": (
+        None,
+        "The same for the human in interactive and the second bot in self_chat",
+    ),
+}
+
+
+def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
+    add_options(parser, "P²Bot Transmitter", OPTIONS)
     for action in parser._actions:
         if action.dest == "inference":
             action.choices = sorted({*action.choices, "multinomial"})
