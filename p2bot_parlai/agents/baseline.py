@@ -4,15 +4,14 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric
 
-from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, check_tokenizer
+from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options.common import Options, add_options, refuse
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
-from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
-from p2bot_parlai.parlai_support.names import set_model_type
+from p2bot_parlai.method.model_files import check_description, read_model_file
 
 OPTIONS: Options = {
     "--vocab-size": (8000, "Largest vocabulary of the byte-level BPE learnt from the task"),
@@ -33,15 +32,14 @@ class Baseline(Learner):
     history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
 
-    SHAPE_OPTIONS: tuple[str, ...] = ()
     READS_PROFILE = False
-    OPTIONS: Options = {}
+    OWN_OPTIONS: Options = {}
     DEFAULTS: dict = {}
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
-        add_options(parser, "P²Bot baselines", {**OPTIONS, **cls.OPTIONS})
+        add_options(parser, "P²Bot baselines", {**OPTIONS, **cls.OWN_OPTIONS})
         parser.set_defaults(
             optimizer="adam",
             learningrate=1e-3,
@@ -51,7 +49,6 @@ class Baseline(Learner):
             validation_share_agent=True,
             **cls.DEFAULTS,
         )
-        set_model_type(parser)
         return parser
 
     @staticmethod
@@ -80,8 +77,6 @@ class Baseline(Learner):
 
     def build_model(self):
         if self.saved:
-            check_flags(self.saved, self.opt.get("override", {}))
-            self.opt.update(self.saved.about["options"])
             check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
 
@@ -89,22 +84,8 @@ class Baseline(Learner):
         """By the options, which are now those of the saved model where there is one."""
         raise NotImplementedError
 
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
-            "baseline": type(self).__name__,
-            "options": {name: self.opt[name] for name in self.SHAPE_OPTIONS},
-            "tokenizer": self.dict.p2bot.fingerprint(),
-            "run": self.run_state,
-        }
-        return states
-
-    def load(self, path: str) -> dict:
-        load_weights(self.model, self.saved.states, path)
-        self.run_state = self.saved.about["run"]
-        return self.saved.states
+    def describe(self) -> dict:
+        return {"baseline": type(self).__name__, "tokenizer": self.dict.p2bot.fingerprint()}
 
     # -------------------------------------------------------------- from text to ids
     def _set_text_vec(self, obs, history, truncate):

@@ -3,9 +3,7 @@
 import random
 
 import torch
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Output
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -32,7 +30,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         "validation_metric": "hits@1",
         "validation_metric_mode": "max",
     }
-    OPTIONS = {
+    OWN_OPTIONS = {
         **PROFILE_OPTIONS,
         "--kv-memories": (
             10000,
@@ -58,15 +56,12 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
             self.opt["dropout"],
         )
 
-    def state_dict(self) -> dict:
-        states = super().state_dict()
-        states["p2bot"]["memories"] = {k: self.memory[k] for k in ("pairs", "seen")}
-        return states
+    def describe(self) -> dict:
+        return {**super().describe(), "memories": {k: self.memory[k] for k in ("pairs", "seen")}}
 
     def load(self, path: str) -> dict:
-        states = super().load(path)
-        self.memory.update(states["p2bot"]["memories"], encoded=None)
-        return states
+        self.memory.update(self.saved.about["memories"], encoded=None)
+        return super().load(path)
 
     # -------------------------------------------------------------------- candidates
     def set_fixed_candidates(self, shared) -> None:
@@ -100,26 +95,11 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     # ------------------------------------------------------------------------ memory
     def train_step(self, batch):
-        """Unlike ParlAI's, it leaves running out of memory to `Learner.batch_act`."""
-        if batch.text_vec is None:
-            return None
-        self._maybe_invalidate_fixed_encs_cache()
-        self.model.train()
-        self.zero_grad()
-        offered, vectors, right = self._build_candidates(batch, self.candidates, "train")
-        scores = self.score_candidates(batch, vectors)
-        losses = self.criterion(scores, right)
-        self.record_local_metric("mean_loss", AverageMetric.many(losses))
-        self.backward(losses.mean())
-        self.update_params()
-        if self.opt["kv_memories"]:
+        output = TorchRankerAgent.train_step(self, batch)  # `Learner` has that of generators
+        if self.opt["kv_memories"] and batch.text_vec is not None:
             for history, response in zip(batch.text_vec, batch.label_vec, strict=True):
                 self._remember(history, response)
-        if self.candidates == "batch":
-            self._get_batch_train_metrics(scores)
-        elif self.opt["train_predict"]:
-            return self._get_train_preds(scores, right, offered, vectors)
-        return Output()
+        return output
 
     def _remember(self, history: Tensor, response: Tensor) -> None:
         """Reservoir sampling: whatever was seen has the same chance to be remembered."""

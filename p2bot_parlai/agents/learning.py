@@ -1,5 +1,7 @@
 """What the agents that learn have in common."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import SumMetric
@@ -9,8 +11,10 @@ from parlai.utils import logging
 from parlai.utils.distributed import is_distributed, num_workers
 from torch.optim.lr_scheduler import LambdaLR
 
-from p2bot_parlai.agents.checkpoint import SavedModel, plain, write_model_file
+from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, plain, write_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import FORMAT, load_weights
+from p2bot_parlai.parlai_support.names import set_model_type
 
 # batches in a row that were skipped, after which a run is given up
 PATIENCE = 10
@@ -27,10 +31,22 @@ class Learner:
     memory; the report counts ``skipped_updates`` and ``skipped_batches``, the log says why.
     """
 
+    # functions that add options, of the parser and the options that are known so far
+    OPTIONS: Sequence[Callable] = ()
+    # options that shape the network: a saved model keeps its own
+    SHAPE_OPTIONS: tuple[str, ...] = ()
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        for add in cls.OPTIONS:
+            add(parser, partial_opt)
+        set_model_type(parser)
+        return parser
 
     def __init__(self, opt: Opt, shared=None):
         # what a checkpoint tells the training loop about the run; see `training_loop`
@@ -38,20 +54,33 @@ class Learner:
         if opt.get("skip_generation") and "skip_generation" not in opt.get("override", opt):
             # saved by a training run that validated without; who wants it now says so now
             opt["skip_generation"] = False
-        path, _ = self._get_init_model(opt, shared)
+        path, self.is_finetune = self._get_init_model(opt, shared)
         self.saved = self.read_saved(path) if path else None
+        if self.saved:
+            check_flags(self.saved, opt.get("override", {}))
+            opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
         super().__init__(opt, shared)
+        self.build(shared)
         if self.saved:
             self.saved.states = {}
 
     @classmethod
-    def read_saved(cls, path: str) -> SavedModel | None:
+    def read_saved(cls, path: str) -> SavedModel:
         """
         The model file that `build_model` and `load` take what they need from.
 
         :raises P2botError: for a file that is damaged, or of another agent.
         """
-        return None
+        raise NotImplementedError
+
+    def build(self, shared) -> None:
+        """What ParlAI's own agent does not build."""
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The network, out of a data-parallel wrapper where there is one."""
+        wrapped = isinstance(self.model, torch.nn.parallel.DistributedDataParallel)
+        return self.model.module if wrapped else self.model
 
     def share(self):
         return {**super().share(), "run_state": self.run_state}
@@ -95,7 +124,18 @@ class Learner:
     def state_dict(self) -> dict:
         """Plain data and tensors alone: `read_model_file` refuses anything else."""
         states = super().state_dict()
-        return {"model": states.pop("model"), **plain(states)}
+        shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
+        about = {"format": FORMAT, "options": shape, "run": self.run_state, **self.describe()}
+        return {"model": states.pop("model"), **plain(states), "p2bot": about}
+
+    def describe(self) -> dict:
+        """What a model file says of this agent besides; plain data alone."""
+        raise NotImplementedError
+
+    def load(self, path: str) -> dict:
+        load_weights(self.model, self.saved.states, path)
+        self.run_state = self.saved.about["run"]
+        return self.saved.states
 
     def save(self, path: str | None = None) -> None:
         """:raises P2botError: where a file cannot be written; what was there stays."""

@@ -33,11 +33,7 @@ class P2botAgent(TransmitterAgent):
     ``p2bot:selfplay`` by policy gradient (Eq. 4-5); a batch may hold examples of both.
     """
 
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        selfplay.add_selfplay_options(parser, partial_opt)
-        return parser
+    OPTIONS = (*TransmitterAgent.OPTIONS, selfplay.add_selfplay_options)
 
     # ----------------------------------------------------------------- construction
     @staticmethod
@@ -78,10 +74,8 @@ class P2botAgent(TransmitterAgent):
             self.selfplay.check_own_file()
             self.selfplay.world  # noqa: B018
 
-    def state_dict(self) -> dict:
-        states = super().state_dict()
-        states["p2bot"]["selfplay"] = self.selfplay.files.to_json()
-        return states
+    def describe(self) -> dict:
+        return {**super().describe(), "selfplay": self.selfplay.files.to_json()}
 
     def share(self):
         return {**super().share(), "selfplay": self.selfplay}

@@ -6,18 +6,13 @@ from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options, check_options
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
-from p2bot_parlai.method.model_files import FORMAT, load_weights
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
-from p2bot_parlai.parlai_support.names import set_model_type
-
-# options that shape the network: a saved model keeps its own
-SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
 
 
 class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
@@ -27,19 +22,16 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     A message is an utterance and, on the next line, a profile sentence.
     """
 
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        add_persona_nli_options(parser, partial_opt)
-        set_model_type(parser)
-        return parser
+    OPTIONS = (add_persona_nli_options,)
+    SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
 
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
         opt["classes"] = list(LABELS)
         super().__init__(opt, shared)
-        self.id = "PersonaNli"
+
+    def build(self, shared) -> None:
         if not shared:
             self.run_on_all()
         self.reset()
@@ -49,44 +41,19 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
         return SavedModel(path, read_nli_file(path))
 
     def build_model(self) -> PersonaNli:
-        pairing, dropout = self.opt["pairing"], self.opt["dropout"]
         if self.saved:
-            about = self.saved.about
-            check_flags(self.saved, self.opt.get("override", {}))
-            encoder = encoders.from_json(about["encoder"], self.saved.states["model"])
-            pairing = about["options"]["pairing"]
+            saved = self.saved.about["encoder"]
+            encoder = encoders.from_json(saved, self.saved.states["model"])
         else:
             encoder = self.build_encoder()
         self.dict.sentences.limit(min(self.text_truncate, encoder.max_tokens))
-        network = PersonaNli(encoder, pairing, dropout)
+        network = PersonaNli(encoder, self.opt["pairing"], self.opt["dropout"])
         set_computing(network, self.opt["precision"])
         return network
 
-    @property
-    def network(self) -> PersonaNli:
-        """The network, out of a data-parallel wrapper where there is one."""
-        return self.model if isinstance(self.model, PersonaNli) else self.model.module
-
-    # ---------------------------------------------------------------- save and load
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
-            "kind": KIND,
-            "encoder": self.network.encoder.to_json(),
-            "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
-            "text_truncate": self.text_truncate,
-            "run": self.run_state,
-        }
-        return states
-
-    def load(self, path: str) -> dict:
-        load_weights(self.network, self.saved.states, path)
-        self.opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
-        if not self.is_finetune:
-            self.run_state = self.saved.about["run"]
-        return self.saved.states
+    def describe(self) -> dict:
+        encoder = self.network.encoder.to_json()
+        return {"kind": KIND, "encoder": encoder, "text_truncate": self.text_truncate}
 
     # -------------------------------------------------------------- from text to ids
     def ids_of(self, obs) -> list[int]:

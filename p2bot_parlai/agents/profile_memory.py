@@ -11,7 +11,7 @@ class ProfileMemoryAgent(BaselineGenerator, TorchGeneratorAgent):
 
     SHAPE_OPTIONS = ("embedding_size", "hidden_size")
     READS_PROFILE = True
-    OPTIONS = {
+    OWN_OPTIONS = {
         **PROFILE_OPTIONS,
         "--hidden-size": (1024, "Width of the two LSTMs (history, reply)"),
     }

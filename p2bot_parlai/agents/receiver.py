@@ -5,7 +5,7 @@ from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch, Output, TorchAgent
 
-from p2bot_parlai.agents.checkpoint import SavedModel, check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
@@ -19,17 +19,11 @@ from p2bot_parlai.agents.perception import (
 )
 from p2bot_parlai.method.backbones.precision import set_computing
 from p2bot_parlai.method.model_files import (
-    FORMAT,
     build_network,
-    load_weights,
     read_receiver_file,
 )
 from p2bot_parlai.method.perceiver import Perceiver, WordDropout
 from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
-from p2bot_parlai.parlai_support.names import set_model_type
-
-# options that shape the network: a saved model keeps its own
-SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
 
 
 class ReceiverAgent(EncoderAgent, TorchAgent):
@@ -41,12 +35,8 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
     is saved with the model and stays in evaluation what it was.
     """
 
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        add_receiver_options(parser, partial_opt)
-        set_model_type(parser)
-        return parser
+    OPTIONS = (add_receiver_options,)
+    SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
 
     # ----------------------------------------------------------------- construction
     @staticmethod
@@ -56,9 +46,13 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
 
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
-        init_model, is_finetune = self._get_init_model(opt, shared)
         super().__init__(opt, shared)
-        self.id = "Receiver"
+
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        return SavedModel(path, read_receiver_file(path))
+
+    def build(self, shared) -> None:
         self.special_ids = frozenset(self.dict.sentences.encode(""))
         if shared:
             self.perceiver: Perceiver = shared["perceiver"]
@@ -66,41 +60,29 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
                 self.optimizer = shared["optimizer"]
             self.reset()
             return
-
         self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.method.receiver
-        states = read_receiver_file(init_model) if init_model else {}
-        self.model = self.build_model(states, init_model)
+        self.model = self.build_model()
         self.dict.sentences.limit(min(self.text_truncate, self.model.impression.max_tokens))
-        self.perceiver = Perceiver(self.model, self.dict.sentences, opt["tau_start"])
-        if states:
-            self._restore(states, init_model, is_finetune)
-        set_computing(self.model, opt["precision"])
+        self.perceiver = Perceiver(self.model, self.dict.sentences, self.opt["tau_start"])
+        states = self.load(self.saved.path) if self.saved else {}
+        set_computing(self.model, self.opt["precision"])
         self.model.to("cuda" if self.use_cuda else "cpu")
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
                 [p for p in self.model.parameters() if p.requires_grad],
                 optim_states=states.get("optimizer"),
                 saved_optim_type=states.get("optimizer_type"),
-                is_finetune=is_finetune,
+                is_finetune=self.is_finetune,
             )
-            self.build_lr_scheduler(states, hard_reset=is_finetune or bool(was_reset))
+            self.build_lr_scheduler(states, hard_reset=self.is_finetune or bool(was_reset))
         self.run_on_all()
         self.reset()
 
-    def build_model(self, states: dict | None = None, path: str | None = None) -> Receiver:
-        """:param states: of a saved model, and empty or None where there is none."""
-        if states:
-            check_flags(SavedModel(path, states), self.opt.get("override", {}))
-            return build_network(states)
+    def build_model(self) -> Receiver:
+        if self.saved:
+            return build_network(self.saved.states)
         first = self.build_encoder()
-        if self.opt["share_encoders"]:
-            return Receiver(first, first)
-        return Receiver(first, self.build_encoder())
-
-    @property
-    def network(self) -> Receiver:
-        """The network, out of a data-parallel wrapper where there is one."""
-        return self.perceiver.network
+        return Receiver(first, first if self.opt["share_encoders"] else self.build_encoder())
 
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""
@@ -115,26 +97,18 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         return shared
 
     # ---------------------------------------------------------------- save and load
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
+    def describe(self) -> dict:
+        return {
             "kind": "receiver",
             "encoder": self.network.impression.to_json(),
-            "options": {name: self.opt[name] for name in SHAPE_OPTIONS},
             "tau": self.perceiver.tau,
             "text_truncate": self.text_truncate,
-            "run": self.run_state,
         }
-        return states
 
-    def _restore(self, states: dict, path: str, is_finetune: bool) -> None:
-        load_weights(self.network, states, path)
-        self.perceiver.forget()
-        if not is_finetune:  # a run that starts from another model has a tau of its own
-            self.perceiver.tau = states["p2bot"]["tau"]
-            self.run_state = states["p2bot"]["run"]
+    def load(self, path: str) -> dict:
+        if not self.is_finetune:  # a run that starts from another model has a tau of its own
+            self.perceiver.tau = self.saved.about["tau"]
+        return super().load(path)
 
     # -------------------------------------------------------------- from text to ids
     def ids_of(self, obs) -> list[int]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
-from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, check_tokenizer
+from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
@@ -23,12 +23,8 @@ from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
 from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
 from p2bot_parlai.method.layout import lay_out
-from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
+from p2bot_parlai.method.model_files import check_description, read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
-from p2bot_parlai.parlai_support.names import set_model_type
-
-# options that shape the network: a saved model keeps its own
-SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
 class TransmitterAgent(Learner, TorchGeneratorAgent):
@@ -37,15 +33,9 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     by beam search re-ranked with Eq. 3; ranks label candidates.
     """
 
+    OPTIONS = (add_transmitter_options, add_persona_metrics_options)
+    SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
     reads_whole_dialogues = True  # see `training_loop`
-
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        add_transmitter_options(parser, partial_opt)
-        add_persona_metrics_options(parser)
-        set_model_type(parser)
-        return parser
 
     @staticmethod
     def dictionary_class():
@@ -96,7 +86,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     def build_model(self) -> Transmitter:
         if self.saved:
-            check_flags(self.saved, self.opt.get("override", {}))
             check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
             weights = self.saved.states["model"]
             backbone = backbones.from_json(self.saved.about["backbone"], weights)
@@ -116,11 +105,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return network
 
     @property
-    def network(self) -> Transmitter:
-        """The network, out of a data-parallel wrapper where there is one."""
-        return self.model if isinstance(self.model, Transmitter) else self.model.module
-
-    @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
@@ -128,29 +112,18 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return {**super().share(), "response_metrics": self.response_metrics}
 
     # ---------------------------------------------------------------- save and load
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
+    def describe(self) -> dict:
+        shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
+        return {
             "backbone": self.network.backbone.to_json(),
-            "options": {
-                **{name: self.opt[name] for name in SHAPE_OPTIONS},
-                "context_style": self.dict.p2bot.style.name,
-            },
+            "options": {**shape, "context_style": self.dict.p2bot.style.name},
             "tokenizer": self.dict.p2bot.fingerprint(),
             "next_utterance": self.has_next_utterance,
-            "run": self.run_state,
         }
-        return states
 
     def load(self, path: str) -> dict:
-        states, about = self.saved.states, self.saved.about
-        load_weights(self.model, states, path)
-        self.run_state = about["run"]
-        self.opt.update(about["options"])  # with --init-model the flags are at their defaults
-        self.has_next_utterance = about["next_utterance"] or self.has_next_utterance
-        return states
+        self.has_next_utterance |= self.saved.about["next_utterance"]
+        return super().load(path)
 
     # -------------------------------------------------------------- from text to ids
     def response_ids(self, text: str, truncate: int | None = None) -> list[int]:

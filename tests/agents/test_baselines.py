@@ -1,6 +1,5 @@
 """The baselines of Table 1: each trains, is saved, loads and is evaluated by the same script."""
 
-import json
 import math
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.kv_profile_memory import KvProfileMemoryAgent
-from p2bot_parlai.agents.learning import PATIENCE
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import read_model_file
 
@@ -155,13 +152,6 @@ def test_perplexity_a_word_is_of_the_loss_over_words(trained, convai2):
     )
 
 
-def test_the_counts_are_those_of_the_training_text(trained):
-    path = trained("p2bot/profile_memory")
-    data = json.loads(Path(f"{path}.dict").read_text())
-    assert len(data["counts"]) == len(create_agent_from_model_file(path, tiny.QUIET).dict)
-    assert sum(data["counts"]) > 100 and data["counts"][0] == 0
-
-
 @pytest.mark.parametrize("model", OURS)
 def test_a_long_history_loses_old_turns_and_never_the_persona(model, trained):
     bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "text_truncate": 60})
@@ -225,18 +215,3 @@ def test_the_profile_sentences_are_shuffled_in_training_alone(trained):
         history.add_reply("hi")
         history.update_history(Message({"text": "how are you ?", field: ["well"]}))
         assert history.dialogue.persona == first  # one order a dialogue
-
-
-def test_a_batch_that_memory_does_not_hold_is_counted_by_the_ranker_too(
-    trained, convai2, tmp_path, monkeypatch
-):
-    """ParlAI's ranker would log it alone, and go on for ever."""
-
-    def score(self, *args):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    path = tmp_path / "model"
-    monkeypatch.setattr(KvProfileMemoryAgent, "score_candidates", score)
-    said = f"{PATIENCE} batches in a row were skipped, out of memory with 4 rows"
-    with pytest.raises(P2botError, match=said):
-        train("p2bot/kv_profile_memory", convai2, path, batchsize=4, max_train_steps=PATIENCE + 1)

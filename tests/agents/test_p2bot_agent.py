@@ -13,8 +13,7 @@ from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.selfplay import SelfPlay
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
@@ -81,20 +80,6 @@ def test_weighted_rewards_add_up(convai2, tmp_path, playing):
         assert found["kl"] == pytest.approx(0.0, abs=1e-6)  # nothing was learnt yet
 
 
-def test_the_baseline_is_the_mean_of_the_batch(convai2, tmp_path, playing, monkeypatch):
-    agent = agent_for(convai2, tmp_path / "model", playing)
-    seen = []
-    monkeypatch.setattr(
-        "p2bot_parlai.agents.p2bot.mean_baseline",
-        lambda total, count: (
-            seen.append((total.item(), count.item())) or mean_baseline(total, count)
-        ),
-    )
-    rewards = [reply["metrics"]["reward"].value() for reply in step(agent, [1, 2, 3])]
-    assert seen[0][1] == 9  # three dialogues of three turns
-    assert seen[0][0] == pytest.approx(3 * sum(rewards), abs=1e-4)
-
-
 def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
     def drift(kl_coef):
         changes = {**playing, "kl_coef": kl_coef}
@@ -105,15 +90,6 @@ def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
 
     free, held = drift(0.0), drift(5.0)
     assert 0 < held < free / 2
-
-
-def test_leave_one_out_is_another_update(convai2, tmp_path, playing):
-    weights = []
-    for baseline in ("mean", "leave-one-out"):
-        agent = agent_for(convai2, tmp_path / baseline, {**playing, "rl_baseline": baseline})
-        step(agent, [1, 2, 3])
-        weights.append(agent.network.backbone.tokens_embed.weight.clone())
-    assert not torch.equal(*weights)
 
 
 def test_supervised_examples_beside_it(convai2, tmp_path, playing):
@@ -176,16 +152,6 @@ def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, wit
 
 
 # ------------------------------------------------------------------ saving, resuming
-def test_frozen_models_are_named_by_path_and_checksum(convai2, tmp_path, playing):
-    path = str(tmp_path / "model")
-    tiny.train(convai2, path, **playing)
-    saved = read_model_file(path)["p2bot"]["selfplay"]
-    assert saved == {
-        "user": {"path": playing["init_model"], "sha256": checksum(playing["init_model"])},
-        "Receiver": {"path": playing["receiver"], "sha256": checksum(playing["receiver"])},
-    }
-
-
 def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
     start = str(tmp_path / "start")
     for suffix in ("", ".dict", ".opt"):
@@ -193,12 +159,12 @@ def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
     options = {**playing, "init_model": start}
     path = tmp_path / "model"
     tiny.train(convai2, path, **options)
-    user = agent_for(convai2, path, options).world.user.state_dict()
+    user = agent_for(convai2, path, options).selfplay.world.user.state_dict()
     for name, weight in read_model_file(playing["init_model"])["model"].items():
         assert torch.equal(user[name], weight)
     # without the flag the saved path counts
     again = agent_for(convai2, path, {**options, "init_model": None})
-    assert torch.equal(again.world.user.state_dict()[name], weight)
+    assert torch.equal(again.selfplay.world.user.state_dict()[name], weight)
     # another file under its name is found out
     torch.save({**read_model_file(start), "optimizer": None}, start)
     with pytest.raises(P2botError, match="is not the user that this self-play run began with"):
@@ -238,7 +204,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
     assert isinstance(agent.selfplay.world, SelfPlay)
     assert (agent.selfplay.world.history_size, agent.selfplay.world.limit) == (1, 64)
-    assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
+    assert (agent.opt["history_size"], agent.text_truncate, agent.opt["alpha"]) == (1, 64, 0.3)
 
 
 # ---------------------------------------------------------------------- early failure
@@ -269,12 +235,6 @@ def test_what_cannot_work_is_said_before_anything_is_loaded(
     monkeypatch.setattr("parlai.scripts.train_model.create_agent", refuse)
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
-
-
-def test_a_receiver_that_is_none(convai2, tmp_path, playing):
-    options = {**playing, "receiver": playing["init_model"]}
-    with pytest.raises(P2botError, match="holds another agent, not a Receiver"):
-        tiny.train(convai2, tmp_path / "model", **options)
 
 
 def test_a_transmitter_without_its_head(convai2, tmp_path, playing):
@@ -327,9 +287,6 @@ def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
 
     agent.selfplay.world.rewards[0] = Broken()
     before = agent.network.backbone.tokens_embed.weight.clone()
-    with pytest.raises(P2botError, match="the reward style is infinite or no number"):
+    with pytest.raises(P2botError, match="the reward style is infinite or not a number"):
         step(agent, [1, 2, 3])
     assert torch.equal(before, agent.network.backbone.tokens_embed.weight)
-    saved = json.loads((tmp_path / "model.broken_dialogue.json").read_text())
-    assert saved["user_persona"] == opening(2).user_persona
-    assert len(saved["turns"]) == 3

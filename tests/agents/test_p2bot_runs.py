@@ -14,10 +14,7 @@ from playing import agent_for, drift, opening, step
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context import in_one_line
 from p2bot_parlai.method.model_files import checksum, read_model_file
-from p2bot_parlai.method.selfplay import persona_heads, uniforms
-from p2bot_parlai.method.speakers import Speakers
 
 
 def copy_model(path, to) -> str:
@@ -130,30 +127,21 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     assert reported == pytest.approx(found.view(3, 2).mean(dim=1).tolist(), rel=1e-4)
 
 
-def test_the_user_does_not_learn_with_the_agent(convai2, tmp_path, playing):
-    """What it samples is by its own weights; see also test_the_user_answers_as_in_a_chat."""
-    agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
-    drift(agent)
-    begun, tokens = [opening(1), opening(2)], agent.dict.p2bot
-    played = agent.selfplay.world.play(begun)
-    heads = persona_heads([o.user_persona for o in begun], tokens)
-    user = Speakers(agent.selfplay.world.user, tokens, heads, 128)
-    user.say([tokens.encode(o.utterance) for o in begun])
-    user.hear(played.agent_texts[0])
-    answers, _ = user.sample(uniforms(begun, 0, 1, 8))
-    assert [in_one_line(tokens.decode(ids)) for ids in answers] == played.user_texts[1]
-
-
-def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing):
+@pytest.mark.parametrize("rl_baseline", ["mean", "leave-one-out"])
+def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_baseline):
     """By the definition, with both weights of the loss."""
     options = {**playing, "optimizer": "sgd", "gradient_clip": -1, "learningrate": 0.1}
-    options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none"}
+    options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none", "rl_baseline": rl_baseline}
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
     log_p, divergence = agent.reread(judged)
     rewards = judged.total.flatten()
-    loss = (-(rewards - rewards.mean()) * log_p + 0.5 * divergence).sum() / 9
+    if rl_baseline == "mean":
+        baseline = rewards.mean()
+    else:
+        baseline = (rewards.sum() - rewards) / 8
+    loss = (-(rewards - baseline) * log_p + 0.5 * divergence).sum() / 9
     weight = agent.network.backbone.tokens_embed.weight
     (gradient,) = torch.autograd.grad(loss, weight)
     before = weight.detach().clone()

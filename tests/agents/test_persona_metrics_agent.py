@@ -133,12 +133,6 @@ def test_a_chat_does_not_load_the_models_of_the_training_run(convai2, tmp_path, 
     assert agent.opt["persona_metrics"] and agent.response_metrics is None
 
 
-def test_clones_share_the_models(convai2, tiny_model, nli):
-    opt = {"loglevel": "error", "persona_metrics": True, "nli_model": nli}
-    agent = create_agent_from_model_file(tiny_model, opt)
-    assert agent.clone().response_metrics is agent.response_metrics
-
-
 def test_what_is_written_holds_all_that_is_known(judged):
     _, turns = judged
     for asked, reply in turns:
@@ -163,8 +157,3 @@ def test_what_is_written_holds_all_that_is_known(judged):
 def test_what_can_not_be_is_named(convai2, tiny_model, options, named):
     with pytest.raises(P2botError, match=named):
         tiny.evaluate(convai2, tiny_model, **options)
-
-
-def test_a_file_of_another_kind_is_named(convai2, tiny_model, tiny_receiver):
-    with pytest.raises(P2botError, match="not a classifier"):
-        tiny.evaluate(convai2, tiny_model, persona_metrics=True, nli_model=tiny_receiver)

@@ -10,7 +10,7 @@ from p2bot_parlai.agents.perception import Question
 from p2bot_parlai.agents.receiver import training_candidates
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import receiver
-from p2bot_parlai.method.model_files import load_perceiver, read_model_file
+from p2bot_parlai.method.model_files import load_perceiver
 
 LONG = "we talked about lemons and boats and grapes and horses for hours and hours " * 4
 MESSAGES = [
@@ -151,12 +151,6 @@ def test_tau_is_saved_resumes_and_stays_in_evaluation(folder, tmp_path):
     assert another.perceiver.tau == 10  # a new run begins anew
 
 
-def test_training_ends_at_the_last_tau(folder, tmp_path):
-    people.train(folder, tmp_path / "model", max_train_steps=20)
-    saved = read_model_file(str(tmp_path / "model"))
-    assert saved["p2bot"]["tau"] == pytest.approx(0.5, abs=0.6)
-
-
 # --------------------------------------------------------------------------- evaluation
 def test_a_batch_of_unequal_dialogues_equals_one_by_one(trained):
     together = people.ask(trained, MESSAGES)
@@ -231,15 +225,6 @@ def test_a_shared_network_is_saved_as_one(folder, tmp_path):
     assert loaded.network.impression is loaded.network.persona
     with pytest.raises(P2botError, match="--share-encoders False contradicts"):
         people.agent(folder, tmp_path / "model", share_encoders=False)
-
-
-def test_resumed_training_goes_on_from_the_same_weights(folder, tmp_path):
-    people.train(folder, tmp_path / "model", max_train_steps=4)
-    saved = create_agent_from_model_file(str(tmp_path / "model"))
-    resumed = people.agent(folder, tmp_path / "model")
-    for one, other in zip(saved.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(one, other)
-    assert resumed.optimizer.state  # Adam's moments came along
 
 
 def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model, tmp_path):

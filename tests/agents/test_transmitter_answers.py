@@ -43,35 +43,14 @@ def test_ppl_per_word_by_hand(bot):
     assert reply["metrics"]["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-5)
 
 
+@pytest.mark.parametrize("model", ["tiny_model", "original_style_model"])
 @pytest.mark.parametrize("inference", ["greedy", "beam"])
-def test_batch_of_eight_is_eight_of_one_to_the_token(tiny_model, inference):
+def test_batch_of_eight_is_eight_of_one_to_the_token(request, model, inference):
     override = {"inference": inference, "loglevel": "error", "label_truncate": 24}
-    agent = create_agent_from_model_file(tiny_model, override)
+    agent = create_agent_from_model_file(request.getfixturevalue(model), override)
     texts = [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
     together = [reply["text"] for reply in ask_together(agent, texts)]
     assert together == [ask(agent, text)["text"] for text in texts]
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"inference": "greedy"},
-        {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
-        {"inference": "topk", "topk": 5},
-        {"inference": "nucleus", "topp": 0.8},
-        {"inference": "nucleus", "beam_size": 3},
-        {"inference": "delayedbeam", "beam_delay": 2},
-        {"inference": "delayednucleusbeam", "beam_delay": 2},
-        {"inference": "factual_nucleus"},
-        {"inference": "multinomial"},
-        {"inference": "beam", "beam_min_length": 6},
-        {"inference": "beam", "temperature": 0.5},
-    ],
-)
-def test_every_way_of_decoding_answers(tiny_model, options):
-    override = {"loglevel": "error", "override": options, **options}
-    agent = create_agent_from_model_file(tiny_model, override)
-    assert isinstance(ask(agent, PERSONA + QUESTIONS[0])["text"], str)
 
 
 def test_multinomial_samples_the_plain_softmax(tiny_model):
@@ -231,12 +210,6 @@ def test_a_persona_longer_than_the_window_is_named(bot):
 def test_flags_that_cannot_work_are_named(convai2, tmp_path, changes, message):
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **changes)
-
-
-def test_several_processes_cannot_learn_a_tokenizer(convai2, tmp_path, monkeypatch):
-    monkeypatch.setattr("p2bot_parlai.agents.dictionary.is_distributed", lambda: True)
-    with pytest.raises(P2botError, match="give --tokenizer FOLDER, or make the .dict first"):
-        tiny.train(convai2, tmp_path / "model")
 
 
 def test_more_candidates_than_fit_one_row_are_ranked_as_one_by_one(bot):

@@ -1,5 +1,6 @@
 """``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
 
+from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import add_options
@@ -21,5 +22,5 @@ OPTIONS = {
 }
 
 
-def add_persona_metrics_options(parser: ParlaiParser) -> None:
+def add_persona_metrics_options(parser: ParlaiParser, partial_opt: Opt | None = None) -> None:
     add_options(parser, "Persona metrics", OPTIONS)
