@@ -3,6 +3,7 @@
 import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric
+from parlai.utils.torch import padded_3d
 
 from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
@@ -98,8 +99,9 @@ class Baseline(Learner):
         if self.READS_PROFILE:
             said = history.dialogue
             # told both personas (convai2:both), it remembers both
-            sentences = [self.dict.txt2vec(s) for s in (*said.persona, *said.partner_persona)]
-            obs["profile_vecs"] = [ids for ids in sentences if ids]
+            sentences = (*said.persona, *said.partner_persona)
+            vectors = [torch.tensor(self.dict.txt2vec(sentence)) for sentence in sentences]
+            obs["profile_vecs"] = [ids for ids in vectors if len(ids)]
         return obs
 
     def _context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
@@ -118,8 +120,9 @@ class Baseline(Learner):
     def batchify(self, obs_batch, sort=False):
         batch = super().batchify(obs_batch, sort=sort)
         if batch.batchsize and self.READS_PROFILE:
-            profiles = [obs_batch[i].get("profile_vecs") or [] for i in batch.valid_indices]
-            batch["profile"] = pad_profiles(profiles, self.NULL_IDX).to(batch.text_vec.device)
+            nothing = [torch.tensor([self.NULL_IDX])]
+            profiles = [obs_batch[i]["profile_vecs"] or nothing for i in batch.valid_indices]
+            batch["profile"] = padded_3d(profiles, self.NULL_IDX)
         return batch
 
 
@@ -144,14 +147,3 @@ class BaselineGenerator(Baseline):
         if not batch.candidate_vecs or not all(batch.candidate_vecs):
             return None, None
         return super().rank_eval_label_candidates(batch, batchsize)
-
-
-def pad_profiles(profiles: list[list[list[int]]], pad: int) -> torch.Tensor:
-    """:return: int (B, P, L); at least one sentence and one token wide, of padding alone."""
-    count = max([1, *map(len, profiles)])
-    width = max([1, *(len(ids) for sentences in profiles for ids in sentences)])
-    padded = torch.full((len(profiles), count, width), pad)
-    for row, sentences in enumerate(profiles):
-        for place, ids in enumerate(sentences):
-            padded[row, place, : len(ids)] = torch.tensor(ids)
-    return padded

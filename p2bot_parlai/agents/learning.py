@@ -151,11 +151,13 @@ class Learner:
     # ------------------------------------------------------------- batches that are skipped
     def update_params(self):
         """
-        :raises P2botError: after `PATIENCE` batches in a row whose gradient is no number.
+        :raises P2botError: after `PATIENCE` batches in a row whose gradient is not a number.
         """
         whole = self._number_grad_accum == 0  # of --update-freq batches
         if whole and not _finite(self.model):
-            self._skip("skipped_updates", "the gradient of a batch is infinite or no number", NAN)
+            self._skip(
+                "skipped_updates", "the gradient of a batch is infinite or not a number", NAN
+            )
             return
         super().update_params()
         if whole:

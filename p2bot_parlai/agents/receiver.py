@@ -32,7 +32,7 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
     profile sentences (Eq. 11).
 
     tau goes linearly from ``--tau-start`` to ``--tau-end`` with the progress of training,
-    is saved with the model and stays in evaluation what it was.
+    is saved with the model, and evaluation uses it unchanged.
     """
 
     OPTIONS = (add_receiver_options,)

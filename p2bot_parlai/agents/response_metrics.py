@@ -70,8 +70,8 @@ class ResponseMetrics:
         earlier: Sequence[Sequence[str]],
     ) -> tuple[Values, list[list[str]] | None]:
         """
-        :param personas: of the speaker of each response; what is about it is left out where
-            there is none. :param earlier: the speaker's turns before each response.
+        :param personas: of the speaker of each response; without one the metrics about it are
+            left out. :param earlier: the speaker's turns before each response.
         :return: metrics by name, and what each response is to each of its profile sentences
             (`nli.LABELS`) where there is a classifier.
         """

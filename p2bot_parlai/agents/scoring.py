@@ -174,7 +174,7 @@ def tree_search(
     opt: Opt, beam_size: int, dictionary: P2botDictionary, device, verbose: bool = False
 ) -> TreeSearch:
     """ParlAI's search of ``--inference``; ``multinomial`` is top-k over the whole vocabulary."""
-    ways: dict[str, tuple[type[TreeSearch], tuple[str, ...]]] = {
+    ways = {
         "greedy": (stock.GreedySearch, ()),
         "beam": (stock.BeamSearch, ()),
         "delayedbeam": (stock.DelayedBeamSearch, ("topk", "beam_delay")),

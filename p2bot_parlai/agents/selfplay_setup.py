@@ -216,7 +216,7 @@ class SelfPlaySetup:
         if not start and "user" not in self.files.saved:
             raise P2botError(
                 f"self-play would write over {self.opt['model_file']}, which its user is read "
-                "from: begin with --init-model that file and another --model-file"
+                "from: give that file to --init-model, and another --model-file"
             )
 
     def _freeze(self, network: nn.Module) -> None:

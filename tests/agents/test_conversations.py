@@ -3,15 +3,12 @@ The agent across the turns of a conversation: what it answers does not depend on
 remembers, and it reads nothing twice.
 """
 
-import json
-
 import pytest
 import tiny
 import torch
 from asking import PERSONA, QUESTIONS
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.scripts.self_chat import SelfChat
 
 from p2bot_parlai.method.context import persona_tokens
 from p2bot_parlai.method.kv_cache import ContextMemory
@@ -126,30 +123,6 @@ def test_a_turn_that_dropped_old_ones_reads_all_but_the_persona(tiny_model, read
 
 
 # -------------------------------------------------------------------- from the command
-def test_self_chat_reads_nothing_twice(convai2, tiny_model, tmp_path, read, no_memory):
-    def transcript(name):
-        outfile = tmp_path / f"{name}.jsonl"
-        SelfChat.main(
-            model_file=tiny_model,
-            task="convai2",
-            datapath=convai2,
-            outfile=str(outfile),
-            seed=3,
-            num_self_chats=2,
-            selfchat_max_turns=5,
-            label_truncate=8,
-            loglevel="error",
-        )
-        lines = [json.loads(line) for line in outfile.read_text().splitlines()]
-        return [[turn["text"] for pair in line["dialog"] for turn in pair] for line in lines]
-
-    ours, tokens = transcript("ours"), sum(read)
-    read.clear()
-    no_memory()
-    assert transcript("plain") == ours
-    assert tokens < 0.5 * sum(read)
-
-
 @pytest.mark.parametrize("batchsize", [1, 3])
 def test_evaluation_reads_a_dialogue_once_for_all_its_turns(
     convai2, tiny_model, read, no_memory, batchsize

@@ -1,7 +1,6 @@
 """Self-play runs as a user starts them: how they are validated, resumed, evaluated."""
 
 import shutil
-from pathlib import Path
 
 import people
 import pytest
@@ -11,10 +10,10 @@ import transformers
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def copy_model(path, to) -> str:
@@ -137,10 +136,8 @@ def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_base
     judged = agent.play([opening(1), opening(2), opening(3)])
     log_p, divergence = agent.reread(judged)
     rewards = judged.total.flatten()
-    if rl_baseline == "mean":
-        baseline = rewards.mean()
-    else:
-        baseline = (rewards.sum() - rewards) / 8
+    others = (rewards.sum() - rewards) / 8
+    baseline = rewards.mean() if rl_baseline == "mean" else others
     loss = (-(rewards - baseline) * log_p + 0.5 * divergence).sum() / 9
     weight = agent.network.backbone.tokens_embed.weight
     (gradient,) = torch.autograd.grad(loss, weight)
@@ -162,26 +159,13 @@ def test_updates_are_shown_once(convai2, tmp_path, playing, monkeypatch):
 
 # ------------------------------------------------------- a pretrained language model
 @pytest.fixture
-def pretrained(tmp_path, convai2) -> str:
+def pretrained(tmp_path) -> str:
     """A folder in Hugging Face form: a tiny Llama with random weights and its tokenizer."""
-    text = [line for file in Path(convai2).glob("ConvAI2/train*") for line in file.open()]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    backend.decoder = decoders.ByteLevel()
-    backend.train_from_iterator(
-        text,
-        trainers.BpeTrainer(
-            vocab_size=350,
-            special_tokens=["<s>", "</s>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    save_llama(tmp_path / "llama", backend.get_vocab_size(), seed=0)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(
-        tmp_path / "llama"
-    )
-    return str(tmp_path / "llama")
+    folder = tmp_path / "llama"
+    backend = P2botTokenizer.train(["i own a cat and two dogs", "i eat rice"], 350).backend
+    save_llama(folder, backend.get_vocab_size(), seed=0)
+    backend.save(str(folder / "tokenizer.json"))
+    return str(folder)
 
 
 def save_llama(folder, vocabulary: int, seed: int) -> None:

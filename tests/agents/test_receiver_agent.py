@@ -204,20 +204,6 @@ def test_it_learns(folder, tmp_path):
     assert report["hits@1"] > 0.5  # chance is 1/6
 
 
-def test_validation_and_patience_on_hits(folder, tmp_path):
-    valid, _ = people.train(
-        folder,
-        tmp_path / "model",
-        evaltask=f"{people.TASK}:self_revised",
-        max_train_steps=40,
-        validation_every_n_steps=2,
-        validation_patience=2,
-        dynamic_batching="full",
-        text_truncate=200,
-    )
-    assert "hits@1" in valid
-
-
 # ------------------------------------------------------------------------ save and load
 def test_a_shared_network_is_saved_as_one(folder, tmp_path):
     people.train(folder, tmp_path / "model", share_encoders=True)
@@ -240,19 +226,6 @@ def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model
 
 
 # ------------------------------------------------------- scores for self-play, Eq. 15
-def test_scores_of_a_loaded_receiver(model_file):
-    perceiver = load_perceiver(model_file)
-    utterances = ["look at these lemons !", LONG, "no kites"]
-    personas = [["i collect lemons.", "i sing."], ["i sleep."], [LONG, "i fly kites.", "hm."]]
-    together = perceiver.score(utterances, personas)
-    for row, (utterance, persona) in enumerate(zip(utterances, personas, strict=True)):
-        h, W = perceiver.impressions([utterance])[0], perceiver.profiles(persona)
-        every = torch.ones(len(persona), dtype=torch.bool)
-        expected = receiver.score(h, W, every, perceiver.tau)
-        assert together[row].item() == pytest.approx(expected.item(), rel=1e-4)
-    assert not any(p.requires_grad for p in perceiver.network.parameters())
-
-
 def test_nothing_said_and_nothing_known_score_zero(model_file):
     perceiver = load_perceiver(model_file)
     scores = perceiver.score(["", "hello", "hello"], [["i sing."], [], ["i sing."]])

@@ -10,7 +10,7 @@ from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.method.backbones.gpt import Attention
-from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE, add_whole_dialogues
+from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 METRICS = ("loss", "ppl", "ppl_word", "token_acc", "token_em", "nup_loss", "nup_acc")
@@ -160,13 +160,6 @@ def test_an_episode_becomes_one_message_in_training_alone(convai2):
         assert "label_candidates" in message["dialogue"][0]
     evaluated = episodes(convai2, mutators=WHOLE_DIALOGUE, datatype="valid")
     assert [len(e) for e in evaluated] == [len(e) for e in episodes(convai2, datatype="valid")]
-
-
-def test_it_joins_other_mutators_once():
-    opt = {"mutators": "flatten"}
-    add_whole_dialogues(opt)
-    add_whole_dialogues(opt)
-    assert opt["mutators"] == f"flatten+{WHOLE_DIALOGUE}"
 
 
 @pytest.mark.parametrize("task", ["convai2:self_original", "convai2:self_original,convai2:none"])

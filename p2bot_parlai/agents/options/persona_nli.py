@@ -48,10 +48,6 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
 
 def check_options(opt: Opt) -> None:
     """:raises UsageError: for values that cannot work, naming the flag."""
-    if sorted(opt.get("classes") or ()) != sorted(LABELS) or opt.get("classes_from_file"):
-        raise UsageError(
-            f"--classes: the labels of Dialogue NLI are {', '.join(LABELS)}; drop the option"
-        )
     if opt.get("update_freq", 1) > 1:
         raise UsageError("--update-freq is not for persona_nli: raise --batchsize instead")
     check_bounds(opt, {"dropout": BELOW_1})
