@@ -1,6 +1,7 @@
 """What the agents that learn have in common."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from parlai.core.message import Message
@@ -27,7 +28,7 @@ class Learner:
     Saved models, plain Adam, a linear decay that follows the progress of the run, and no update
     that would break the weights.
 
-    A batch is skipped where its gradient is infinite or no number, or where it does not fit in
+    A batch is skipped where its gradient is infinite or not a number, or where it does not fit in
     memory; the report counts ``skipped_updates`` and ``skipped_batches``, the log says why.
     """
 
@@ -77,7 +78,7 @@ class Learner:
         """What ParlAI's own agent does not build."""
 
     @property
-    def network(self) -> torch.nn.Module:
+    def network(self) -> Any:
         """The network, out of a data-parallel wrapper where there is one."""
         wrapped = isinstance(self.model, torch.nn.parallel.DistributedDataParallel)
         return self.model.module if wrapped else self.model

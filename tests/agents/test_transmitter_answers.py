@@ -137,24 +137,6 @@ def test_odd_lists_of_candidates_are_ranked(bot, candidates):
     assert sorted(reply["text_candidates"]) == sorted(candidates)
 
 
-@pytest.mark.parametrize("candidates", [None, []])
-def test_no_candidates_no_ranking(bot, candidates):
-    reply = ask(bot, QUESTIONS[0], label_candidates=candidates)
-    assert "text_candidates" not in reply and reply["text"] is not None
-
-
-def test_rows_with_and_without_candidates_in_one_batch(bot):
-    clones = [bot.clone(), bot.clone()]
-    seen = [
-        clones[0].observe(Message({"text": "hi", "episode_done": True})),
-        clones[1].observe(
-            Message({"text": "hi", "label_candidates": CANDIDATES, "episode_done": True})
-        ),
-    ]
-    first, second = bot.batch_act(seen)
-    assert not first.get("text_candidates") and len(second["text_candidates"]) == 3
-
-
 # ------------------------------------------------------------------- odd input
 @pytest.mark.parametrize(
     "text",

@@ -9,6 +9,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_agent import Batch
 
+from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
 from p2bot_parlai.method.backbones.gpt import Attention
 from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
@@ -121,6 +122,14 @@ def test_one_metric_a_dialogue(convai2, tiny_model, tmp_path):
     assert batch.batchsize == sum(map(len, found)) and len(batch.valid_indices) == 3
     agent.compute_loss(batch)
     assert all(len(values) == 3 for values in agent._local_metrics.values())
+
+
+def test_what_a_batch_holds_goes_to_its_device(convai2, tiny_model, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
+    batch = whole(agent, episodes(convai2)[:1])
+    beside_self_play = P2botBatch(p2bot=SelfPlayBatch([], batch)).to("meta").p2bot.spoken
+    for moved in (batch.to("meta"), beside_self_play):
+        assert moved.text_vec.is_meta and moved.p2bot.packed.inputs.is_meta
 
 
 def test_update_freq_takes_the_mean_of_its_batches(convai2, tiny_model, tmp_path):
