@@ -118,7 +118,6 @@ def test_other_files_are_refused(tiny_receiver, tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"classes": ["yes", "no"]}, "--classes"),
         ({"update_freq": 2}, "--update-freq"),
         ({"dropout": 1.0}, "--dropout"),
         ({"fp16": True}, "--precision bf16"),
