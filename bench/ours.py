@@ -1,9 +1,12 @@
 """The same work as `naive.Naive`, as the agent of the package does it."""
 
 import torch
+from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from torch import Tensor
 
+from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.whole_dialogues import ReadTurn
 from p2bot_parlai.method.advantages.batch_mean import mean_baseline
 from p2bot_parlai.method.backbones.precision import keep_casts
 from p2bot_parlai.method.layout import Turn, pack
@@ -21,10 +24,8 @@ class Ours:
     # ------------------------------------------------------------------------ training
     def batch(self, dialogues: list[list[Turn]]) -> Batch:
         self.agent._local_metrics.clear()
-        rows = [
-            {"turns": turns, "label_words": [len(t.response) for t in turns]} for turns in dialogues
-        ]
-        return self.agent.batch_of_dialogues(rows, torch.arange(len(rows)))
+        rows = [[ReadTurn(turn, len(turn.response)) for turn in turns] for turns in dialogues]
+        return self.agent.reader.batch(rows, list(range(len(rows))))
 
     def loss(self, dialogues: list[list[Turn]]) -> Tensor:
         return self.agent.compute_loss(self.batch(dialogues))
@@ -38,7 +39,7 @@ class Ours:
     def rank(self, context: list[int], candidates: list[list[int]]) -> Tensor:
         ids = torch.tensor([context])
         states = self.network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
-        return self.agent.score_responses(states, [candidates], "next-utterance")[0]
+        return self.agent.responder.score(states, [candidates], "next-utterance")[0]
 
     # ------------------------------------------------------------------------ decoding
     @torch.no_grad()
@@ -46,10 +47,9 @@ class Ours:
         """Re-ranking by Eq. 3 included. The last token, where nothing ended, is [EOS]."""
         ids = torch.tensor(contexts)
         with keep_casts(ids.device):
-            batch = Batch(batchsize=len(contexts), text_vec=ids)
-            valid = torch.ones_like(ids, dtype=torch.bool)
-            batch["context_states"] = self.network.eval().encode_context(ids, valid)
-            best, _ = self.agent._generate(batch, width, length)
+            states = self.network.eval().encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
+            opt = Opt({**self.agent.opt, "beam_size": width, "label_truncate": length})
+            best, _ = Responder(self.network, self.agent.dict, opt).respond(states, ids)
         return [tokens.tolist()[1:] for tokens, *_ in best]
 
     # ----------------------------------------------------------------------- self-play

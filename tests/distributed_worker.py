@@ -4,8 +4,7 @@ One process of a data-parallel run; see test_distributed.py.
 usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT [TRANSMITTER RECEIVER]
        [NAME=VALUE ...]
 
-With a Transmitter and a Receiver it is a self-play run. packed=true trains on whole dialogues;
-the names are options.
+With a Transmitter and a Receiver it is a self-play run; NAME=VALUE are options.
 """
 
 import sys
@@ -15,6 +14,7 @@ import torch
 from parlai.core.message import Message
 
 from p2bot_parlai import plugin
+from p2bot_parlai.agents import whole_dialogues
 from p2bot_parlai.parlai_support import shims
 
 STEPS, BATCH = 3, 4
@@ -37,22 +37,6 @@ def examples(step: int) -> list[dict]:
     return made
 
 
-def learn(opt, rank: int, processes: int):
-    agent = tiny.agent(**opt)
-    # no fallback to the batch: its halves are not the whole
-    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
-    for step in range(STEPS):
-        share = BATCH // processes
-        mine = examples(step)[rank * share : (rank + 1) * share]
-        observed = [agent.clone().observe(Message(example)) for example in mine]
-        for seen in observed:  # not at random: both runs shall see the same distractor
-            seen.force_set("distractor_vecs", [agent.response_ids("hello there", 24)])
-            if "only" in seen["label_candidates"]:
-                del seen["distractor_vecs"]
-        agent.batch_act(observed)
-    return agent.network.state_dict()
-
-
 def dialogue(number: int) -> dict:
     """Turns of several lengths; every third has no distractor of its own."""
     turns = []
@@ -69,11 +53,9 @@ def dialogue(number: int) -> dict:
     return {"text": turns[0]["text"], "labels": turns[0]["labels"], "dialogue": turns}
 
 
-def learn_packed(opt, rank: int, processes: int):
+def learn(opt, rank: int, processes: int):
     agent = tiny.agent(**opt)
     before = agent.network.backbone.tokens_embed.weight.detach().clone()
-    # no fallback to the batch: its halves are not the whole
-    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
     for step in range(STEPS):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
         told = [Message({**dialogue(number), "episode_done": True}) for number in numbers]
@@ -86,7 +68,6 @@ def play(opt, rank: int, processes: int):
     """Each process takes every second dialogue; the last batch also has supervised rows."""
     agent = tiny.agent(**opt)
     agent.begin_training()
-    agent._distractors = lambda rows, _: [row.get("distractor_vecs", []) for row in rows]
     for step in range(STEPS):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
         seen = [agent.clone().observe(Message(opening(number))) for number in numbers]
@@ -107,12 +88,14 @@ def main():
     rank, processes, port = map(int, sys.argv[1:4])
     folder, datapath, out = sys.argv[4:7]
     plugin.register()
+    # no distractors from the batch: its halves are not the whole
+    whole_dialogues.fill_up = lambda own, *_: own
     torch.set_num_threads(1)
     changes = {"dropout": 0.0, "dict_file": f"{folder}/model.dict"}
     opt = {"datapath": datapath, "model_file": f"{folder}/none", **changes}
     models = [word for word in sys.argv[7:] if "=" not in word]
     given = dict(word.split("=") for word in sys.argv[7:] if "=" in word)
-    work = learn_packed if given.pop("packed", None) else learn
+    work = learn
     opt |= given
     if models:
         work = play

@@ -171,7 +171,7 @@ def test_validation_inside_an_episode_keeps_the_dialogue(convai2, tmp_path):
 
 @pytest.mark.parametrize(
     "limit",
-    [{"max_train_steps": 10}, {"num_epochs": 1.25, "max_train_steps": None, "packed": False}],
+    [{"max_train_steps": 10}, {"num_epochs": 5, "max_train_steps": None}],
 )
 def test_the_learning_rate_goes_linearly_to_zero(convai2, tmp_path, limit):
     opt = setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "model", **limit))
@@ -186,7 +186,7 @@ def test_the_learning_rate_goes_linearly_to_zero(convai2, tmp_path, limit):
     loop.agent.train_step = watched
     for _ in loop.train_steps():
         pass
-    assert len(rates) == 10  # 1.25 epochs of 32 examples, 4 at a time
+    assert len(rates) == 10  # 5 epochs of 8 dialogues, 4 at a time
     assert rates == pytest.approx([1e-3 * (1 - k / 10) for k in range(10)])
 
 

@@ -106,16 +106,6 @@ def test_damaged_options_are_named(target, content):
         create_agent_from_model_file(str(target.model))
 
 
-def test_a_model_file_of_the_first_version_loads(target):
-    """It said less about itself: no tokenizer, no language model it began with, no head."""
-    states = torch.load(target.model, weights_only=True)
-    kept = ("format", "backbone", "options", "run")
-    states["p2bot"] = {name: states["p2bot"][name] for name in kept}
-    torch.save(states, target.model)
-    agent = create_agent_from_model_file(str(target.model), {"loglevel": "error"})
-    assert agent.pretrained == "scratch" and agent.has_next_utterance
-
-
 def test_a_model_file_in_the_form_of_old_torch_loads(target):
     states = torch.load(target.model, weights_only=True)
     torch.save(states, target.model, _use_new_zipfile_serialization=False)

@@ -3,39 +3,44 @@
 import torch
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric
+from parlai.utils.torch import padded_3d
 
-from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.learning import GeneratorLearner, Learner
+from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.options.common import Options, add_options, refuse
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
-from p2bot_parlai.method.model_files import FORMAT, load_weights, read_model_file
-from p2bot_parlai.parlai_support.names import set_model_type
+from p2bot_parlai.method.model_files import check_description, read_model_file
 
-GROUP = "P²Bot baselines"
+OPTIONS: Options = {
+    "--vocab-size": (8000, "Largest vocabulary of the byte-level BPE learnt from the task"),
+}
+# of those that read the profile
+PROFILE_OPTIONS: Options = {
+    "--embedding-size": (300, "Width of embeddings"),
+    "--dropout": (0.1, "Dropout probability"),
+}
 
 
 class Baseline(Learner):
     """
     Dictionary, history, saving and loading. To be named before an agent of ParlAI's.
 
-    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps.
+    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps. With
+    `READS_PROFILE` it keeps the profile sentences apart from the history: ``text_vec`` is the
+    history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
 
-    SHAPE_OPTIONS: tuple[str, ...] = ()
+    READS_PROFILE = False
+    OWN_OPTIONS: Options = {}
     DEFAULTS: dict = {}
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument(
-            "--vocab-size",
-            type=int,
-            default=8000,
-            help="Entries of the byte-level BPE learnt from the task's text, at most",
-        )
+        add_options(parser, "P²Bot baselines", {**OPTIONS, **cls.OWN_OPTIONS})
         parser.set_defaults(
             optimizer="adam",
             learningrate=1e-3,
@@ -45,7 +50,6 @@ class Baseline(Learner):
             validation_share_agent=True,
             **cls.DEFAULTS,
         )
-        set_model_type(parser)
         return parser
 
     @staticmethod
@@ -57,77 +61,72 @@ class Baseline(Learner):
         return DialogueHistory
 
     def __init__(self, opt: Opt, shared=None):
-        if opt.get("fp16"):
-            raise P2botError("--fp16 is not for the baselines, which are small: drop it")
-        # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = shared["run_state"] if shared else {}
+        refuse(opt, "fp16", "is not for the baselines, which are small: drop it")
         super().__init__(opt, shared)
 
-    def share(self):
-        return {**super().share(), "run_state": self.run_state}
-
     # ---------------------------------------------------------------- save and load
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        states = read_model_file(path)
+        if states["p2bot"].get("baseline") != cls.__name__:
+            raise P2botError(
+                f"{path} was not saved by --model {cls.__name__}: give its own --model, or "
+                "another --model-file or --init-model"
+            )
+        check_description(states, path, options=dict, tokenizer=str, run=dict)
+        return SavedModel(path, states)
+
     def build_model(self):
-        """The network of `build_network`, after a saved model was read and checked."""
-        path, _ = self._get_init_model(self.opt, None)
-        if path:
-            self._saved = read_model_file(path)
-            saved = self._saved["p2bot"]
-            if saved.get("baseline") != type(self).__name__:
-                raise P2botError(
-                    f"{path} was not saved by --model {type(self).__name__}: give its own --model, "
-                    "or another --model-file or --init-model"
-                )
-            check_flags(path, saved["options"], self.opt.get("override", {}))
-            self.opt.update(saved["options"])
-            if saved["tokenizer"] != self.dict.p2bot.fingerprint():
-                raise P2botError(
-                    f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
-                    "use the .dict beside that file, or another --model-file"
-                )
+        if self.saved:
+            check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
 
     def build_network(self) -> torch.nn.Module:
+        """By the options, which are now those of the saved model where there is one."""
         raise NotImplementedError
 
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
-            "baseline": type(self).__name__,
-            "options": {name: self.opt[name] for name in self.SHAPE_OPTIONS},
-            "tokenizer": self.dict.p2bot.fingerprint(),
-            "run": self.run_state,
-        }
-        return states
-
-    def load(self, path: str) -> dict:
-        states, self._saved = self._saved, None
-        load_weights(self.model, states, path)
-        self.run_state = states["p2bot"]["run"]
-        return states
+    def describe(self) -> dict:
+        return {"baseline": type(self).__name__, "tokenizer": self.dict.p2bot.fingerprint()}
 
     # -------------------------------------------------------------- from text to ids
     def _set_text_vec(self, obs, history, truncate):
         if obs.is_padding():  # at the end of an epoch
             return obs
-        ids = self.context_ids(history, truncate) or [self.dict.p2bot.partner]
+        ids = self._context_ids(history, truncate) or [self.dict.p2bot.partner]
         obs["full_text"] = history.get_history_str() or ""
         obs["full_text_vec"] = ids
         obs["text_vec"] = torch.tensor(ids, dtype=torch.long)
+        if self.READS_PROFILE:
+            said = history.dialogue
+            # told both personas (convai2:both), it remembers both
+            sentences = (*said.persona, *said.partner_persona)
+            vectors = [torch.tensor(self.dict.txt2vec(sentence)) for sentence in sentences]
+            obs["profile_vecs"] = [ids for ids in vectors if len(ids)]
         return obs
 
-    def context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
+    def _context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
         """Persona and history: too long, whole oldest turns go, the persona never."""
-        return history.context(limit).ids
+        if not self.READS_PROFILE:
+            return history.context(limit).ids
+        turns = history.dialogue.turns
+        if history.size > 0:
+            turns = turns[-history.size :]
+        return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
 
     def _set_label_cands_vec(self, obs, *args, **kwargs):
         """Candidates are ranked in evaluation alone; ParlAI would read all 20 in training too."""
         return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
 
+    def batchify(self, obs_batch, sort=False):
+        batch = super().batchify(obs_batch, sort=sort)
+        if batch.batchsize and self.READS_PROFILE:
+            nothing = [torch.tensor([self.NULL_IDX])]
+            profiles = [obs_batch[i]["profile_vecs"] or nothing for i in batch.valid_indices]
+            batch["profile"] = padded_3d(profiles, self.NULL_IDX)
+        return batch
 
-class BaselineGenerator(Baseline, GeneratorLearner):
+
+class BaselineGenerator(Baseline):
     """A baseline that writes: perplexity a word, and ranking by likelihood."""
 
     DEFAULTS = {
@@ -135,12 +134,6 @@ class BaselineGenerator(Baseline, GeneratorLearner):
         "validation_metric": "ppl",
         "validation_metric_mode": "min",
     }
-
-    def __init__(self, opt: Opt, shared=None):
-        if "skip_generation" not in opt.get("override", opt):
-            # saved by a training run that validated without; who wants it now says so now
-            opt["skip_generation"] = False
-        super().__init__(opt, shared)
 
     def record_per_token_metrics(self, batch, loss_per_token):
         """:param loss_per_token: (B, R), 0 on padding."""
@@ -154,44 +147,3 @@ class BaselineGenerator(Baseline, GeneratorLearner):
         if not batch.candidate_vecs or not all(batch.candidate_vecs):
             return None, None
         return super().rank_eval_label_candidates(batch, batchsize)
-
-
-class ProfileReader:
-    """
-    For baselines that keep the profile sentences apart from the history: ``text_vec`` is the
-    history alone, ``profile`` int (B, P, L) the sentences, padded.
-
-    To be named before `Baseline` among the bases.
-    """
-
-    def context_ids(self, history: DialogueHistory, limit: int | None) -> list[int]:
-        turns = history.dialogue.turns
-        if history.size > 0:
-            turns = turns[-history.size :]
-        return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
-
-    def _set_text_vec(self, obs, history, truncate):
-        obs = super()._set_text_vec(obs, history, truncate)
-        said = history.dialogue
-        # told both personas (convai2:both), it remembers both
-        sentences = [self.dict.txt2vec(s) for s in (*said.persona, *said.partner_persona)]
-        obs["profile_vecs"] = [ids for ids in sentences if ids]
-        return obs
-
-    def batchify(self, obs_batch, sort=False):
-        batch = super().batchify(obs_batch, sort=sort)
-        if batch.batchsize:
-            profiles = [obs_batch[i].get("profile_vecs") or [] for i in batch.valid_indices]
-            batch["profile"] = pad_profiles(profiles, self.NULL_IDX).to(batch.text_vec.device)
-        return batch
-
-
-def pad_profiles(profiles: list[list[list[int]]], pad: int) -> torch.Tensor:
-    """:return: int (B, P, L); at least one sentence and one token wide, of padding alone."""
-    count = max([1, *map(len, profiles)])
-    width = max([1, *(len(ids) for sentences in profiles for ids in sentences)])
-    padded = torch.full((len(profiles), count, width), pad)
-    for row, sentences in enumerate(profiles):
-        for place, ids in enumerate(sentences):
-            padded[row, place, : len(ids)] = torch.tensor(ids)
-    return padded

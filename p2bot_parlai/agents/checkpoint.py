@@ -1,11 +1,31 @@
-"""Writing model files whole, and the options that a saved model decides."""
+"""Model files as agents read and write them, and the options that a saved model decides."""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.errors import UsageError
+from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.parlai_support import files
+
+
+@dataclass
+class SavedModel:
+    """
+    A model file that an agent is built from.
+
+    :param states: all that it holds; emptied once the agent is built, so that the weights are
+        not kept twice.
+    """
+
+    path: str
+    states: dict
+    about: dict = field(init=False)  # what the file says of itself
+
+    def __post_init__(self):
+        self.about = self.states["p2bot"]
 
 
 def write_model_file(agent, path: str) -> None:
@@ -36,17 +56,25 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def check_flags(path: str, saved: dict, given: dict) -> None:
+def check_flags(saved: SavedModel, given: dict) -> None:
     """
     Refuse flags that contradict a saved model.
 
-    :param saved: the options that shape the network, as saved.
     :param given: what the user set by hand in this run.
     """
-    for name, value in saved.items():
+    for name, value in saved.about["options"].items():
         if name in given and str(given[name]) != str(value):
             flag = "--" + name.replace("_", "-")
             raise UsageError(
-                f"{flag} {given[name]} contradicts {path}, which was built with {flag} {value}: "
-                f"drop the flag or choose another --model-file"
+                f"{flag} {given[name]} contradicts {saved.path}, which was built with {flag} "
+                f"{value}: drop the flag or choose another --model-file"
             )
+
+
+def check_tokenizer(saved: SavedModel, tokenizer: P2botTokenizer, dict_file: str) -> None:
+    """:raises P2botError: for another tokenizer than the model was trained with."""
+    if saved.about["tokenizer"] != tokenizer.fingerprint():
+        raise P2botError(
+            f"{dict_file} is not the tokenizer that {saved.path} was trained with: use the .dict "
+            "beside that file, or another --model-file"
+        )

@@ -51,9 +51,3 @@ class DialogueHistory(History):
             turns = turns[-self.size :]
         seen = Dialogue(self.dialogue.persona, self.dialogue.partner_persona, turns)
         return build_context(seen, self.dict.p2bot, limit, self.dict.txt2vec)
-
-    def get_history_vec(self) -> list[int]:
-        return self.context(self.max_len).ids
-
-    def get_history_vec_list(self) -> list[list[int]]:
-        return [self.dict.txt2vec(text) for _, text in self.dialogue.turns]

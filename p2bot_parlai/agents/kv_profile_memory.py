@@ -3,20 +3,18 @@
 import random
 
 import torch
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Output
 from parlai.core.torch_ranker_agent import TorchRankerAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.baseline import GROUP, Baseline, ProfileReader
+from p2bot_parlai.agents.baseline import PROFILE_OPTIONS, Baseline
 from p2bot_parlai.agents.memory_networks import KeyValueProfileMemory, word_weights
-from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.agents.options.common import NOT_NEGATIVE, check_bounds
+from p2bot_parlai.errors import UsageError
 
 
-class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
+class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
     """
     Learns to tell a response from those of the other dialogues of the batch, with the hop
     over the profile alone. In evaluation it also reads (history, response) pairs that it
@@ -24,6 +22,7 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
     """
 
     SHAPE_OPTIONS = ("embedding_size",)
+    READS_PROFILE = True
     DEFAULTS = {
         "candidates": "batch",
         "eval_candidates": "inline",
@@ -31,27 +30,17 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
         "validation_metric": "hits@1",
         "validation_metric_mode": "max",
     }
-
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument("--embedding-size", type=int, default=300, help="Width of embeddings")
-        group.add_argument(
-            "--dropout", type=float, default=0.1, help="Dropout probability of embeddings"
-        )
-        group.add_argument(
-            "--kv-memories",
-            type=int,
-            default=10000,
-            help="Pairs of history and response that are kept of the training set, drawn "
-            "uniformly, and read in evaluation; 0 leaves the second hop out",
-        )
-        return parser
+    OWN_OPTIONS = {
+        **PROFILE_OPTIONS,
+        "--kv-memories": (
+            10000,
+            "Pairs of history and response that are kept of the training set, drawn uniformly, "
+            "and read in evaluation; 0 leaves the second hop out",
+        ),
+    }
 
     def __init__(self, opt: Opt, shared=None):
-        if opt["kv_memories"] < 0:
-            raise P2botError(f"--kv-memories {opt['kv_memories']} is negative")
+        check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
         # pairs of ids; how many examples they were drawn from; the encoded pairs
         self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
         super().__init__(opt, shared)
@@ -67,55 +56,20 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
             self.opt["dropout"],
         )
 
-    def state_dict(self) -> dict:
-        states = super().state_dict()
-        states["p2bot"]["memories"] = {k: self.memory[k] for k in ("pairs", "seen")}
-        return states
+    def describe(self) -> dict:
+        return {**super().describe(), "memories": {k: self.memory[k] for k in ("pairs", "seen")}}
 
     def load(self, path: str) -> dict:
-        states = super().load(path)
-        self.memory.update(states["p2bot"]["memories"], encoded=None)
-        return states
+        self.memory.update(self.saved.about["memories"], encoded=None)
+        return super().load(path)
 
     # -------------------------------------------------------------------- candidates
     def set_fixed_candidates(self, shared) -> None:
-        """
-        ParlAI's, of the different lines of the file that hold something; its vectors are made
-        anew, as the file may be another than at the last run.
-
-        :raises P2botError: where there are none.
-        """
-        if not shared and "fixed" in (self.candidates, self.eval_candidates):
-            path = self.fixed_candidates_path = (
-                self.fixed_candidates_path or self.get_task_candidates_path()
-            )
-            if not path:
-                raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
-            called = f"--fixed-candidates-path {path}"
-            found = dict.fromkeys(line.strip() for line in read_text(path, called).split("\n"))
-            self.fixed_candidates = [line for line in found if line]
-            if not self.fixed_candidates:
-                raise P2botError(f"{called} holds no candidates")
-            self.num_fixed_candidates = len(self.fixed_candidates)
-            vectors = self._make_candidate_vecs(self.fixed_candidates)
-            self.fixed_candidate_vecs = vectors.to(self.model.weights.device)
-            self.fixed_candidate_encs = None
-            return
+        """:raises UsageError: where there is no list, as in a chat; ParlAI would open None."""
+        fixed = not shared and "fixed" in (self.candidates, self.eval_candidates)
+        if fixed and not (self.fixed_candidates_path or self.get_task_candidates_path()):
+            raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
         super().set_fixed_candidates(shared)
-
-    def _build_candidates(self, batch, source: str, mode: str):
-        """:raises P2botError: where there is nothing to choose from, or the label is not there."""
-        if source == "inline":
-            offered = batch.candidates or [None]
-            if not all(offered):
-                raise P2botError(
-                    "a message has no label_candidates to rank: use another task, or "
-                    f"--{'eval-' if mode == 'eval' else ''}candidates batch or fixed"
-                )
-            for label, own in zip(batch.labels or (), offered, strict=False):
-                if label is not None and label not in own:
-                    raise P2botError("a message's label is not among its label_candidates")
-        return super()._build_candidates(batch, source, mode)
 
     # ------------------------------------------------------------------------ scores
     def score_candidates(self, batch, cand_vecs, cand_encs=None) -> Tensor:
@@ -141,26 +95,11 @@ class KvProfileMemoryAgent(ProfileReader, Baseline, TorchRankerAgent):
 
     # ------------------------------------------------------------------------ memory
     def train_step(self, batch):
-        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
-        if batch.text_vec is None:
-            return None
-        self._maybe_invalidate_fixed_encs_cache()
-        self.model.train()
-        self.zero_grad()
-        offered, vectors, right = self._build_candidates(batch, self.candidates, "train")
-        scores = self.score_candidates(batch, vectors)
-        losses = self.criterion(scores, right)
-        self.record_local_metric("mean_loss", AverageMetric.many(losses))
-        self.backward(losses.mean())
-        self.update_params()
-        if self.opt["kv_memories"]:
+        output = TorchRankerAgent.train_step(self, batch)  # `Learner` has that of generators
+        if self.opt["kv_memories"] and batch.text_vec is not None:
             for history, response in zip(batch.text_vec, batch.label_vec, strict=True):
                 self._remember(history, response)
-        if self.candidates == "batch":
-            self._get_batch_train_metrics(scores)
-        elif self.opt["train_predict"]:
-            return self._get_train_preds(scores, right, offered, vectors)
-        return Output()
+        return output
 
     def _remember(self, history: Tensor, response: Tensor) -> None:
         """Reservoir sampling: whatever was seen has the same chance to be remembered."""

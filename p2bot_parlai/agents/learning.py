@@ -1,18 +1,21 @@
-"""What the agents that learn have in common.
+"""What the agents that learn have in common."""
 
-What follows the progress of training: the learning rate here, tau in the Receiver.
-"""
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import SumMetric
+from parlai.core.opt import Opt
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
-from parlai.utils.distributed import is_distributed
+from parlai.utils.distributed import is_distributed, num_workers
 from torch.optim.lr_scheduler import LambdaLR
 
-from p2bot_parlai.agents.checkpoint import plain, write_model_file
+from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, plain, write_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.model_files import FORMAT, load_weights
+from p2bot_parlai.parlai_support.names import set_model_type
 
 # batches in a row that were skipped, after which a run is given up
 PATIENCE = 10
@@ -20,19 +23,68 @@ PATIENCE = 10
 
 class Learner:
     """
-    Plain Adam, a linear decay that follows the progress of the run, and no update that would
-    break the weights.
+    The one class of ours beside an agent of ParlAI's, named before it among the bases.
 
-    A batch is skipped where its gradient is infinite or no number, or where it does not fit in
+    Saved models, plain Adam, a linear decay that follows the progress of the run, and no update
+    that would break the weights.
+
+    A batch is skipped where its gradient is infinite or not a number, or where it does not fit in
     memory; the report counts ``skipped_updates`` and ``skipped_batches``, the log says why.
-
-    To be named before ParlAI's TorchAgent among the bases.
     """
 
+    # functions that add options, of the parser and the options that are known so far
+    OPTIONS: Sequence[Callable] = ()
+    # options that shape the network: a saved model keeps its own
+    SHAPE_OPTIONS: tuple[str, ...] = ()
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+
+    @classmethod
+    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
+        super().add_cmdline_args(parser, partial_opt)
+        for add in cls.OPTIONS:
+            add(parser, partial_opt)
+        set_model_type(parser)
+        return parser
+
+    def __init__(self, opt: Opt, shared=None):
+        # what a checkpoint tells the training loop about the run; see `training_loop`
+        self.run_state: dict = shared["run_state"] if shared else {}
+        if opt.get("skip_generation") and "skip_generation" not in opt.get("override", opt):
+            # saved by a training run that validated without; who wants it now says so now
+            opt["skip_generation"] = False
+        path, self.is_finetune = self._get_init_model(opt, shared)
+        self.saved = self.read_saved(path) if path else None
+        if self.saved:
+            check_flags(self.saved, opt.get("override", {}))
+            opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
+        super().__init__(opt, shared)
+        self.build(shared)
+        if self.saved:
+            self.saved.states = {}
+
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        """
+        The model file that `build_model` and `load` take what they need from.
+
+        :raises P2botError: for a file that is damaged, or of another agent.
+        """
+        raise NotImplementedError
+
+    def build(self, shared) -> None:
+        """What ParlAI's own agent does not build."""
+
+    @property
+    def network(self) -> Any:
+        """The network, out of a data-parallel wrapper where there is one."""
+        wrapped = isinstance(self.model, torch.nn.parallel.DistributedDataParallel)
+        return self.model.module if wrapped else self.model
+
+    def share(self):
+        return {**super().share(), "run_state": self.run_state}
 
     def observe(self, observation):
         """An empty list of labels is no label."""
@@ -47,14 +99,14 @@ class Learner:
         return {**super().optim_opts(), "adam": _plain_adam}
 
     def init_optim(self, params, optim_states=None, saved_optim_type=None, is_finetune=False):
-        """:raises P2botError: for an optimizer that cannot be made, or go on where it was."""
+        """:raises P2botError: for an optimizer that cannot be made or resumed."""
         try:
             return super().init_optim(params, optim_states, saved_optim_type, is_finetune)
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise P2botError(
                 f"--optimizer {self.opt['optimizer']} cannot be made of its options, or of its "
-                f"saved state ({error}): check --learningrate, --betas and the like, or begin anew "
-                "with --init-model"
+                f"saved state ({error}): check --learningrate, --betas and the like, or start "
+                "another run with --init-model"
             ) from error
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
@@ -73,7 +125,18 @@ class Learner:
     def state_dict(self) -> dict:
         """Plain data and tensors alone: `read_model_file` refuses anything else."""
         states = super().state_dict()
-        return {"model": states.pop("model"), **plain(states)}
+        shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
+        about = {"format": FORMAT, "options": shape, "run": self.run_state, **self.describe()}
+        return {"model": states.pop("model"), **plain(states), "p2bot": about}
+
+    def describe(self) -> dict:
+        """What a model file says of this agent besides; plain data alone."""
+        raise NotImplementedError
+
+    def load(self, path: str) -> dict:
+        load_weights(self.model, self.saved.states, path)
+        self.run_state = self.saved.about["run"]
+        return self.saved.states
 
     def save(self, path: str | None = None) -> None:
         """:raises P2botError: where a file cannot be written; what was there stays."""
@@ -89,18 +152,27 @@ class Learner:
     # ------------------------------------------------------------- batches that are skipped
     def update_params(self):
         """
-        :raises P2botError: after `PATIENCE` batches in a row whose gradient is no number.
+        :raises P2botError: after `PATIENCE` batches in a row whose gradient is not a number.
         """
         whole = self._number_grad_accum == 0  # of --update-freq batches
         if whole and not _finite(self.model):
-            self._skip("skipped_updates", "the gradient of a batch is infinite or no number", NAN)
+            self._skip(
+                "skipped_updates", "the gradient of a batch is infinite or not a number", NAN
+            )
             return
         super().update_params()
         if whole:
             self._skipped = 0
 
+    def train_step(self, batch):
+        """For generators. Unlike ParlAI's, it leaves running out of memory to `batch_act`."""
+        self.model.train()
+        self.zero_grad()
+        self.backward(self.compute_loss(batch))
+        self.update_params()
+
     def batch_act(self, observations):
-        """:raises P2botError: where memory does not do in evaluation, or again and again."""
+        """:raises P2botError: where memory runs out in evaluation, or repeatedly in training."""
         try:
             return super().batch_act(observations)
         except (RuntimeError, MemoryError) as error:
@@ -126,17 +198,6 @@ class Learner:
         logging.warning(f"{why}: the batch is skipped; if it happens often, {remedy}")
 
 
-class GeneratorLearner(Learner):
-    """To be named before ParlAI's TorchGeneratorAgent among the bases."""
-
-    def train_step(self, batch):
-        """ParlAI's, but that what memory does not hold is skipped by `Learner.batch_act`."""
-        self.model.train()
-        self.zero_grad()
-        self.backward(self.compute_loss(batch))
-        self.update_params()
-
-
 NAN = "lower --learningrate, or use --precision fp32"
 
 
@@ -157,6 +218,22 @@ def _size(observations) -> str:
     lengths = [len(seen["text_vec"]) for seen in observations if "text_vec" in seen]
     rows = f"{len(observations)} row" + "s" * (len(observations) != 1)
     return rows + (f" of up to {max(lengths)} tokens" if lengths else "")
+
+
+def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
+    """The same on every process; alone, what was given."""
+    if is_distributed():
+        value = value.clone()
+        torch.distributed.all_reduce(value)
+    return value
+
+
+def share_of_all(count: torch.Tensor) -> torch.Tensor:
+    """
+    What one process divides its sum by, so that the mean of the processes' gradients is the
+    gradient of the mean over all their examples.
+    """
+    return sum_over_processes(count.float()) / num_workers()
 
 
 def _plain_adam(params, amsgrad=False, **kwargs):

@@ -7,23 +7,24 @@ from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Batch
 from parlai.utils import logging
+from parlai.utils.distributed import num_workers
 from torch import Tensor
 
-from p2bot_parlai.agents.frozen import FrozenFiles
+from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
+from p2bot_parlai.agents.learning import sum_over_processes
 from p2bot_parlai.agents.options import selfplay
 from p2bot_parlai.agents.selfplay_setup import (
-    build_world,
-    dialogue_metrics,
+    FrozenFiles,
+    SelfPlaySetup,
     inherit_context_options,
-    refuse_broken,
 )
 from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.advantages.batch_mean import mean_baseline
 from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
-from p2bot_parlai.method.selfplay import SelfPlay, kl_divergence, policy_gradient_loss
+from p2bot_parlai.method.selfplay import policy_gradient_loss, reread
 from p2bot_parlai.method.transcript import as_text
-from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
 
 
 class P2botAgent(TransmitterAgent):
@@ -32,11 +33,7 @@ class P2botAgent(TransmitterAgent):
     ``p2bot:selfplay`` by policy gradient (Eq. 4-5); a batch may hold examples of both.
     """
 
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        selfplay.add_selfplay_options(parser, partial_opt)
-        return parser
+    OPTIONS = (*TransmitterAgent.OPTIONS, selfplay.add_selfplay_options)
 
     # ----------------------------------------------------------------- construction
     @staticmethod
@@ -47,86 +44,71 @@ class P2botAgent(TransmitterAgent):
             selfplay.check_selfplay_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
-        self.playing = selfplay.plays(opt)
+        self.plays = selfplay.plays(opt)
+        if self.plays:
+            self.smaller = (*self.smaller, "selfplay_turns")
         if not shared:
             selfplay.find_in_zoo(opt)
-        if self.playing:
-            self.smaller = (*self.smaller, "selfplay_turns")
-            if not shared:
+            if self.plays:
                 inherit_context_options(opt)
-        self.world: SelfPlay | None = shared["world"] if shared else None
-        self.files: FrozenFiles = shared["files"] if shared else FrozenFiles()
-        self._head_was_trained = False
         super().__init__(opt, shared)
-        if shared:
-            self.has_next_utterance = shared["has_next_utterance"]
-        elif self.playing and all(map(selfplay.is_selfplay, opt["task"].split(","))):
-            self.has_next_utterance = self._head_was_trained  # it learns from others alone
+        self.selfplay: SelfPlaySetup = shared["selfplay"] if shared else self._set_up()
+
+    def _set_up(self) -> SelfPlaySetup:
+        model, files = self.opt.get("model_file"), None
+        # another model's self-play is over: a run that begins here has frozen models of its own
+        if self.saved and self.saved.path in (model, f"{model}.checkpoint"):
+            files = self.saved.about.get("selfplay")
+        return SelfPlaySetup(
+            self.opt, self.network, self.dict, self.has_next_utterance, FrozenFiles(files)
+        )
+
+    @staticmethod
+    def trains_head(opt: Opt) -> bool:
+        """Self-play alone trains none."""
+        return TransmitterAgent.trains_head(opt) and not selfplay.only_plays(opt)
 
     def begin_training(self) -> None:
         """Called when the agent is built: load the frozen models now, not at the first batch."""
-        if self.playing:
-            self.world = build_world(self, learning=True)
+        if self.plays:
+            self.selfplay.check_own_file()
+            self.selfplay.world  # noqa: B018
 
-    def set_stage(self) -> None:
-        """
-        Load what self-play needs, where it is not there yet: a model file does not say what
-        it will be used for, and in evaluation its options are still those of training.
-        """
-        if self.world is None:
-            selfplay.check_rewards(self.opt)
-            self.world = build_world(self, learning=False)
-
-    def load(self, path: str) -> dict:
-        states = super().load(path)
-        self._head_was_trained = states["p2bot"].get("next_utterance", True)
-        # another model's self-play is over: a run that begins here has frozen models of its own
-        resumed = path in (self.opt.get("model_file"), f"{self.opt.get('model_file')}.checkpoint")
-        self.files = FrozenFiles(states["p2bot"].get("selfplay") if resumed else None)
-        return states
-
-    def state_dict(self) -> dict:
-        states = super().state_dict()
-        states["p2bot"]["selfplay"] = self.files.to_json()
-        return states
+    def describe(self) -> dict:
+        return {**super().describe(), "selfplay": self.selfplay.files.to_json()}
 
     def share(self):
-        own = {"world": self.world, "files": self.files}
-        return {**super().share(), **own, "has_next_utterance": self.has_next_utterance}
+        return {**super().share(), "selfplay": self.selfplay}
 
     # ------------------------------------------------------ two kinds of examples
     def batchify(self, obs_batch, sort=False) -> Batch:
-        """
-        Self-play apart from ordinary examples: ``openings`` of the batch come first, then
-        the rows of ``spoken``, a batch of the others.
-        """
         plays = [i for i, obs in enumerate(obs_batch) if "opening" in obs]
         if not plays:
             return super().batchify(obs_batch, sort=sort)
-        self.set_stage()
         others = [i for i in range(len(obs_batch)) if i not in set(plays)]
         spoken = super().batchify([obs_batch[i] for i in others], sort=sort)
         rows = [others[i] for i in spoken.valid_indices] if spoken.batchsize else []
-        batch = Batch(
+        return P2botBatch(
             batchsize=len(plays) + spoken.batchsize,
             is_training=any(obs_batch[i]["learn"] for i in plays),
             valid_indices=torch.tensor([*plays, *rows]),
+            p2bot=SelfPlayBatch([Opening(**obs_batch[i]["opening"]) for i in plays], spoken),
         )
-        batch["openings"] = [Opening(**obs_batch[i]["opening"]) for i in plays]
-        batch["spoken"] = spoken
-        return batch
 
     def train_step(self, batch: Batch):
-        if "openings" not in batch:
-            if not self.playing:
+        own = batch.p2bot
+        if not isinstance(own, SelfPlayBatch):
+            if not self.plays:
                 return super().train_step(batch)
-            batch = Batch(batchsize=batch.batchsize, openings=[], spoken=batch)
-        judged = self.play(batch.openings) if batch.openings else None
+            own = SelfPlayBatch([], batch)
+        judged = self.play(own.openings) if own.openings else None
         self.zero_grad()
-        loss = self._supervised_loss(batch.spoken)
-        self._pad_metrics(len(batch.openings))
-        ordinary = len(batch.spoken.valid_indices) if batch.spoken.batchsize else 0
-        loss = loss + self.opt["rl_coef"] * self._selfplay_loss(judged, ordinary)
+        loss = self._supervised_loss(own.spoken)
+        # what was measured on the ordinary examples gets nothing for the plays
+        for name, values in self._local_metrics.items():
+            self._local_metrics[name] = [*[None] * len(own.openings), *values]
+        ordinary = len(own.spoken.valid_indices) if own.spoken.batchsize else 0
+        loss = loss + self.opt["rl_coef"] * self.selfplay_loss(judged, ordinary)
         self.backward(loss)
         self.update_params()
         every = self.opt["show_dialogue_every"]
@@ -137,91 +119,100 @@ class P2botAgent(TransmitterAgent):
 
     def eval_step(self, batch: Batch):
         """Play without learning: the rewards are the metrics."""
-        if "openings" not in batch:
+        if not isinstance(batch.get("p2bot"), SelfPlayBatch):
             return super().eval_step(batch)
-        if batch.spoken.batchsize:
-            raise RuntimeError("ParlAI never evaluates two tasks in one batch")
-        judged = self.play(batch.openings)
+        judged = self.play(batch.p2bot.openings)
         with torch.no_grad():
-            _, divergence = self._score(judged)
+            _, divergence = self.reread(judged)
         self._record(dialogue_metrics(judged, divergence), 0)
         return None
 
     # -------------------------------------------------------------------- the loss
     def play(self, openings: Sequence[Opening]) -> ScoredRollouts:
         """Dialogues with their rewards; the agent of the world is this one's network."""
-        judged = self.world.score(self.world.play(openings))
-        refuse_broken(judged, self.opt.get("model_file"))
+        world = self.selfplay.world
+        judged = world.score(world.play(openings))
+        refuse_broken(judged)
         return judged
+
+    def reread(self, judged: ScoredRollouts) -> tuple[Tensor, Tensor]:
+        """log p(a | s) and KL divergence of every response, each (M,); see `selfplay.reread`."""
+        self.model.eval()
+        reading = self.selfplay.world.reading
+        return reread(self.model, reading, judged.rollouts, self.opt["kl_coef"] > 0)
 
     def _supervised_loss(self, spoken: Batch) -> Tensor:
         if spoken.batchsize:
             self.model.train()
             return self.compute_loss(spoken)
+        nothing = torch.zeros((), device=self.device)
         # every process takes part in the sums over all, whatever its batch holds
         for _ in range(1 + (self.nup_coef > 0)):
-            self._share_of_all(torch.zeros((), device=self.device))
-        return torch.zeros((), device=self.device)
+            self._share_of_all(nothing)
+        return nothing
 
-    def _selfplay_loss(self, judged: ScoredRollouts | None, ordinary: int) -> Tensor:
-        """Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's."""
+    def selfplay_loss(self, judged: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
+        """
+        Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's.
+
+        :param judged: None where only other processes play. :param ordinary: examples beside.
+        """
         rewards = judged.total.flatten() if judged else torch.zeros(0)
         rewards = rewards.to(self.device)
-        total = self._sum_of_all(rewards.sum())
-        count = self._sum_of_all(torch.tensor(float(len(rewards)), device=self.device))
-        share = self._share_of_all(torch.tensor(float(len(rewards)), device=self.device))
+        total = sum_over_processes(rewards.sum())
+        count = sum_over_processes(torch.tensor(float(len(rewards)), device=self.device))
         if judged is None:
             return torch.zeros((), device=self.device)
         if self.opt["rl_baseline"] == "mean":
             baseline = mean_baseline(total, count)
         else:
             baseline = leave_one_out_baseline(rewards, total, count)
-        log_p, divergence = self._score(judged)
+        log_p, divergence = self.reread(judged)
         terms = policy_gradient_loss(log_p, rewards, baseline)
         terms = terms + self.opt["kl_coef"] * divergence
         metrics = dialogue_metrics(judged, divergence.detach())
         metrics["rl_loss"] = terms.detach().view(judged.rollouts.shape).mean(dim=1).tolist()
         self._record(metrics, ordinary)
-        return terms.sum() / share
+        return terms.sum() / (count / num_workers())
 
-    def _score(self, judged: ScoredRollouts) -> tuple[Tensor, Tensor]:
-        """
-        log p(a | s) of every sampled response (M,), with gradients, and its KL divergence
-        from the supervised model (M,), summed over tokens.
-
-        Contexts, masks and the missing dropout are those of sampling.
-        """
-        self.model.eval()
-        packed, hidden, _ = self.world.reading(judged.rollouts)
-        logits, cls_scores = self.model(packed)
-        mask = packed.target_mask
-        scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
-        with torch.no_grad():
-            reference = self.world.user.output(hidden[packed.target_index[mask]])
-        # most of the vocabulary's memory: where it is only reported no gradients are kept
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.opt["kl_coef"] > 0):
-            divergence = kl_divergence(
-                logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
-            )
-        # 0 times the head's scores keeps it in the graph of every worker
-        log_p = log_likelihood(scores, mask) + 0 * cls_scores
-        return log_p, scatter_to_mask(divergence, mask).sum(dim=-1)
-
-    def _sum_of_all(self, value: Tensor) -> Tensor:
-        """The sum over all processes."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            value = value.clone()
-            torch.distributed.all_reduce(value)
-        return value
-
-    # --------------------------------------------------------------------- metrics
     def _record(self, metrics: dict[str, list[float]], ordinary: int) -> None:
         """One entry an example: the plays come first, then nothing for the others."""
         for name, values in metrics.items():
             own = AverageMetric.many(values)
             self.record_local_metric(name, [*own, *[None] * ordinary])
 
-    def _pad_metrics(self, plays: int) -> None:
-        """What was measured on the ordinary examples gets nothing for the plays."""
-        for name, values in self._local_metrics.items():
-            self._local_metrics[name] = [*[None] * plays, *values]
+
+def dialogue_metrics(judged: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
+    """
+    What the report shows, one value a dialogue: the mean over its turns of each reward,
+    raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
+    """
+    played = judged.rollouts
+    size, turns = played.shape
+    values = {"reward": judged.total}
+    for name, raw in judged.raw.items():
+        values[name] = raw
+        values[f"weighted_{name}"] = judged.weights[name] * raw
+    if judged.perceptions:
+        values["perception"], values["user_perception"] = judged.perceptions
+    values["kl"] = divergence.view(size, turns)
+    lengths = [[len(row[b].response) for row in played.turns] for b in range(size)]
+    values["length"] = torch.tensor(lengths, dtype=torch.float)
+    metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
+    for name, raw in judged.raw.items():
+        for n in range(turns):
+            metrics[f"{name}_turn{n + 1}"] = raw[:, n].tolist()
+    return metrics
+
+
+def refuse_broken(judged: ScoredRollouts) -> None:
+    """:raises P2botError: where a reward, or a probability that was sampled from, is no number."""
+    # whatever a diverged agent says, the frozen models find a reward for it
+    values = {f"the reward {name} is": raw for name, raw in judged.raw.items()}
+    sampled = {"the probabilities of the agent are": torch.cat(judged.rollouts.sampled_scores, 1)}
+    for what, found in (sampled | values).items():
+        if not found.isfinite().all():
+            raise P2botError(
+                f"{what} infinite or not a number. Nothing was learnt from it: lower "
+                "--learningrate, or check the models"
+            )

@@ -1,27 +1,20 @@
 """``-m p2bot/profile_memory``: generative profile memory (Zhang et al., 2018)."""
 
-from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 
-from p2bot_parlai.agents.baseline import GROUP, BaselineGenerator, ProfileReader
+from p2bot_parlai.agents.baseline import PROFILE_OPTIONS, BaselineGenerator
 from p2bot_parlai.agents.memory_networks import GenerativeProfileMemory, word_weights
 
 
-class ProfileMemoryAgent(ProfileReader, BaselineGenerator, TorchGeneratorAgent):
+class ProfileMemoryAgent(BaselineGenerator, TorchGeneratorAgent):
     """Encodes the history by an LSTM; the decoder attends over the profile sentences."""
 
     SHAPE_OPTIONS = ("embedding_size", "hidden_size")
-
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        group = parser.add_argument_group(GROUP)
-        group.add_argument("--embedding-size", type=int, default=300, help="Width of embeddings")
-        group.add_argument(
-            "--hidden-size", type=int, default=1024, help="Width of the two LSTMs (history, reply)"
-        )
-        group.add_argument("--dropout", type=float, default=0.1, help="Dropout probability")
-        return parser
+    READS_PROFILE = True
+    OWN_OPTIONS = {
+        **PROFILE_OPTIONS,
+        "--hidden-size": (1024, "Width of the two LSTMs (history, reply)"),
+    }
 
     def build_network(self) -> GenerativeProfileMemory:
         return GenerativeProfileMemory(

@@ -1,9 +1,8 @@
-"""Responses in the order of their scores: label candidates, and the hypotheses of a beam.
-
-Token by token through the network, as ParlAI's tree searches choose.
+"""
+Responses scored and found by one network: ranking (Eq. 2, Eq. 3, next utterance) and decoding.
 
 The searches are ParlAI's, so every ``--inference`` and every kind of blocking is; the loop
-around them is ours. It differs from the stock one in what is computed, not in what is found:
+around them is ours. It finds what the stock loop finds, and computes less:
 
 - A row leaves the batch when its search is done.
 - The hypotheses of a row share one cache. What tells them apart is a mask: each sees its
@@ -15,45 +14,71 @@ around them is ours. It differs from the stock one in what is computed, not in w
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import TopKSampling, TreeSearch
+from parlai.core.torch_generator_agent import SearchBlocklist, TreeSearch
 from parlai.utils.torch import neginf
 from torch import Tensor
 
+from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.method import transmitter
 from p2bot_parlai.method.kv_cache import ContextStates
-from p2bot_parlai.method.layout import Layout
+from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
+BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
 
+# tokens, score and details of a hypothesis, as ParlAI's searches give them
+Hypothesis = tuple[Tensor, Tensor, list | None]
 
-class Ranking:
+
+class Responder:
     """
-    How `TransmitterAgent` scores responses (Eq. 2, Eq. 3, next utterance).
-
-    To be named before ParlAI's TorchGeneratorAgent among the bases.
+    :param opt: options of ranking and decoding: ``alpha``, ``rank_by`` and ParlAI's.
+    :param blocked: phrases that no response may hold.
     """
 
-    def score_responses(self, states, responses: list[list[list[int]]], rank_by: str):
+    def __init__(
+        self,
+        network: Transmitter,
+        dictionary: P2botDictionary,
+        opt: Opt,
+        blocked: SearchBlocklist | None = None,
+    ):
+        self.network, self.dictionary, self.opt, self.blocked = network, dictionary, opt, blocked
+        self.tokens = dictionary.p2bot
+        self.beam_size = hypotheses(opt)
+        self.longest = opt["label_truncate"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.next_utterance.weight.device
+
+    # ----------------------------------------------------------------------------- scores
+    def score(
+        self, states: ContextStates, responses: list[list[list[int]]], rank_by: str | None = None
+    ) -> list[Tensor]:
         """
         Score responses to encoded contexts.
 
-        :param states: ContextStates of B rows. :param responses: for each row, its own.
-        :param rank_by: see ``--rank-by``.
+        :param states: of B rows. :param responses: for each row, its own, as ids.
+        :param rank_by: as ``--rank-by``, which is the default.
         :return: for each row a float tensor, larger is better.
         """
+        rank_by = rank_by or self.opt["rank_by"]
         scores = [torch.empty(0) for _ in responses]
         longest = max(map(len, responses), default=0)
         for start in range(0, longest, RANKED_AT_ONCE):
             part = [row[start : start + RANKED_AT_ONCE] for row in responses]
-            found = self._scores_of(states, self._lay_out(part), rank_by).float().cpu()
+            found = self._scores_of(states, part, rank_by).float().cpu()
             for row, own in enumerate(found.split([len(row) for row in part])):
                 scores[row] = torch.cat([scores[row], own])
         return scores
 
-    def _scores_of(self, states, branches: Layout, rank_by: str) -> Tensor:
+    def _scores_of(self, states, responses: list[list[list[int]]], rank_by: str) -> Tensor:
+        branches = lay_out(responses, self.tokens.marks).to(self.device)
         hidden, scores = self.network.read(branches, states)
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
@@ -62,148 +87,129 @@ class Ranking:
         logits = self.network.output(hidden[branches.target_index[mask]])
         found = transmitter.token_log_likelihood(logits, branches.targets[mask])
         normalised = transmitter.length_normalised(scatter_to_mask(found, mask), mask)
-        alpha = 1.0 if rank_by == "likelihood" else self.alpha
+        alpha = 1.0 if rank_by == "likelihood" else self.opt["alpha"]
         return transmitter.joint_score(normalised, log_p_next, alpha)
 
-    def rank_eval_label_candidates(self, batch, batchsize):
-        if batch.candidate_vecs is None:
-            return None, None
-        responses = [list(vecs or ()) for vecs in batch.candidate_vecs]
-        choices, choice_scores = [], []
-        scores = self.score_responses(batch.context_states, responses, self.rank_by)
-        for texts, own in zip(batch.candidates, scores, strict=True):
-            ordered, indices = own.sort(descending=True, stable=True)
-            choices.append([texts[i] for i in indices] if texts else None)
-            choice_scores.append(ordered.tolist() if texts else None)
-        return choices, choice_scores
-
-
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
-
-
-class Decoding:
-    """
-    How `TransmitterAgent` finds its responses.
-
-    To be named before ParlAI's TorchGeneratorAgent among the bases.
-    """
-
-    def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
+    # --------------------------------------------------------------------------- decoding
+    @torch.no_grad()
+    def respond(
+        self,
+        states: ContextStates,
+        contexts: Tensor,
+        prefix: Tensor | None = None,
+        verbose: bool = False,
+    ) -> tuple[list[Hypothesis], list[TreeSearch]]:
         """
-        As the stock method, by our own loop; see `agents.decoding`.
-
-        :param prefix_tokens: int (B, P), tokens that each row's response begins with.
-        :return: (tokens, score, details) of the best hypothesis of each row, and the searches.
+        :param states: B encoded contexts. :param contexts: int (B, T), padded: what
+            ``--beam-context-block-ngram`` looks at.
+        :param prefix: int (B, P), tokens that each row's response begins with.
+        :param verbose: whether the searches note details of each token.
+        :return: the best hypothesis of each row, and the searches.
         """
-        searches = self._searches(batch)
-        decode(
-            self.network,
-            batch.context_states,
-            searches,
-            self.START_IDX,
-            max_ts,
-            self._log_p,
-            prefix_tokens,
-        )
-        found = self._finished(batch, searches)
-        batch["response_scores"] = [float(score) for _, score, _ in found]
-        return found, searches
+        searches = self._searches(contexts, verbose)
+        for _ in self._steps(states, searches, prefix):
+            pass
+        return self._best(states, searches), searches
 
     @torch.no_grad()
-    def grow(self, batch) -> Iterator[str]:
+    def grow(self, states: ContextStates, contexts: Tensor) -> Iterator[str]:
         """
         The response to one context as it grows, token by token, as text.
 
-        The last text is the response, the same as `_generate` finds. Of several hypotheses
+        The last text is the response, the same as `respond` finds. Of several hypotheses
         none is the response before all are finished: then it is the only one.
-
-        :param batch: one row: ``context_states``, and ``text_vec`` and ``full_text_vec``
-            for ``--beam-context-block-ngram``.
         """
-        longest = self.label_truncate or 256
-        searches = self._searches(batch)
-        steps = decoding_steps(
-            self.network, batch.context_states, searches, self.START_IDX, longest, self._log_p
-        )
-        said = []
-        for step in steps:
+        searches, said = self._searches(contexts), []
+        for step in self._steps(states, searches):
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and step + 1 < longest:
+            if self.beam_size == 1 and step + 1 < self.longest:
                 said.append(int(searches[0].get_output_from_current_step()[0]))
-                yield self._v2t(said)
-        yield self._v2t(self._finished(batch, searches)[0][0])
+                yield self.tokens.decode(said)
+        yield self.tokens.decode(self._best(states, searches)[0][0].tolist())
 
-    def _searches(self, batch) -> list[TreeSearch]:
+    def _searches(self, contexts: Tensor, verbose: bool = False) -> list[TreeSearch]:
         """One for each row, at its start."""
-        contexts = self._get_batch_context(batch)
-        on_gpu = self.opt.get("gpu_beam_blocking", False)
+        on_gpu = self.opt["gpu_beam_blocking"]
         return [
-            self._treesearch_factory(self.device, verbose=self.show_token_details)
+            tree_search(self.opt, self.beam_size, self.dictionary, self.device, verbose)
             .set_batch_context(contexts, row, on_gpu)
-            .set_block_list(self.beam_block_list)
-            for row in range(batch.batchsize)
+            .set_block_list(self.blocked)
+            for row in range(len(contexts))
         ]
 
-    def _finished(self, batch, searches: list[TreeSearch]) -> list:
-        """(tokens, score, details) of the best hypothesis of each row."""
-        found = self._rerank_beams(batch, [search.get_rescored_finished() for search in searches])
-        return [hypotheses[0] for hypotheses in found]
+    def _steps(self, states, searches, prefix: Tensor | None = None) -> Iterator[int]:
+        start = self.tokens.self_
+        return decode(self.network, states, searches, start, self.longest, self._log_p, prefix)
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
-        return self._generation_activation(self.network.output(hidden) / self.temperature)
+        logits = self.network.output(hidden) / self.opt["temperature"]
+        return logits.log_softmax(dim=-1, dtype=torch.float32)
 
-    def _rerank_beams(self, batch, n_best):
-        """The best finished hypothesis by Eq. 3 (Eq. 2 where --alpha is 1)."""
+    def _best(self, states: ContextStates, searches: list[TreeSearch]) -> list[Hypothesis]:
+        """Of each row; in beam search by Eq. 3, which is Eq. 2 where --alpha is 1."""
+        finished = [search.get_rescored_finished() for search in searches]
         if self.opt["inference"] not in BEAM_SEARCHES:
-            return n_best
-        responses = [[tokens[1:].tolist() for tokens, _, _ in hyps] for hyps in n_best]
-        reranked = []
-        for hypotheses, scores in zip(
-            n_best, self.score_responses(batch.context_states, responses, "both"), strict=True
-        ):
-            best_first = scores.argsort(descending=True, stable=True)
-            reranked.append([(hypotheses[i][0], scores[i], hypotheses[i][2]) for i in best_first])
-        return reranked
-
-    def _treesearch_factory(self, device, verbose=False):
-        sizes = {**self.opt, "beam_size": self.beam_size}
-        saved, self.opt = self.opt, Opt(sizes)
-        try:
-            if sizes["inference"] != "multinomial":
-                return super()._treesearch_factory(device, verbose)
-            return TopKSampling(
-                len(self.dict),
-                1,
-                min_length=0,
-                block_ngram=self.beam_block_ngram,
-                context_block_ngram=self.beam_context_block_ngram,
-                padding_token=self.NULL_IDX,
-                bos_token=self.START_IDX,
-                eos_token=self.END_IDX,
-                device=device,
-                verbose=verbose,
-            )
-        finally:
-            self.opt = saved
+            return [found[0] for found in finished]
+        responses = [[tokens[1:].tolist() for tokens, _, _ in found] for found in finished]
+        best = []
+        for found, scores in zip(finished, self.score(states, responses, "both"), strict=True):
+            first = int(scores.argsort(descending=True, stable=True)[0])
+            tokens, _, details = found[first]
+            best.append((tokens, scores[first], details))
+        return best
 
 
-def decode(
-    network: Transmitter,
-    states: ContextStates,
-    searches: Sequence[TreeSearch],
-    start: int,
-    longest: int,
-    log_p: Callable[[Tensor], Tensor],
-    prefix: Tensor | None = None,
-) -> None:
-    """Advance every search until it is done; see `decoding_steps`."""
-    for _ in decoding_steps(network, states, searches, start, longest, log_p, prefix):
-        pass
+def hypotheses(opt: Opt) -> int:
+    """How many are searched: several only in beam search, elsewhere they must be asked for."""
+    if opt["inference"] in ("greedy", "multinomial"):
+        return 1
+    if opt["inference"] in BEAM_SEARCHES:
+        return opt["beam_size"]
+    return int(opt.get("override", {}).get("beam_size", 1))
+
+
+def tree_search(
+    opt: Opt, beam_size: int, dictionary: P2botDictionary, device, verbose: bool = False
+) -> TreeSearch:
+    """ParlAI's search of ``--inference``; ``multinomial`` is top-k over the whole vocabulary."""
+    ways = {
+        "greedy": (stock.GreedySearch, ()),
+        "beam": (stock.BeamSearch, ()),
+        "delayedbeam": (stock.DelayedBeamSearch, ("topk", "beam_delay")),
+        "delayednucleusbeam": (stock.DelayedNucleusBeamSearch, ("topp", "beam_delay")),
+        "topk": (stock.TopKSampling, ("topk",)),
+        "nucleus": (stock.NucleusSampling, ("topp",)),
+        "factual_nucleus": (
+            stock.FactualNucleusSampling,
+            ("topp", "lambda_decay", "omega_bound", "p_reset"),
+        ),
+    }
+    way, tokens = opt["inference"], dictionary.p2bot
+    if way == "multinomial":
+        kind, own = stock.TopKSampling, [len(dictionary)]
+    else:
+        kind, names = ways[way]
+        own = [opt[name] for name in names]
+    return kind(
+        *own,
+        beam_size,
+        min_length=0 if way in ("greedy", "multinomial") else opt["beam_min_length"],
+        block_ngram=opt["beam_block_ngram"],
+        context_block_ngram=opt["beam_context_block_ngram"],
+        length_penalty=opt["beam_length_penalty"],
+        padding_token=tokens.pad,
+        bos_token=tokens.self_,
+        eos_token=tokens.eos,
+        device=device,
+        verbose=verbose,
+        gpu_beam_blocking=opt["gpu_beam_blocking"],
+        dict=dictionary,
+    )
 
 
 @torch.no_grad()
-def decoding_steps(
+def decode(
     network: Transmitter,
     states: ContextStates,
     searches: Sequence[TreeSearch],

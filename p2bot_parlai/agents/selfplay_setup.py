@@ -1,30 +1,259 @@
-"""What `P2botAgent` needs for self-play: the world, its frozen models, its metrics."""
+"""
+What `P2botAgent` needs for self-play beside its own network: frozen models, and the world.
+
+They are no part of a saved model, as a chat needs none of them: it names their files. A
+resumed run reads them again and makes sure that they are the same.
+"""
 
 import json
 import os
+from functools import cached_property
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.utils import logging
-from torch import Tensor, nn
+from parlai.utils.data import DatatypeHelper
+from parlai.utils.io import PathManager
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.frozen import FrozenFiles, check_language_model, load_language_style
-from p2bot_parlai.agents.options.selfplay import weights_of
-from p2bot_parlai.agents.options.transmitter import computing_options
-from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.agents.dictionary import P2botDictionary
+from p2bot_parlai.agents.options.selfplay import check_rewards, weights_of
+from p2bot_parlai.agents.scoring import Responder
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, set_computing
-from p2bot_parlai.method.model_files import load_perceiver, load_transmitter
+from p2bot_parlai.method.model_files import (
+    checksum,
+    load_perceiver,
+    load_transmitter,
+    read_tokenizer,
+    weights_checksum,
+)
 from p2bot_parlai.method.reward_models import (
     DiscourseCoherence,
+    LanguageStyle,
     PersonaPerception,
     Repetition,
+    Reward,
     SupervisedReading,
 )
-from p2bot_parlai.method.rollouts import ScoredRollouts
 from p2bot_parlai.method.selfplay import Respond, SelfPlay
 from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.transmitter import Transmitter
+
+
+class FrozenFiles:
+    """
+    The files that a run's frozen models were read from, by path and checksum.
+
+    :param saved: what an earlier run recorded: role -> {"path", "sha256"}.
+    """
+
+    def __init__(self, saved: dict | None = None):
+        self.saved = saved or {}
+        self.used: dict[str, dict] = {}
+
+    def path(self, role: str, flag: str, given: str | None, default: str | None) -> str:
+        """
+        Which file to read, noted for the next `to_json`.
+
+        :param given: what the user said now. :param default: for a run that begins.
+        :raises P2botError: where the file is gone, or is not the one of the earlier run.
+        """
+        before = self.saved.get(role)
+        path = given or (before["path"] if before else default)
+        if path is None or not PathManager.exists(path):
+            raise P2botError(
+                f"the {role} of this self-play run, {path}, is gone: name it by {flag}"
+            )
+        self.note(role, flag, str(path), checksum(path))
+        return path
+
+    def note(self, role: str, flag: str, path: str, found: str) -> None:
+        """
+        A model that was read, for the next `to_json`. :param found: its checksum.
+
+        :raises P2botError: where it is not the one of the earlier run.
+        """
+        before = self.saved.get(role)
+        if before and found != before["sha256"]:
+            raise P2botError(
+                f"{path} is not the {role} that this self-play run began with: put it back, "
+                f"or name another copy of it by {flag}"
+            )
+        self.used[role] = {"path": path, "sha256": found}
+
+    def to_json(self) -> dict:
+        return {**self.saved, **self.used}
+
+
+def is_language_model_of_ours(name: str) -> bool:
+    """Whether ``--language-model`` names a model file of p2bot, not a folder or hub name."""
+    return PathManager.exists(name) and not PathManager.isdir(name)
+
+
+def check_language_model(opt: Opt, tokenizer: P2botTokenizer) -> None:
+    """:raises P2botError: where its tokenizer is not the Transmitter's; reads no weights."""
+    name = opt.get("language_model")
+    if not name:
+        return
+    if is_language_model_of_ours(name):
+        other = read_tokenizer(f"{name}.dict")
+    else:
+        other = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
+    if other.fingerprint() != tokenizer.fingerprint():
+        raise P2botError(
+            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
+            "score its tokens: choose one with the same, or leave the option out"
+        )
+
+
+def load_language_style(
+    opt: Opt, user: Transmitter, tokenizer: P2botTokenizer, files: FrozenFiles
+) -> LanguageStyle:
+    """
+    The style reward with its language model.
+
+    :param user: the frozen supervised Transmitter; without any other it reads the response
+        alone.
+    """
+    name = opt.get("language_model")
+    before = files.saved.get("language model")
+    if name is None and before:
+        name = before["path"]
+    if name and is_language_model_of_ours(name):
+        path = files.path("language model", "--language-model", name, None)
+        lm = load_transmitter(path, tokenizer)
+        return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
+    name = name or opt["backbone"]
+    if name in UNTRAINED:
+        return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
+    try:
+        pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
+    except P2botError as error:
+        raise P2botError(
+            f"the language model of the style reward: {error}. Name another copy of it by "
+            "--language-model, or leave the reward out by --lambda-style 0"
+        ) from error
+    files.note("language model", "--language-model", name, weights_checksum(pretrained))
+    start = pretrained.start_token
+    return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
+
+
+class SelfPlaySetup:
+    """
+    The world that an agent plays in; its frozen models are loaded when it is first asked for.
+
+    :param opt: of the agent. :param network: the agent's, which learns.
+    :param has_head: whether that was trained with a next-utterance head.
+    :param files: those of the run that is resumed or evaluated.
+    """
+
+    def __init__(
+        self,
+        opt: Opt,
+        network: Transmitter,
+        dictionary: P2botDictionary,
+        has_head: bool,
+        files: FrozenFiles,
+    ):
+        self.opt, self.network, self.dictionary = opt, network, dictionary
+        self.has_head, self.files = has_head, files
+
+    @cached_property
+    def world(self) -> SelfPlay:
+        """
+        In evaluation the agent plays with the user that it learnt with, or, if it never played,
+        with itself.
+
+        :raises P2botError: for a Receiver, language model or head that is not there.
+        """
+        opt, tokenizer = self.opt, self.dictionary.p2bot
+        check_rewards(opt)
+        weights = weights_of(opt)
+        if "coherence" in weights and not self.has_head:
+            raise P2botError(
+                "the coherence reward needs a next-utterance head, and this Transmitter was "
+                "trained with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
+            )
+        if "style" in weights:
+            check_language_model(opt, tokenizer)
+        start = opt.get("override", {}).get("init_model")
+        path = self.files.path("user", "--init-model", start, opt.get("model_file"))
+        user = load_transmitter(path, tokenizer)
+        self._freeze(user)
+        reading = SupervisedReading(user, tokenizer)
+        rewards: list[Reward] = []
+        if "style" in weights:
+            style = load_language_style(opt, user, tokenizer, self.files)
+            self._freeze(style.backbone)
+            rewards.append(style)
+        if "coherence" in weights:
+            rewards.append(DiscourseCoherence(reading))
+        if "persona" in weights:
+            rewards.append(self._perception())
+        if "repetition" in weights:
+            rewards.append(Repetition())
+        return SelfPlay(
+            reading,
+            self.network,
+            tokenizer,
+            self._user_response(user),
+            rewards,
+            weights,
+            opt["selfplay_turns"],
+            opt["label_truncate"],
+            opt["text_truncate"],
+            opt["history_size"],
+        )
+
+    def check_own_file(self) -> None:
+        """:raises P2botError: where training would write over the file of its user."""
+        start = self.opt.get("override", {}).get("init_model")
+        if not start and "user" not in self.files.saved:
+            raise P2botError(
+                f"self-play would write over {self.opt['model_file']}, which its user is read "
+                "from: give that file to --init-model, and another --model-file"
+            )
+
+    def _freeze(self, network: nn.Module) -> None:
+        set_computing(network, self.opt["precision"])
+        freeze_casts(network)
+        network.to(self.network.next_utterance.weight.device)
+
+    def _perception(self) -> PersonaPerception:
+        given = self.opt.get("override", {}).get("receiver")
+        # whoever evaluates may choose another Receiver; a run that is resumed may not
+        learns = DatatypeHelper.is_training(self.opt["datatype"])
+        files = FrozenFiles() if given and not learns else self.files
+        perceiver = load_perceiver(
+            files.path("Receiver", "--receiver", given, self.opt["receiver"])
+        )
+        self._freeze(perceiver.network)
+        return PersonaPerception(perceiver, self.opt["gamma"])
+
+    def _user_response(self, user: Transmitter) -> Respond | None:
+        """How the frozen user answers: by the decoding of a chat; None: by sampling."""
+        inference = self.opt["user_inference"]
+        if inference == "multinomial":
+            return None
+        opt = Opt({**self.opt, "inference": inference})
+        responder = Responder(user, self.dictionary, opt)
+
+        def respond(speakers: Speakers) -> list[list[int]]:
+            contexts = [torch.tensor(ids) for ids in speakers.contexts()]
+            found, _ = responder.respond(speakers.states(), pad_sequence(contexts, True))
+            answers, eos = [], self.dictionary.p2bot.eos
+            for tokens, *_ in found:
+                ids = tokens.tolist()[1:]  # ParlAI begins with the start token
+                answers.append(ids[: ids.index(eos)] if eos in ids else ids)
+            return answers
+
+        return respond
+
 
 # what decides the context that a Transmitter was trained with
 CONTEXT_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
@@ -46,141 +275,3 @@ def inherit_context_options(opt: Opt) -> None:
             if opt.get(name) != saved[name]:
                 logging.info(f"{name} {saved[name]}, as {start} was trained")
             opt[name] = saved[name]
-
-
-def build_world(agent, learning: bool) -> SelfPlay:
-    """
-    The world of a `P2botAgent`, with its frozen models.
-
-    :param learning: in a training run, whose model file will be written over; else the
-        agent plays with the user that it learnt with, or, if it never played, with itself.
-    :raises P2botError: for a Receiver, language model or head that is not there.
-    """
-    opt, tokenizer, files = agent.opt, agent.dict.p2bot, agent.files
-    weights = weights_of(opt)
-    if "coherence" in weights and not agent.has_next_utterance:
-        raise P2botError(
-            "the coherence reward needs a next-utterance head, and this Transmitter was trained "
-            "with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
-        )
-    if "style" in weights:
-        check_language_model(opt, tokenizer)
-
-    def ready(frozen: nn.Module) -> nn.Module:
-        set_computing(frozen, computing_options(opt)[0])
-        freeze_casts(frozen)
-        return frozen.to(agent.device)
-
-    given = opt.get("override", {})
-    start = given.get("init_model")
-    if learning and not start and "user" not in files.saved:
-        raise P2botError(
-            f"self-play would write over {opt['model_file']}, which its user is read from: "
-            "begin with --init-model that file and another --model-file"
-        )
-    user_path = files.path("user", "--init-model", start, opt.get("model_file"))
-    user = ready(load_transmitter(user_path, tokenizer))
-    reading = SupervisedReading(user, tokenizer)
-    rewards: list = []
-    if "style" in weights:
-        style = load_language_style(opt, agent.pretrained, user, tokenizer, files)
-        ready(style.backbone)
-        rewards.append(style)
-    if "coherence" in weights:
-        rewards.append(DiscourseCoherence(reading))
-    if "persona" in weights:
-        # whoever evaluates may choose another Receiver; a run that goes on may not
-        chosen = FrozenFiles() if given.get("receiver") and not learning else files
-        path = chosen.path("Receiver", "--receiver", given.get("receiver"), opt["receiver"])
-        perceiver = load_perceiver(path)
-        ready(perceiver.network)
-        rewards.append(PersonaPerception(perceiver, opt["gamma"]))
-    if "repetition" in weights:
-        rewards.append(Repetition())
-    return SelfPlay(
-        reading,
-        agent.network,
-        tokenizer,
-        user_response(agent, user),
-        rewards,
-        weights,
-        opt["selfplay_turns"],
-        agent.label_truncate,
-        agent.text_truncate,
-        opt["history_size"],
-    )
-
-
-def user_response(agent, user) -> Respond | None:
-    """How the frozen user answers: by the decoding of a chat; None: by sampling."""
-    inference = agent.opt["user_inference"]
-    if inference == "multinomial":
-        return None
-    # a clone that decodes with the frozen network
-    opt = Opt({**agent.opt, "inference": inference})
-    shared = {**agent.share(), "model": user, "opt": opt}
-    speaker = TransmitterAgent(opt, shared)
-
-    def respond(interlocutors: Speakers) -> list[list[int]]:
-        states = interlocutors.states()
-        size = len(interlocutors.heads)
-        batch = Batch(batchsize=size, text_vec=torch.zeros(size, 1, dtype=torch.long))
-        batch = batch.to(agent.device)
-        batch["context_states"] = states
-        best, _ = speaker._generate(batch, speaker.beam_size, agent.label_truncate)
-        kept = []
-        for tokens, *_ in best:
-            ids = tokens.tolist()[1:]  # ParlAI begins with the start token
-            kept.append(ids[: ids.index(speaker.END_IDX)] if speaker.END_IDX in ids else ids)
-        return kept
-
-    return respond
-
-
-def dialogue_metrics(judged: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
-    """
-    What the report shows, one value a dialogue: the mean over its turns of each reward,
-    raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
-    """
-    played = judged.rollouts
-    size, turns = played.shape
-    values = {"reward": judged.total}
-    for name, raw in judged.raw.items():
-        values[name] = raw
-        values[f"weighted_{name}"] = judged.weights[name] * raw
-    if judged.perceptions:
-        values["perception"], values["user_perception"] = judged.perceptions
-    values["kl"] = divergence.view(size, turns)
-    lengths = [[len(row[b].response) for row in played.turns] for b in range(size)]
-    values["length"] = torch.tensor(lengths, dtype=torch.float)
-    metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
-    for name, raw in judged.raw.items():
-        for n in range(turns):
-            metrics[f"{name}_turn{n + 1}"] = raw[:, n].tolist()
-    return metrics
-
-
-def refuse_broken(judged: ScoredRollouts, model_file: str | None) -> None:
-    """
-    :raises P2botError: where a reward, or a probability that was sampled from, is no number;
-        the dialogue is saved first.
-    """
-    sound = torch.stack([s.isfinite().all(dim=1) for s in judged.rollouts.sampled_scores])
-    for row, sampled in enumerate(sound.all(dim=0).tolist()):
-        broken = [f"the reward {n} is" for n, raw in judged.raw.items() if not _finite(raw[row])]
-        if not sampled:
-            # whatever a diverged agent says, the frozen models find a reward for it
-            broken.append("the probabilities of the agent are")
-        if broken:
-            path = f"{model_file or 'p2bot'}.broken_dialogue.json"
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(judged.transcript(row), file, indent=1)
-            raise P2botError(
-                f"{broken[0]} infinite or no number; the dialogue is in {path}. "
-                "Nothing was learnt from it: lower --learningrate, or check the models"
-            )
-
-
-def _finite(values: Tensor) -> bool:
-    return bool(values.isfinite().all())

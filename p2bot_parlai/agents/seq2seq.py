@@ -3,7 +3,6 @@
 from parlai.agents.seq2seq.seq2seq import Seq2seqAgent as StockSeq2seqAgent
 
 from p2bot_parlai.agents.baseline import BaselineGenerator
-from p2bot_parlai.method.model_files import load_weights
 
 SHAPE = ("hiddensize", "embeddingsize", "numlayers", "bidirectional", "rnn_class")
 SHAPE += ("attention", "attention_length", "attention_time", "decoder", "lookuptable")
@@ -24,8 +23,6 @@ class Seq2seqAgent(BaselineGenerator, StockSeq2seqAgent):
         return StockSeq2seqAgent.build_model(self)
 
     def load(self, path: str) -> dict:
-        states, self._saved = self._saved, None
-        load_weights(self.model, states, path)
+        states = super().load(path)
         self.model.longest_label = states["longest_label"]
-        self.run_state = states["p2bot"]["run"]
         return states

@@ -4,53 +4,38 @@ import torch
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
-from parlai.utils.distributed import is_distributed, num_workers
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.checkpoint import check_flags
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
+from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.judging import JudgedResponses, PersonaJudges
-from p2bot_parlai.agents.learning import GeneratorLearner
+from p2bot_parlai.agents.learning import Learner, share_of_all
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
-from p2bot_parlai.agents.options.transmitter import (
-    add_transmitter_options,
-    check_options,
-    computing_options,
-)
-from p2bot_parlai.agents.scoring import BEAM_SEARCHES, Decoding, Ranking
-from p2bot_parlai.agents.whole_dialogues import WholeDialogues
-from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.agents.options.transmitter import add_transmitter_options, check_options
+from p2bot_parlai.agents.response_metrics import ResponseMetrics
+from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
-from p2bot_parlai.method.context_style import APPEND
-from p2bot_parlai.method.kv_cache import ContextMemory
-from p2bot_parlai.method.layout import Layout, lay_out
-from p2bot_parlai.method.model_files import FORMAT, check_description, load_weights, read_model_file
+from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.model_files import check_description, read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
-from p2bot_parlai.parlai_support.names import set_model_type
-
-# options that shape the network: a saved model keeps its own
-SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-class TransmitterAgent(
-    WholeDialogues, Decoding, Ranking, JudgedResponses, GeneratorLearner, TorchGeneratorAgent
-):
+class TransmitterAgent(Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
     """
 
-    @classmethod
-    def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
-        super().add_cmdline_args(parser, partial_opt)
-        add_transmitter_options(parser, partial_opt)
-        add_persona_metrics_options(parser)
-        set_model_type(parser)
-        return parser
+    OPTIONS = (add_transmitter_options, add_persona_metrics_options)
+    SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
+    reads_whole_dialogues = True  # see `training_loop`
 
     @staticmethod
     def dictionary_class():
@@ -68,47 +53,41 @@ class TransmitterAgent(
 
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
-        if "skip_generation" not in opt.get("override", opt):
-            # saved by a training run that validated without; who wants it now says so now
-            opt["skip_generation"] = False
-        self.alpha, self.rank_by = opt["alpha"], opt["rank_by"]
-        self.nup_coef, self.num_distractors = opt["nup_coef"], opt["num_distractors"]
-        # what a checkpoint tells the training loop about the run; see train_loop
-        self.run_state: dict = shared["run_state"] if shared else {}
-        # the language model that training began with, and whether [CLS] was ever trained
-        self.pretrained, self.has_next_utterance = opt["backbone"], self.nup_coef > 0
+        self.nup_coef = opt["nup_coef"]
+        self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
         # loaded first: what is missing shall be said before anything else takes time
-        self.judges = shared["judges"] if shared else PersonaJudges.asked_for(opt)
+        self.response_metrics = (
+            shared["response_metrics"] if shared else ResponseMetrics.asked_for(opt)
+        )
         super().__init__(opt, shared)
-        if self.judges is not None and not shared:
-            self.judges.to(self.device)
-        for name in ("beam_size", "topk"):
-            if self.opt[name] > len(self.dict):
-                raise UsageError(
-                    f"--{name.replace('_', '-')} {self.opt[name]} is more than the vocabulary "
-                    f"has entries ({len(self.dict)})"
-                )
-        # beams mean something in beam search alone; elsewhere they must be asked for
-        if self.opt["inference"] in ("greedy", "multinomial"):
-            self.beam_size = 1
-        elif self.opt["inference"] not in BEAM_SEARCHES:
-            self.beam_size = int(self.opt.get("override", {}).get("beam_size", 1))
+        if self.response_metrics and not shared:
+            self.response_metrics.to(self.device)
+        self.responder = Responder(self.network, self.dict, self.opt, self.beam_block_list)
+        self.beam_size = self.responder.beam_size
+        self.reader = TurnReader(
+            self.dict,
+            self.text_truncate,
+            self.label_truncate,
+            opt["num_distractors"] if self.nup_coef > 0 else 0,
+        )
+
+    @staticmethod
+    def trains_head(opt: Opt) -> bool:
+        """Whether the next-utterance head is trained in this run."""
+        return opt["nup_coef"] > 0
+
+    @classmethod
+    def read_saved(cls, path: str) -> SavedModel:
+        states = read_model_file(path)
+        needed = {"backbone": dict, "options": dict, "run": dict, "tokenizer": str}
+        check_description(states, path, **needed, next_utterance=bool)
+        return SavedModel(path, states)
 
     def build_model(self) -> Transmitter:
-        path, _ = self._get_init_model(self.opt, None)
-        if path:
-            self._saved = read_model_file(path)
-            check_description(self._saved, path, backbone=dict, options=dict, run=dict)
-            # a file of a version that did not say has our own style
-            built = {"context_style": APPEND.name, **self._saved["p2bot"]["options"]}
-            check_flags(path, built, self.opt.get("override", {}))
-            if self._saved["p2bot"].get("tokenizer") not in (None, self.dict.p2bot.fingerprint()):
-                raise P2botError(
-                    f"{self.opt['dict_file']} is not the tokenizer that {path} was trained with: "
-                    "use the .dict beside that file, or another --model-file"
-                )
-            backbone = backbones.from_json(self._saved["p2bot"]["backbone"])
+        if self.saved:
+            check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
+            backbone = backbones.from_json(self.saved.about["backbone"])
         elif self.opt["backbone"] in UNTRAINED:
             backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
         else:
@@ -121,52 +100,44 @@ class TransmitterAgent(
                 f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
             )
         network = Transmitter(backbone)
-        set_computing(network, *computing_options(self.opt))
+        set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
         return network
-
-    @property
-    def network(self) -> Transmitter:
-        """The network, out of a data-parallel wrapper where there is one."""
-        model = self.model
-        return model if isinstance(model, Transmitter) else model.module
 
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
     def share(self):
-        return {**super().share(), "run_state": self.run_state, "judges": self.judges}
+        return {**super().share(), "response_metrics": self.response_metrics}
 
     # ---------------------------------------------------------------- save and load
-    def state_dict(self) -> dict:
-        """Plain data and tensors alone: `read_model_file` refuses anything else."""
-        states = super().state_dict()
-        states["p2bot"] = {
-            "format": FORMAT,
+    def describe(self) -> dict:
+        shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
+        return {
             "backbone": self.network.backbone.to_json(),
-            "options": {
-                **{name: self.opt[name] for name in SHAPE_OPTIONS},
-                "context_style": self.dict.p2bot.style.name,
-            },
+            "options": {**shape, "context_style": self.dict.p2bot.style.name},
             "tokenizer": self.dict.p2bot.fingerprint(),
-            "pretrained": self.pretrained,
             "next_utterance": self.has_next_utterance,
-            "run": self.run_state,
         }
-        return states
 
     def load(self, path: str) -> dict:
-        states, self._saved = self._saved, None
-        load_weights(self.model, states, path)
-        saved = states["p2bot"]
-        self.run_state = saved["run"]
-        self.opt.update(saved["options"])  # with --init-model the flags are at their defaults
-        # a file of a version that did not say was trained with the defaults
-        self.pretrained = saved.get("pretrained", saved["options"]["backbone"])
-        self.has_next_utterance = saved.get("next_utterance", True) or self.has_next_utterance
-        return states
+        self.has_next_utterance |= self.saved.about["next_utterance"]
+        return super().load(path)
 
     # -------------------------------------------------------------- from text to ids
+    def response_ids(self, text: str, truncate: int | None = None) -> list[int]:
+        """What is scored of a response; see `TurnReader.response`."""
+        return self.reader.response(text, truncate)
+
+    def vectorize(self, obs, history, **kwargs):
+        if "labels" not in obs:
+            return super().vectorize(obs, history, **kwargs)
+        turns = obs["turns"] = self.reader.read(obs, history)
+        # for ParlAI's dynamic batching, which asks for lengths
+        obs["text_vec"] = torch.tensor(turns[-1].turn.context, dtype=torch.long)
+        obs["labels_vec"] = torch.tensor(turns[-1].turn.response, dtype=torch.long)
+        return obs
+
     def _set_text_vec(self, obs, history, truncate):
         if obs.is_padding():  # at the end of an epoch
             return obs
@@ -186,99 +157,69 @@ class TransmitterAgent(
 
     def _set_label_vec(self, obs, add_start, add_end, truncate):
         super()._set_label_vec(obs, add_start, add_end, truncate)  # changes obs
-        kind = "labels" if "labels" in obs else "eval_labels"
-        if self.dict.p2bot.cls is None and f"{kind}_vec" in obs:
-            ids = self.response_ids(obs[f"{kind}_choice"], truncate)
-            obs.force_set(f"{kind}_vec", torch.tensor(ids, dtype=torch.long))
+        if "eval_labels_vec" in obs:
+            ids = self.response_ids(obs["eval_labels_choice"], truncate)
+            obs.force_set("eval_labels_vec", torch.tensor(ids, dtype=torch.long))
 
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
-        """Distractors where there are labels; all candidates where they are ranked."""
         candidates = list(obs.get("label_candidates") or ())
-        if "labels" in obs:
-            drawn = self._drawn_distractors(obs, truncate)
-        else:  # the same ones every time
-            labels = obs.get("eval_labels") or ()
-            others = [c for c in candidates if c not in labels] if labels else []
-            others = others[: self.num_distractors] if self.nup_coef > 0 else []
-            drawn = [self.response_ids(text, truncate) for text in others]
-        if drawn:
-            obs["distractor_vecs"] = drawn
-        if "labels" not in obs and self.rank_candidates and candidates:
+        labels = obs.get("eval_labels") or ()
+        # distractors are the same ones in every evaluation
+        others = [c for c in candidates if c not in labels] if labels else []
+        wrong = others[: self.reader.distractors]
+        obs["distractor_vecs"] = [self.response_ids(text, truncate) for text in wrong]
+        if self.rank_candidates and candidates:
             obs.force_set("label_candidates", candidates)
             obs["label_candidates_vecs"] = [self.response_ids(c, truncate) for c in candidates]
         return obs
 
-    def response_ids(self, text: str, truncate: int) -> list[int]:
-        """
-        What is scored of a response, [EOS] included where it fits; where the next-utterance
-        head reads it, it always does.
-        """
-        words = self.dict.txt2vec(text)
-        if self.dict.p2bot.cls is None:
-            words = words[: truncate - 1]
-        return [*words, self.END_IDX][:truncate]
-
     def batchify(self, obs_batch, sort=False):
-        whole = [i for i, obs in enumerate(obs_batch) if "turns" in obs]
-        if whole:
-            return self.batch_of_dialogues([obs_batch[i] for i in whole], torch.tensor(whole))
+        learnt = [i for i, obs in enumerate(obs_batch) if "turns" in obs]
+        if learnt:
+            return self.reader.batch([obs_batch[i]["turns"] for i in learnt], learnt)
         batch = super().batchify(obs_batch, sort=sort)
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
-        batch["observations_read"] = rows  # ParlAI keeps them in --debug alone
-        batch["contexts"] = [row["text_vec"].tolist() for row in rows]
-        batch["ends"] = [row.get("episode_done", False) for row in rows]
         if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
             batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
-        field = "labels_vec" if batch.is_training else "eval_labels_vec"
-        batch["responses"] = [row[field].tolist() if field in row else None for row in rows]
-        batch["distractors"] = self._distractors(rows, batch["responses"])
-        batch["label_words"] = [
-            self._words(*pair) for pair in zip(batch["responses"], batch.labels or (), strict=False)
-        ]
-        return batch
-
-    def _words(self, response: list[int] | None, label: str | None) -> int:
-        return self.dict.words(response, label)
-
-    def _distractors(self, rows, responses) -> list[list[list[int]]]:
-        """Each row's own, else the next other responses of the batch, as many as there are."""
-        chosen = [row.get("distractor_vecs", []) for row in rows]
-        if self.nup_coef > 0:
-            for i, (own, response) in enumerate(zip(chosen, responses, strict=True)):
-                if not own and response is not None:
-                    turned = responses[i + 1 :] + responses[:i]
-                    others = [r for r in turned if r and r != response]
-                    chosen[i] = others[: self.num_distractors]
-        return chosen
+        vectors = [row.get("eval_labels_vec") for row in rows]
+        responses = [None if ids is None else ids.tolist() for ids in vectors]
+        wrong = [row["distractor_vecs"] for row in rows]
+        labels = batch.labels or [None] * len(rows)
+        own = SupervisedBatch(
+            responses,
+            fill_up(wrong, responses, self.reader.distractors),
+            [self.dict.words(*pair) for pair in zip(responses, labels, strict=True)],
+            contexts=[row["text_vec"].tolist() for row in rows],
+            observations=rows,
+        )
+        return P2botBatch(**batch, p2bot=own)
 
     # --------------------------------------------------------------------- the loss
-    def _lay_out(self, responses: list[list[list[int]]]) -> Layout:
-        return lay_out(responses, self.dict.p2bot.marks).to(self.device)
-
-    def _valid(self, batch) -> Tensor:
-        return batch.text_vec != self.NULL_IDX
-
     def compute_loss(self, batch, return_output=False):
         """
         Mean negative log-likelihood a token (Eq. 1) + nup_coef * next-utterance loss.
         """
-        if batch.label_vec is None:
-            raise ValueError("Cannot compute loss without a label.")
+        own: SupervisedBatch = batch.p2bot
         mask = batch.label_vec != self.NULL_IDX
-        logits, scores = self._read_for_loss(batch, mask)
+        if own.packed:
+            logits, scores = self.model(own.packed)
+        else:
+            logits, scores = self._read_branches(own, mask)
         targets, best = batch.label_vec[mask], logits.argmax(-1)
         token_scores = scatter_to_mask(transmitter.token_log_likelihood(logits, targets), mask)
         self._record_language_metrics(
-            batch, token_scores, scatter_to_mask(best == targets, mask), mask
+            own, token_scores, scatter_to_mask(best == targets, mask), mask
         )
         loss = -token_scores.sum() / self._share_of_all(mask.sum())
         loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
         if self.nup_coef > 0:
-            loss = loss + self.nup_coef * self._next_utterance(batch, scores)
-        if "packed" in batch:
-            self.merge_by_dialogue(batch)
+            loss = loss + self.nup_coef * self._next_utterance(own.distractors, scores)
+        if own.packed:
+            for name, values in self._local_metrics.items():
+                if len(values) == batch.batchsize:
+                    self._local_metrics[name] = by_dialogue(values, own.turns)
         if not return_output:
             return loss
         shown = None
@@ -287,29 +228,25 @@ class TransmitterAgent(
             shown[mask] = logits
         return loss, (shown, scatter_to_mask(best, mask), None)
 
-    def _read_for_loss(self, batch, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def _read_branches(self, own: SupervisedBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Logits of the K real tokens of the labels (K, V), and [CLS] scores: of each row its
-        own response's, then its distractors'.
+        Of contexts that are encoded: logits of the K real tokens of the labels (K, V), and
+        [CLS] scores: of each row its own response's, then its distractors'.
 
         :param mask: bool (B, R), the real tokens.
         """
-        if "packed" in batch:
-            return self.model(batch.packed)
-        rows = list(zip(batch.responses, batch.distractors, strict=True))
-        branches = self._lay_out([[own or [self.END_IDX], *wrong] for own, wrong in rows])
+        rows = list(zip(own.responses, own.distractors, strict=True))
+        responses = [[one or [self.END_IDX], *wrong] for one, wrong in rows]
+        branches = lay_out(responses, self.dict.p2bot.marks).to(self.device)
         first = torch.tensor([1 + len(wrong) for _, wrong in rows]).cumsum(0).roll(1)
         first[0] = 0  # where each row's own response is among all
         predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
-        if "context_states" in batch:
-            hidden, scores = self.network.read(branches, batch.context_states)
-            return self.network.output(hidden[predicted]), scores
-        return self.model(batch.text_vec, self._valid(batch), branches, predicted)
+        hidden, scores = self.network.read(branches, own.states)
+        return self.network.output(hidden[predicted]), scores
 
-    def _next_utterance(self, batch, scores: Tensor) -> Tensor:
+    def _next_utterance(self, distractors: list, scores: Tensor) -> Tensor:
         """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""
-        size = batch.batchsize
-        counts = [len(found) for found in batch.distractors]
+        counts = [len(found) for found in distractors]
         padded = pad_sequence(scores.split([1 + count for count in counts]), batch_first=True)
         right_score, wrong = padded[:, 0], padded[:, 1:]  # (B,), (B, K)
         mask = torch.arange(wrong.shape[1]) < torch.tensor(counts)[:, None]
@@ -317,66 +254,92 @@ class TransmitterAgent(
         mask, wrong = mask[rows].to(self.device), wrong[rows]
         nup = transmitter.next_utterance_loss(right_score[rows], wrong, mask)
         better = ((right_score[rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
-        losses: list = [None] * size
-        right: list = [None] * size
-        for row, loss, share in zip(rows, nup.tolist(), better.tolist(), strict=True):
-            losses[row], right[row] = AverageMetric(loss), AverageMetric(share)
-        self.record_local_metric("nup_loss", losses)
-        self.record_local_metric("nup_acc", right)
-        count = self._share_of_all(torch.tensor(float(len(rows)), device=self.device))
+        for name, found in (("nup_loss", nup), ("nup_acc", better)):
+            values: list = [None] * len(counts)
+            for row, value in zip(rows, found.tolist(), strict=True):
+                values[row] = AverageMetric(value)
+            self.record_local_metric(name, values)
+        count = self._share_of_all(torch.tensor(len(rows), device=self.device))
         return nup.sum() / count.clamp(min=1e-9)
 
     def _share_of_all(self, count: Tensor) -> Tensor:
-        """
-        What one worker divides its sum by, so that the mean of the workers' gradients is
-        the gradient of the mean over all workers' examples.
-        """
-        count = count.float()
-        if is_distributed() and self.is_training:
-            count = count.clone()
-            torch.distributed.all_reduce(count)
-            count = count / num_workers()
-        return count
+        """See `share_of_all`; in evaluation each process is alone."""
+        return share_of_all(count) if self.is_training else count.float()
 
-    def _record_language_metrics(self, batch, token_scores, hits, mask) -> None:
+    def _record_language_metrics(self, own: SupervisedBatch, token_scores, hits, mask) -> None:
         """
         :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
         """
         losses = -token_scores.detach()
-        exact = (hits == mask).all(dim=1).tolist()
         metrics = {
             "loss": AverageMetric.from_mask(losses, mask),
             "ppl": PPLMetric.from_mask(losses, mask),
             # the same over words: comparable across tokenizers
-            "ppl_word": PPLMetric.many(losses.sum(dim=1).tolist(), batch.label_words),
+            "ppl_word": PPLMetric.many(losses.sum(dim=1).tolist(), own.words),
             "token_acc": AverageMetric.from_mask(hits, mask),
-            "token_em": AverageMetric.many(exact),
+            "token_em": AverageMetric.many((hits == mask).all(dim=1).tolist()),
         }
-        labelled = [response is not None for response in batch.responses]
+        labelled = [response is not None for response in own.responses]
         for name, values in metrics.items():
             found = [v if has else None for v, has in zip(values, labelled, strict=True)]
             self.record_local_metric(name, found)
 
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):
-        """The context is read once, for loss, ranking, decoding and re-ranking alike."""
+        """
+        The context is read once, for loss, ranking, decoding and re-ranking alike.
+
+        :return: ParlAI's output with what ``--world-logs``, which writes all that is in it,
+            would lack: ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
+            ``label_words``, by which the report weighs an example's loss and ppl; and with
+            ``persona`` and ``nli`` where there are response metrics.
+        """
         if batch.batchsize == 0:
             return None
         self.model.eval()
+        own: SupervisedBatch = batch.p2bot
         with keep_casts(self.device):
-            batch["context_states"] = self._read_contexts(batch)
+            own.states = self._read_contexts(batch.valid_indices.tolist(), own)
             output = super().eval_step(batch)
-        return self.judged(batch, output)
+        if batch.label_vec is not None:
+            output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
+            output.label_words = own.words
+        if output.text is not None:
+            output.score = own.scores
+            if self.response_metrics:
+                output.persona = [row["own_persona"] for row in own.observations]
+                earlier = [row["own_turns"] for row in own.observations]
+                metrics, output.nli = self.response_metrics(output.text, output.persona, earlier)
+                for name, values in metrics.items():
+                    self.record_local_metric(name, values)
+        return output
 
-    def _read_contexts(self, batch):
+    def _read_contexts(self, conversations: list[int], own: SupervisedBatch) -> ContextStates:
         """The encoded contexts; of conversations that go on, only what is new is read."""
-        conversations = batch.valid_indices.tolist()
-        contexts = dict(zip(conversations, batch.contexts, strict=True))
-        states = self.memory.read(self.network, contexts)
-        for conversation, over in zip(conversations, batch.ends, strict=True):
-            if over:
+        states = self.memory.read(self.network, dict(zip(conversations, own.contexts, strict=True)))
+        for conversation, row in zip(conversations, own.observations, strict=True):
+            if row.get("episode_done"):
                 self.memory.close(conversation)
         return states
+
+    def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
+        contexts, verbose = self._get_batch_context(batch), self.show_token_details
+        own: SupervisedBatch = batch.p2bot
+        found, searches = self.responder.respond(own.states, contexts, prefix_tokens, verbose)
+        own.scores = [float(score) for _, score, _ in found]
+        return found, searches
+
+    def rank_eval_label_candidates(self, batch, batchsize):
+        if batch.candidate_vecs is None:
+            return None, None
+        responses = [list(vecs or ()) for vecs in batch.candidate_vecs]
+        choices, choice_scores = [], []
+        scores = self.responder.score(batch.p2bot.states, responses)
+        for texts, own in zip(batch.candidates, scores, strict=True):
+            ordered, indices = own.sort(descending=True, stable=True)
+            choices.append([texts[i] for i in indices] if texts else None)
+            choice_scores.append(ordered.tolist() if texts else None)
+        return choices, choice_scores
 
     def reset(self):
         super().reset()

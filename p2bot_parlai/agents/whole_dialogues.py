@@ -1,101 +1,125 @@
 """
-Training on whole dialogues: all turns of an episode in one row (`p2bot_parlai.method.layout`).
+Training messages as ids: all turns of a dialogue in one row (`p2bot_parlai.method.layout`).
 
 The same examples with the same loss as turn by turn, without reading every context anew.
 """
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import Metric
-from parlai.core.torch_agent import Batch
 
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
+from p2bot_parlai.agents.dictionary import P2botDictionary
+from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.method.layout import Turn, pack
 
 
-class WholeDialogues:
+class ReadTurn(NamedTuple):
+    """:param words: of the response: what ppl a word divides by."""
+
+    turn: Turn
+    words: int
+
+
+class TurnReader:
     """
-    What `TransmitterAgent` does with messages of `WholeDialogueMutator`.
-
-    To be named before ParlAI's TorchAgent among the bases.
+    :param text_truncate: tokens of a context at most. :param label_truncate: of a response.
+    :param distractors: drawn for each response; 0 where no head is trained.
     """
 
-    reads_whole_dialogues = True
+    def __init__(
+        self, dictionary: P2botDictionary, text_truncate: int, label_truncate: int, distractors: int
+    ):
+        self.dictionary, self.distractors = dictionary, distractors
+        self.text_truncate, self.label_truncate = text_truncate, label_truncate
 
-    def vectorize(self, obs: Message, history, **kwargs):
-        if "dialogue" not in obs:
-            return super().vectorize(obs, history, **kwargs)
+    def response(self, text: str, truncate: int | None = None) -> list[int]:
+        """
+        What is scored of a response, [EOS] included where it fits; where the next-utterance
+        head reads [EOS], it always does.
+
+        :param truncate: tokens at most; by default ``label_truncate``.
+        """
+        words = self.dictionary.txt2vec(text)
+        return self.dictionary.p2bot.marks.response(words, truncate or self.label_truncate)
+
+    def read(self, message: Message, history: DialogueHistory) -> list[ReadTurn]:
+        """
+        The turns of a whole dialogue (`WholeDialogueMutator`), or the one of any other message.
+
+        :param history: has heard the message, and will have forgotten a whole dialogue.
+        """
+        if "dialogue" not in message:
+            return [self._turn(message, history)[0]]
         history.reset()
-        turns, words, lengths = [], [], []
-        for said in obs["dialogue"]:
+        turns = []
+        for said in message["dialogue"]:
             history.update_history(Message(said))
-            context = history.context(self.text_truncate)
-            label = random.choice(said["labels"]) if said.get("labels") else ""
-            response = self.response_ids(label, self.label_truncate)
-            wrong = self._drawn_distractors(said, self.label_truncate)
-            turns.append(Turn(context.ids, response, wrong))
-            words.append(self._words(response, label))
-            lengths.append(context.full_length)
+            turn, label = self._turn(said, history)
+            turns.append(turn)
             history.add_reply(label)
         history.reset()
-        obs["turns"], obs["label_words"], obs["context_lengths"] = turns, words, lengths
-        # for ParlAI's dynamic batching, which asks for lengths
-        obs["text_vec"] = torch.tensor(turns[-1].context, dtype=torch.long)
-        obs["labels_vec"] = torch.tensor(turns[-1].response, dtype=torch.long)
-        return obs
+        return turns
 
-    def _drawn_distractors(self, message, truncate: int) -> list[list[int]]:
-        """Wrong candidates of a training message, drawn at random, as ids."""
-        labels = message.get("labels") or ()
-        others = [c for c in message.get("label_candidates") or () if c not in labels]
-        if not others or self.nup_coef <= 0:
-            return []
-        chosen = random.sample(others, min(self.num_distractors, len(others)))
-        return [self.response_ids(text, truncate) for text in chosen]
+    def _turn(self, said, history: DialogueHistory) -> tuple[ReadTurn, str]:
+        context = history.context(self.text_truncate)
+        label = random.choice(said["labels"]) if said.get("labels") else ""
+        response = self.response(label)
+        others = [c for c in said.get("label_candidates") or () if c not in said.get("labels", ())]
+        wrong = random.sample(others, min(self.distractors, len(others)))
+        turn = Turn(context.ids, response, [self.response(text) for text in wrong])
+        return ReadTurn(turn, self.dictionary.words(response, label)), label
 
-    def batch_of_dialogues(self, rows: Sequence[Message], valid_indices) -> Batch:
-        """
-        A batch whose examples are turns: ``responses``, ``distractors`` and ``label_words``
-        are lists over all turns of all dialogues, ``packed`` is what the network reads.
-        """
-        turns = [turn for row in rows for turn in row["turns"]]
+    def batch(self, rows: Sequence[list[ReadTurn]], valid_indices: list[int]) -> P2botBatch:
+        """A training batch whose examples are the turns of several messages."""
+        turns = [turn for row in rows for turn, _ in row]
         responses = [turn.response for turn in turns]
-        offered = [{"distractor_vecs": t.distractors} if t.distractors else {} for t in turns]
-        distractors = self._distractors(offered, responses)
+        wrong = fill_up([turn.distractors for turn in turns], responses, self.distractors)
         filled = [
-            Turn(turn.context, turn.response, wrong)
-            for turn, wrong in zip(turns, distractors, strict=True)
+            Turn(turn.context, turn.response, own) for turn, own in zip(turns, wrong, strict=True)
         ]
-        packed = pack(filled, self.dict.p2bot.marks).to(self.device)
-        batch = Batch(
+        packed = pack(filled, self.dictionary.p2bot.marks)
+        return P2botBatch(
             batchsize=len(turns),
             is_training=True,
-            valid_indices=valid_indices,
+            valid_indices=torch.tensor(valid_indices),
             text_vec=packed.inputs,
             label_vec=packed.targets,
+            p2bot=SupervisedBatch(
+                responses,
+                wrong,
+                [words for row in rows for _, words in row],
+                packed=packed,
+                turns=list(map(len, rows)),
+            ),
         )
-        batch["packed"] = packed
-        batch["responses"], batch["distractors"] = responses, distractors
-        batch["label_words"] = [count for row in rows for count in row["label_words"]]
-        batch["turns_of"] = [len(row["turns"]) for row in rows]
-        return batch
-
-    def merge_by_dialogue(self, batch: Batch) -> None:
-        """ParlAI takes one metric a message: the turns of each are added up."""
-        for name, values in self._local_metrics.items():
-            if len(values) == batch.batchsize:
-                merged, start = [], 0
-                for count in batch.turns_of:
-                    merged.append(_sum(values[start : start + count]))
-                    start += count
-                self._local_metrics[name] = merged
 
 
-def _sum(metrics: Sequence[Metric | None]) -> Metric | None:
-    found = None
-    for metric in metrics:
-        if metric is not None:
-            found = metric if found is None else found + metric
-    return found
+def fill_up(
+    distractors: Sequence[list[list[int]]], responses: Sequence[list[int] | None], count: int
+) -> list[list[list[int]]]:
+    """
+    Each response's own distractors; where it has none, the next other responses of the batch.
+
+    :param count: of them at most.
+    """
+    chosen = list(distractors)
+    for i, (own, response) in enumerate(zip(distractors, responses, strict=True)):
+        if not own and response is not None:
+            turned = [*responses[i + 1 :], *responses[:i]]
+            chosen[i] = [other for other in turned if other and other != response][:count]
+    return chosen
+
+
+def by_dialogue(values: Sequence[Metric | None], turns: Sequence[int]) -> list[Metric | None]:
+    """ParlAI takes one metric a message: those of its turns, added up."""
+    merged, start = [], 0
+    for count in turns:
+        own = [value for value in values[start : start + count] if value is not None]
+        merged.append(sum(own[1:], start=own[0]) if own else None)
+        start += count
+    return merged

@@ -1,4 +1,5 @@
-"""One conversation with a loaded Transmitter: its persona, what was said, its own chance.
+"""
+One conversation with a loaded Transmitter: its persona, what was said, its own randomness.
 
 Any number of conversations share one network. Each holds what was said in it, its encoded
 context and the state of its random generator; the network is used by one thread at a time,
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
@@ -59,7 +59,7 @@ class Speaker:
     replies: int = 0
 
     def replied(self) -> None:
-        """Now and then freed memory goes back to the system: a page may talk for weeks."""
+        """Return freed memory to the system now and then: a web page may run for weeks."""
         with self.lock:
             self.replies += 1
             if self.replies % TRIM_EVERY == 0:
@@ -68,9 +68,9 @@ class Speaker:
 
 class Chance:
     """
-    A random generator of its own: while it is entered, torch's sampling draws from it.
+    A random generator of its own: inside `held`, torch's sampling draws from it.
 
-    :param seed: decides everything that is drawn; None: another one each time.
+    :param seed: decides everything that is drawn; None: a new one each time.
     """
 
     def __init__(self, seed: int | None, device: torch.device):
@@ -79,7 +79,7 @@ class Chance:
         self.restart()
 
     def restart(self) -> None:
-        """Draw the same again; something else where there is no seed."""
+        """Draw the same again; without a seed, something else."""
         generators = [torch.Generator(device) for device in ("cpu", self.device) if device]
         for generator in generators:
             generator.seed() if self.seed is None else generator.manual_seed(self.seed)
@@ -87,7 +87,7 @@ class Chance:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Only one thread at a time may be in here: torch's generator is everybody's."""
+        """For one thread at a time: torch's generator is shared by all."""
         with torch.random.fork_rng(devices=[self.device] if self.device else []):
             torch.set_rng_state(self._states[0])
             if self.device:
@@ -106,7 +106,7 @@ class Conversation:
     :param partner_persona: those of whoever talks with it, for a model that was trained to be
         told (``convai2:both``).
     :param seed: makes sampled replies repeat, whatever else is said beside this conversation;
-        None: they do not. Beam search and greedy decoding sample nothing.
+        None: they differ. Beam search and greedy decoding sample nothing.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Conversation:
     # ------------------------------------------------------------------ who, and what was said
     @property
     def persona(self) -> list[str]:
-        """The bot's profile sentences. Setting them changes what was said in nothing."""
+        """The bot's profile sentences. Setting them does not alter earlier turns."""
         return list(self._history.dialogue.persona)
 
     @persona.setter
@@ -149,7 +149,7 @@ class Conversation:
         return [Utterance(BOT if own else PARTNER, text) for own, text in said]
 
     def reset(self) -> None:
-        """Begin again: the persona and the seed stay, what was said is forgotten."""
+        """Start over: persona and seed stay, the turns are forgotten."""
         with self._own_turn():
             self._history.dialogue.turns = []
             self._memory.forget()
@@ -172,11 +172,11 @@ class Conversation:
         The same answer piece by piece: joined, the pieces are what `reply` returns.
 
         Sampling and greedy decoding give a piece with almost every token (one waits where the
-        next may still change it). Beam search knows its answer only when it is complete: it
-        is thought of whole, and then given word by word.
+        next may still change it). Beam search decodes the whole answer first and then gives it
+        word by word.
 
-        Nothing happens before the first piece is asked for. Of a stream that is closed early,
-        what was given counts as the answer.
+        Nothing happens before the first piece is asked for. If the stream is closed early, the
+        pieces given so far are the answer.
 
         :raises P2botError: as `reply`.
         """
@@ -207,24 +207,16 @@ class Conversation:
     def _texts(self) -> Iterator[str]:
         """The answer as it grows. The network is free between two tokens."""
         with self._speaker.lock:
-            grown = self._speaker.agent.grow(self._batch())
+            agent, history = self._speaker.agent, self._history
+            states = self._memory.read(agent.network, {0: history.context(agent.text_truncate).ids})
+            blocked = None if agent.beam_block_full_context else agent.text_truncate
+            grown = agent.responder.grow(states, torch.tensor([history.context(blocked).ids]))
         while True:
             with self._speaker.lock, self._chance.held():
                 text = next(grown, None)
             if text is None:
                 return
             yield text
-
-    def _batch(self) -> Batch:
-        """A batch of one: this conversation now."""
-        agent = self._speaker.agent
-        ids = self._history.context(agent.text_truncate).ids
-        return Batch(
-            batchsize=1,
-            context_states=self._memory.read(agent.network, {0: ids}),
-            text_vec=torch.tensor([ids], dtype=torch.long),
-            full_text_vec=torch.tensor([self._history.context(None).ids], dtype=torch.long),
-        )
 
     # ------------------------------------------------------------------------------ ranking
     def rank(self, context: str | Sequence[str] | None, candidates: Sequence[str]) -> list[Scored]:
@@ -245,21 +237,21 @@ class Conversation:
             turns = [(bool(back % 2), text) for back, text in enumerate(reversed(said))]
             memory, history = ContextMemory(), agent.build_history()
             history.dialogue = Dialogue(self.persona, self.partner_persona, turns[::-1])
-        responses = [agent.response_ids(text, agent.label_truncate) for text in candidates]
+        responses = [agent.response_ids(text) for text in candidates]
         with self._own_turn(), self._speaker.lock, torch.no_grad():
             ids = history.context(agent.text_truncate).ids
             states = memory.read(agent.network, {0: ids})
-            (scores,) = agent.score_responses(states, [responses], agent.rank_by)
+            (scores,) = agent.responder.score(states, [responses])
         order = scores.sort(descending=True, stable=True).indices.tolist()
         return [Scored(candidates[i], scores[i].item()) for i in order]
 
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
-        """In one conversation one thing happens after the other."""
+        """One operation at a time in a conversation."""
         with self._speaker.lock:
             if self._speaking:
                 raise P2botError(
-                    "this conversation is still replying: take the stream to its end, close() it, "
+                    "this conversation is still replying: read the stream to its end, close() it, "
                     "or open another with P2Bot.conversation()"
                 )
             self._speaking = True

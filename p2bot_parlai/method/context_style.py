@@ -89,6 +89,10 @@ class ContextStyle(Generic[Token]):
         """An utterance of the partner."""
         return [self.partner, *words, *_optional(self.partner_end)]
 
+    def response(self, words: Sequence[Token], limit: int) -> list[Token]:
+        """A response to be learnt or scored, at most ``limit`` tokens, with ``eos`` if it fits."""
+        return [*words, self.eos][:limit]
+
     def candidate(self, response: Sequence[Token]) -> list[Token]:
         """A response to be scored behind its context. :param response: with its ``eos``."""
         return [self.self_, *response, *_optional(self.cls)]
@@ -152,6 +156,9 @@ class OriginalStyle(ContextStyle[Token]):
 
     def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
         return sum(turns, head)[-limit:]
+
+    def response(self, words: Sequence[Token], limit: int) -> list[Token]:
+        return [*words[: limit - 1], self.eos]  # which the head reads
 
     def row(self, context: Sequence[Token], response: Sequence[Token]) -> list[Token]:
         return list(context)

@@ -14,13 +14,18 @@ from torch import Tensor
 
 from p2bot_parlai.method.backbones.precision import keep_casts
 from p2bot_parlai.method.context import Dialogue, in_one_line, persona_tokens
-from p2bot_parlai.method.layout import Turn
+from p2bot_parlai.method.layout import Layout, Turn
 from p2bot_parlai.method.reward_models import PersonaPerception, Reward, SupervisedReading
 from p2bot_parlai.method.rewards import combine
 from p2bot_parlai.method.rollouts import Opening, Rollouts, ScoredRollouts
 from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.tokenizers import P2botTokenizer
-from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.method.transmitter import (
+    Transmitter,
+    log_likelihood,
+    scatter_to_mask,
+    token_log_likelihood,
+)
 
 # how a user answers, as ids
 Respond = Callable[[Speakers], list[list[int]]]
@@ -42,6 +47,36 @@ def policy_gradient_loss(log_p: Tensor, rewards: Tensor, baseline: Tensor) -> Te
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) of next-token distributions, over the whole vocabulary: (..., V) -> (...)."""
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def reread(
+    model: Callable[[Layout], tuple[Tensor, Tensor]],
+    reading: SupervisedReading,
+    rollouts: Rollouts,
+    kl_gradients: bool,
+) -> tuple[Tensor, Tensor]:
+    """
+    What the agent now makes of the dialogues that it played, as it was when it sampled: without
+    dropout.
+
+    :param model: the agent's network, in a data-parallel wrapper where there is one.
+    :param kl_gradients: whether the divergence has gradients; most of the memory goes there.
+    :return: log p(a | s) of every response (M,), with gradients, and its KL divergence from the
+        supervised model (M,), summed over tokens.
+    """
+    packed, hidden, _ = reading(rollouts)
+    logits, cls_scores = model(packed)
+    mask = packed.target_mask
+    scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
+    with torch.no_grad():
+        reference = reading.network.output(hidden[packed.target_index[mask]])
+    with torch.set_grad_enabled(torch.is_grad_enabled() and kl_gradients):
+        divergence = kl_divergence(
+            logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
+        )
+    # 0 times the head's scores keeps it in the graph of every worker
+    log_p = log_likelihood(scores, mask) + 0 * cls_scores
+    return log_p, scatter_to_mask(divergence, mask).sum(dim=-1)
 
 
 # ------------------------------------------------------------------------ the dialogues

@@ -201,29 +201,15 @@ class Transmitter(nn.Module):
         positions = states.next_position[:, None] + offset
         return self.backbone(ids, positions, torch.cat([past, seen], dim=2), cache), cache
 
-    def forward(
-        self,
-        context: Tensor | Layout,
-        valid: Tensor | None = None,
-        branches: Layout | None = None,
-        predicted: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, packed: Layout) -> tuple[Tensor, Tensor]:
         """
-        One training pass: packed turns, or contexts once and all responses as branches of them.
+        One training pass over packed turns.
 
-        :param context: `pack`'s layout alone; or int (B, T) and :param valid: bool (B, T),
-            which are real.
-        :param branches: `lay_out`'s layout of the responses.
-        :param predicted: int (K,), entries of `Layout.target_index`: vocabulary logits are
-            computed for these tokens alone. Of packed turns: all real targets.
-        :return: logits (K, V) and scores of the next-utterance head (N,).
+        :return: logits (K, V) of the K real target tokens, and scores of the next-utterance
+            head (N,).
         """
-        if isinstance(context, Layout):
-            hidden, scores = self.read(context)
-            return self.output(hidden[context.target_index[context.target_mask]]), scores
-        assert branches is not None and valid is not None
-        hidden, scores = self.read(branches, self.encode_context(context, valid))
-        return self.output(hidden[predicted]), scores
+        hidden, scores = self.read(packed)
+        return self.output(hidden[packed.target_index[packed.target_mask]]), scores
 
     def output(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits: (..., D) -> (..., V)."""

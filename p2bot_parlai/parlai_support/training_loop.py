@@ -11,7 +11,7 @@ ParlAI's training loop, with what a long run needs besides.
   (parlai/scripts/train_model.py:365 makes the checkpoint stick).
 - ``--seed`` holds for the first weights too.
 - A progress line: examples a second and time left.
-- Agents that can train on whole dialogues (`--packed`) get them.
+- Agents that can train on whole dialogues get them.
 
 Agents that are not ours are trained as ever.
 """
@@ -66,7 +66,7 @@ class P2botTrainLoop(train_model.TrainLoop):
         model_class = load_agent_module(opt["model"]) if opt.get("model") else None
         if hasattr(model_class, "check_training"):
             model_class.check_training(opt)
-        whole = getattr(model_class, "reads_whole_dialogues", False) and opt.get("packed")
+        whole = getattr(model_class, "reads_whole_dialogues", False)
         if whole:
             mutators.add_whole_dialogues(opt)
         with self._loading(is_ours(model_class)):

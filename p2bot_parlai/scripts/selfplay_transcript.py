@@ -42,15 +42,17 @@ class SelfplayTranscript(ParlaiScript):
         return setup_args()
 
     def run(self) -> list[dict]:
+        # transformers takes seconds to import, and every ``parlai`` command imports this file
+        from p2bot_parlai.agents.p2bot import P2botAgent
+
         opt = self.opt
         if not opt.get("model_file"):
             raise UsageError("name a model with -mf MODEL, trained with -m p2bot")
         if opt["num_dialogues"] < 1:
             raise UsageError(f"--num-dialogues {opt['num_dialogues']}: must be at least 1")
         agent = create_agent(opt, requireModelExists=True)
-        if not hasattr(agent, "set_stage"):
+        if not isinstance(agent, P2botAgent):
             raise P2botError(f"{opt['model_file']} was not trained with -m p2bot: it cannot play")
-        agent.set_stage()
         opt["selfplay_dialogues"] = max(opt["selfplay_dialogues"], opt["num_dialogues"])
         teacher = create_task({**opt, "batchsize": 1}, agent.clone()).get_task_agent()
         openings = [Opening(**teacher.get(i)["opening"]) for i in range(opt["num_dialogues"])]

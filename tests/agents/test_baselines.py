@@ -1,6 +1,5 @@
 """The baselines of Table 1: each trains, is saved, loads and is evaluated by the same script."""
 
-import json
 import math
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.agents.kv_profile_memory import KvProfileMemoryAgent
-from p2bot_parlai.agents.learning import PATIENCE
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import read_model_file
 
@@ -80,20 +77,6 @@ def test_each_reports_the_metrics_of_table_1(model, task, trained, convai2):
 
 
 @pytest.mark.parametrize("model", OURS)
-def test_a_saved_file_is_plain_data_and_loads_the_same(model, trained, convai2):
-    path = trained(model)
-    states = read_model_file(path)  # weights_only: refuses whatever would run code
-    assert (
-        states["p2bot"]["baseline"]
-        == create_agent_from_model_file(path, tiny.QUIET).__class__.__name__
-    )
-    only_loss = {"skip_generation": True} if model in GENERATORS else {}
-    first, again = (tiny.evaluate(convai2, path, batchsize=size, **only_loss) for size in (4, 1))
-    for name in set(first) & {"hits@1", "ppl", "ppl_word"}:
-        assert first[name] == pytest.approx(again[name], rel=1e-4)
-
-
-@pytest.mark.parametrize("model", OURS)
 def test_training_changes_every_weight(model, trained, convai2, tmp_path):
     train(model, convai2, tmp_path / "model", max_train_steps=1, learningrate=1e-9, seed=3)
     before = read_model_file(str(tmp_path / "model"))["model"]
@@ -155,13 +138,6 @@ def test_perplexity_a_word_is_of_the_loss_over_words(trained, convai2):
     )
 
 
-def test_the_counts_are_those_of_the_training_text(trained):
-    path = trained("p2bot/profile_memory")
-    data = json.loads(Path(f"{path}.dict").read_text())
-    assert len(data["counts"]) == len(create_agent_from_model_file(path, tiny.QUIET).dict)
-    assert sum(data["counts"]) > 100 and data["counts"][0] == 0
-
-
 @pytest.mark.parametrize("model", OURS)
 def test_a_long_history_loses_old_turns_and_never_the_persona(model, trained):
     bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "text_truncate": 60})
@@ -204,7 +180,7 @@ def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model)
     path = trained("p2bot/profile_memory")
     with pytest.raises(P2botError, match="--hidden-size 8 contradicts"):
         create_agent_from_model_file(path, {**tiny.QUIET, "hidden_size": 8})
-    with pytest.raises(P2botError, match="--kv-memories -1 is negative"):
+    with pytest.raises(P2botError, match="--kv-memories -1 is not at least 0"):
         create_agent_from_model_file(trained("p2bot/kv_profile_memory"), {"kv_memories": -1})
     other = trained("p2bot/kv_profile_memory")
     with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):
@@ -225,18 +201,3 @@ def test_the_profile_sentences_are_shuffled_in_training_alone(trained):
         history.add_reply("hi")
         history.update_history(Message({"text": "how are you ?", field: ["well"]}))
         assert history.dialogue.persona == first  # one order a dialogue
-
-
-def test_a_batch_that_memory_does_not_hold_is_counted_by_the_ranker_too(
-    trained, convai2, tmp_path, monkeypatch
-):
-    """ParlAI's ranker would log it alone, and go on for ever."""
-
-    def score(self, *args):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-
-    path = tmp_path / "model"
-    monkeypatch.setattr(KvProfileMemoryAgent, "score_candidates", score)
-    said = f"{PATIENCE} batches in a row were skipped, out of memory with 4 rows"
-    with pytest.raises(P2botError, match=said):
-        train("p2bot/kv_profile_memory", convai2, path, batchsize=4, max_train_steps=PATIENCE + 1)

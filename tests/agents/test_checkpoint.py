@@ -55,23 +55,16 @@ def hub_folder(tmp_path):
     return folder
 
 
-@pytest.mark.slow
 def test_any_hugging_face_model_trains_and_loads_without_it(convai2, tmp_path, hub_folder):
     model_file = tmp_path / "model"
     tiny.train(convai2, model_file, backbone=str(hub_folder), max_train_steps=2)
     before = tiny.evaluate(convai2, model_file)
     shutil.rmtree(hub_folder)
-    assert tiny.evaluate(convai2, model_file) == pytest.approx(
-        before, nan_ok=True, abs=1e-6
-    ) or _same_but_speed(tiny.evaluate(convai2, model_file), before)
+    after = tiny.evaluate(convai2, model_file)
+    for name in ("ppl", "hits@1", "f1"):
+        assert after[name] == pytest.approx(before[name]), name
 
 
-def _same_but_speed(one, other):
-    names = ("ppl", "hits@1", "f1")
-    return [one[n] for n in names] == pytest.approx([other[n] for n in names])
-
-
-@pytest.mark.slow
 def test_a_model_is_loaded_in_a_new_process_from_its_file_alone(tiny_model):
     code = (
         "from parlai.core.agents import create_agent_from_model_file as load;"
@@ -89,13 +82,6 @@ def test_a_cut_file_is_named(tiny_model, tmp_path):
     path = copied(tiny_model, tmp_path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(P2botError, match="cannot load .*model: it is damaged or was not written"):
-        create_agent_from_model_file(str(path))
-
-
-def test_an_empty_file_is_named(tiny_model, tmp_path):
-    path = copied(tiny_model, tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(P2botError, match="cannot load .*damaged"):
         create_agent_from_model_file(str(path))
 
 
@@ -141,10 +127,6 @@ def test_flags_that_contradict_the_file_are_named(tiny_model, change):
         create_agent_from_model_file(tiny_model, change)
 
 
-def test_the_same_flags_again_are_fine(tiny_model):
-    assert create_agent_from_model_file(tiny_model, {"n_layers": 1, "backbone": "scratch"})
-
-
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}', "hello\t1\n"])
 def test_a_damaged_dictionary_is_named(tiny_model, tmp_path, content):
     path = copied(tiny_model, tmp_path)
@@ -176,18 +158,6 @@ def test_a_run_that_validated_without_generation_is_evaluated_with_it(convai2, t
     tiny.train(convai2, tmp_path / "model", skip_generation=True)
     assert "f1" in tiny.evaluate(convai2, tmp_path / "model")
     assert "f1" not in tiny.evaluate(convai2, tmp_path / "model", skip_generation=True)
-
-
-@pytest.mark.slow
-def test_the_shims_are_there_without_the_parlai_command(tiny_model):
-    code = (
-        "from parlai.core.agents import create_agent_from_model_file as load;"
-        f"load({tiny_model!r});"
-        "from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch as search;"
-        "assert 'get_mask' in vars(search)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_fine_tuning_on_another_task_keeps_the_tokenizer(convai2, tmp_path):
@@ -226,14 +196,6 @@ def test_a_clone_saves_what_the_run_has_reached(tiny_model, tmp_path):
     agent.clone().save(str(tmp_path / "clone"))
     saved = torch.load(tmp_path / "clone", weights_only=True)
     assert len(saved["p2bot"]["run"]["workers"]) == len(agent.run_state["workers"])
-
-
-def test_a_file_that_does_not_name_its_tokenizer_still_loads(tiny_model, tmp_path):
-    path = copied(tiny_model, tmp_path)
-    states = torch.load(path, weights_only=True)
-    del states["p2bot"]["tokenizer"]
-    torch.save(states, path)
-    assert create_agent_from_model_file(str(path))
 
 
 @pytest.mark.parametrize("scheduler", ["invsqrt", "cosine", "linear", "fixed", "none"])

@@ -3,17 +3,12 @@ The agent across the turns of a conversation: what it answers does not depend on
 remembers, and it reads nothing twice.
 """
 
-import builtins
-import json
-
 import pytest
 import tiny
 import torch
 from asking import PERSONA, QUESTIONS
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.scripts.interactive import Interactive
-from parlai.scripts.self_chat import SelfChat
 
 from p2bot_parlai.method.context import persona_tokens
 from p2bot_parlai.method.kv_cache import ContextMemory
@@ -61,29 +56,15 @@ def say(agent, text, **fields):
 
 
 def chat(agent, **fields):
-    """Replies to a conversation with two personas and a reset, and the contexts' lengths."""
+    """Replies to a conversation with two personas and a reset."""
     said = [PERSONA + QUESTIONS[0], *QUESTIONS[1:4], OTHER + QUESTIONS[4], None, *QUESTIONS[5:]]
-    replies, lengths = [], []
+    replies = []
     for text in said:
         if text is None:
             agent.reset()
-            continue
-        reply, length = say(agent, text, **fields)
-        replies.append(reply)
-        lengths.append(length)
-    return replies, lengths
-
-
-def check_the_same(ours, plain):
-    for reply, expected in zip(ours, plain, strict=True):
-        assert reply["text"] == expected["text"]
-        assert reply["text_candidates"] == expected["text_candidates"]
-        for name in ("cand_scores", "beam_texts"):
-            scores, others = reply[name], expected[name]
-            if name == "beam_texts":
-                assert [text for text, _ in scores] == [text for text, _ in others]
-                scores, others = [s for _, s in scores], [s for _, s in others]
-            assert scores == pytest.approx(others, abs=1e-5, rel=1e-5)
+        else:
+            replies.append(say(agent, text, **fields)[0])
+    return replies
 
 
 @pytest.mark.parametrize(
@@ -101,10 +82,25 @@ def check_the_same(ours, plain):
     ids=str,
 )
 def test_a_chat_is_the_same_as_with_every_context_read_anew(tiny_model, no_memory, options):
-    ours, _ = chat(make(tiny_model, **options), label_candidates=CANDIDATES)
+    check_chat(tiny_model, no_memory, **options)
+
+
+def test_so_is_a_chat_in_the_original_form(original_style_model, no_memory):
+    check_chat(original_style_model, no_memory)
+
+
+def check_chat(model, no_memory, **options):
+    ours = chat(make(model, **options), label_candidates=CANDIDATES)
     no_memory()
-    plain, _ = chat(make(tiny_model, **options), label_candidates=CANDIDATES)
-    check_the_same(ours, plain)
+    plain = chat(make(model, **options), label_candidates=CANDIDATES)
+    for reply, expected in zip(ours, plain, strict=True):
+        assert reply["text"] == expected["text"]
+        assert reply["text_candidates"] == expected["text_candidates"]
+        assert reply["cand_scores"] == pytest.approx(expected["cand_scores"], abs=1e-5, rel=1e-5)
+        (texts, scores), (others, expected_scores) = (
+            zip(*found["beam_texts"], strict=True) for found in (reply, expected)
+        )
+        assert texts == others and scores == pytest.approx(expected_scores, abs=1e-5, rel=1e-5)
 
 
 def test_a_turn_reads_only_what_is_new(tiny_model, read):
@@ -126,59 +122,7 @@ def test_a_turn_that_dropped_old_ones_reads_all_but_the_persona(tiny_model, read
     assert read == [length - len(persona) - 1]  # both begin with the persona and a [PARTNER]
 
 
-def test_the_memory_is_that_of_live_conversations(tiny_model):
-    agent = make(tiny_model)
-    say(agent, QUESTIONS[0])
-    assert agent.memory._states is not None
-    say(agent, QUESTIONS[1], episode_done=True)
-    assert agent.memory._states is None
-    say(agent, QUESTIONS[0])
-    agent.reset()
-    assert agent.memory._states is None
-
-
 # -------------------------------------------------------------------- from the command
-def test_self_chat_reads_nothing_twice(convai2, tiny_model, tmp_path, read, no_memory):
-    def transcript(name):
-        outfile = tmp_path / f"{name}.jsonl"
-        SelfChat.main(
-            model_file=tiny_model,
-            task="convai2",
-            datapath=convai2,
-            outfile=str(outfile),
-            seed=3,
-            num_self_chats=2,
-            selfchat_max_turns=5,
-            label_truncate=8,
-            loglevel="error",
-        )
-        lines = [json.loads(line) for line in outfile.read_text().splitlines()]
-        return [[turn["text"] for pair in line["dialog"] for turn in pair] for line in lines]
-
-    ours, tokens = transcript("ours"), sum(read)
-    read.clear()
-    no_memory()
-    assert transcript("plain") == ours
-    assert tokens < 0.5 * sum(read)
-
-
-def test_so_does_interactive(convai2, tiny_model, read, no_memory, monkeypatch, capsys):
-    """[DONE] in the middle begins another conversation."""
-
-    def talk():
-        lines = iter([*QUESTIONS[:4], "[DONE]", *QUESTIONS[4:], "[EXIT]"])
-        monkeypatch.setattr(builtins, "input", lambda prompt: next(lines))
-        options = {"persona": "i eat soup every day.", "label_truncate": 8, "loglevel": "error"}
-        Interactive.main(model_file=tiny_model, task="convai2", datapath=convai2, **options)
-        return capsys.readouterr().out
-
-    ours, tokens = talk(), sum(read)
-    read.clear()
-    no_memory()
-    assert talk() == ours and ours
-    assert tokens < 0.6 * sum(read)
-
-
 @pytest.mark.parametrize("batchsize", [1, 3])
 def test_evaluation_reads_a_dialogue_once_for_all_its_turns(
     convai2, tiny_model, read, no_memory, batchsize
@@ -191,20 +135,6 @@ def test_evaluation_reads_a_dialogue_once_for_all_its_turns(
     for name in ("exs", "hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "nup_acc", "loss"):
         assert ours[name] == pytest.approx(plain[name], rel=1e-5, abs=1e-5), name
     assert tokens < 0.6 * sum(read)
-
-
-def test_world_logs_are_those_of_turns_read_one_by_one(convai2, tiny_model, tmp_path, no_memory):
-    def log(name):
-        path = tmp_path / name
-        tiny.evaluate(convai2, tiny_model, batchsize=2, world_logs=str(path))
-        lines = path.with_suffix(".jsonl").read_text().splitlines()
-        return [
-            [turn["text"] for pair in json.loads(line)["dialog"] for turn in pair] for line in lines
-        ]
-
-    ours = log("ours")
-    no_memory()
-    assert ours == log("plain")
 
 
 # ------------------------------------------------------------------------- training

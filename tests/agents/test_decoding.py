@@ -10,6 +10,8 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import nn
 
+from p2bot_parlai.agents.scoring import BEAM_SEARCHES, tree_search
+
 WAYS = [
     {"inference": "greedy"},
     {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
@@ -49,13 +51,29 @@ class Stock(nn.Module):
 
 
 def stock(agent):
-    """The same agent with ParlAI's loop."""
+    """The same agent with ParlAI's loop, and its searches where it has them."""
     other = copy.copy(agent)
     other.model = Stock(agent.network)
-    other._encoder_input = lambda batch: (batch.context_states,)
-    other._rerank_beams = agent._rerank_beams
+    other._encoder_input = lambda batch: (batch.p2bot.states,)
+    other._rerank_beams = lambda batch, finished: reranked(agent, batch, finished)
     other._generate = lambda *args: TorchGeneratorAgent._generate(other, *args)
+    other.opt = {**agent.opt, "beam_size": agent.beam_size}
+    if agent.opt["inference"] == "multinomial":
+        other._treesearch_factory = lambda *_, **__: tree_search(agent.opt, 1, agent.dict, "cpu")
     return other
+
+
+def reranked(agent, batch, finished):
+    if agent.opt["inference"] not in BEAM_SEARCHES:
+        return finished
+    found = []
+    for row, hypotheses in enumerate(finished):
+        states = batch.p2bot.states.select(torch.tensor([row]))
+        responses = [tokens[1:].tolist() for tokens, _, _ in hypotheses]
+        (scores,) = agent.responder.score(states, [responses], "both")
+        order = scores.argsort(descending=True, stable=True).tolist()
+        found.append([(hypotheses[i][0], scores[i], hypotheses[i][2]) for i in order])
+    return found
 
 
 def make(tiny_model, ends: bool, **options):
@@ -85,7 +103,8 @@ def batch_of(agent, texts):
         for clone, text in zip(clones, texts, strict=True)
     ]
     batch = agent.batchify(seen)
-    batch["context_states"] = agent.network.encode_context(batch.text_vec, agent._valid(batch))
+    valid = batch.text_vec != agent.NULL_IDX
+    batch.p2bot.states = agent.network.encode_context(batch.text_vec, valid)
     return batch
 
 
@@ -168,9 +187,9 @@ def test_rows_that_are_done_are_not_computed(tiny_model, monkeypatch):
 def test_the_cache_is_not_multiplied_by_the_beam_size(tiny_model, monkeypatch):
     agent = make(tiny_model, False, inference="beam", beam_size=4)
     batch, sizes = batch_of(agent, texts()), []
-    select = type(batch.context_states).select
+    select = type(batch.p2bot.states).select
     monkeypatch.setattr(
-        type(batch.context_states),
+        type(batch.p2bot.states),
         "select",
         lambda self, rows: sizes.append(len(rows)) or select(self, rows),
     )

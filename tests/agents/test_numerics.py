@@ -64,7 +64,7 @@ def test_a_label_of_nothing_teaches_to_end(convai2, tiny_model, tmp_path):
         agent.batch_act(seen)
         assert _finite(dict(agent.model.named_parameters()))
     batch = agent.batchify(seen)
-    assert batch.responses == [[agent.END_IDX]] * 2
+    assert batch.p2bot.responses == [[agent.END_IDX]] * 2
 
 
 def test_a_batch_of_padding_alone_is_no_batch(bot):

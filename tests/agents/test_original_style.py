@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny
 import torch
-from asking import PERSONA, QUESTIONS, ask, ask_together
+from asking import QUESTIONS
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
@@ -43,7 +43,7 @@ def test_candidates_together_score_as_each_alone(agent, original_style_model, ra
     contexts = [ranking.dict.p2bot.encode(text) for text in QUESTIONS[:3]]
     responses = [[ranking.response_ids(c, 24) for c in CANDIDATES] for _ in contexts]
     states = ContextMemory().read(ranking.network.eval(), dict(enumerate(contexts)))
-    found = ranking.score_responses(states, responses, rank_by)
+    found = ranking.responder.score(states, responses)
     for context, own, scores in zip(contexts, responses, found, strict=True):
         for response, score in zip(own, scores.tolist(), strict=True):
             network, hidden = read_alone(ranking, context, response)
@@ -53,37 +53,6 @@ def test_candidates_together_score_as_each_alone(agent, original_style_model, ra
                 log_p = network.output(hidden[len(context) : -1]).log_softmax(dim=-1)
                 expected = log_p.gather(1, torch.tensor(response)[:, None]).mean()
             assert score == pytest.approx(expected.item(), abs=1e-5)
-
-
-@pytest.mark.parametrize("inference", ["greedy", "beam"])
-def test_a_batch_answers_as_one_by_one(original_style_model, inference):
-    given = {**tiny.QUIET, "inference": inference}
-    agent = create_agent_from_model_file(original_style_model, given)
-    texts = [PERSONA + question for question in QUESTIONS]
-    together = [reply["text"] for reply in ask_together(agent, texts)]
-    assert together == [ask(agent, text)["text"] for text in texts]
-    assert any(together)
-
-
-def test_a_conversation_goes_on_as_if_it_were_read_anew(original_style_model, monkeypatch):
-    agent = create_agent_from_model_file(original_style_model, tiny.QUIET)
-
-    def talk():
-        agent.reset()
-        said = []
-        for question in [PERSONA + QUESTIONS[0], *QUESTIONS[1:4]]:
-            agent.observe(Message({"text": question, "episode_done": False}))
-            said.append(agent.act()["text"])
-        return said
-
-    remembered, read = talk(), ContextMemory.read
-
-    def anew(self, network, contexts):
-        self.forget()
-        return read(self, network, contexts)
-
-    monkeypatch.setattr(ContextMemory, "read", anew)
-    assert talk() == remembered
 
 
 def test_a_response_that_is_cut_still_ends(agent):

@@ -13,8 +13,7 @@ from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.selfplay import SelfPlay
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
@@ -24,16 +23,16 @@ REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perceptio
 def test_self_play_changes_the_agent_and_nothing_else(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", playing)
     before = {k: v.clone() for k, v in agent.network.state_dict().items()}
-    user = {k: v.clone() for k, v in agent.world.user.state_dict().items()}
+    user = {k: v.clone() for k, v in agent.selfplay.world.user.state_dict().items()}
     step(agent, [1, 2, 3])
     moved = [k for k, v in agent.network.state_dict().items() if not torch.equal(v, before[k])]
     # all but the [CLS] head, which no reward reaches
     assert set(before) - set(moved) == {"next_utterance.weight", "next_utterance.bias"}
-    for name, weight in agent.world.user.state_dict().items():
+    for name, weight in agent.selfplay.world.user.state_dict().items():
         assert torch.equal(weight, user[name])
     learnt = {id(p) for group in agent.optimizer.param_groups for p in group["params"]}
     assert learnt == {id(p) for p in agent.network.parameters()}
-    assert not any(p.requires_grad for p in agent.world.user.parameters())
+    assert not any(p.requires_grad for p in agent.selfplay.world.user.parameters())
 
 
 @pytest.mark.slow
@@ -49,7 +48,7 @@ def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
             first = [[turn.response[0] == wanted for turn in row] for row in played.turns]
             return torch.tensor(first, dtype=torch.float).T
 
-    agent.world.rewards, agent.world.weights = [Wanted()], {"wanted": 1.0}
+    agent.selfplay.world.rewards, agent.selfplay.world.weights = [Wanted()], {"wanted": 1.0}
     shares = []
     for number in range(60):
         replies = step(agent, range(number * 16, number * 16 + 16))
@@ -82,20 +81,6 @@ def test_weighted_rewards_add_up(convai2, tmp_path, playing):
         assert found["kl"] == pytest.approx(0.0, abs=1e-6)  # nothing was learnt yet
 
 
-def test_the_baseline_is_the_mean_of_the_batch(convai2, tmp_path, playing, monkeypatch):
-    agent = agent_for(convai2, tmp_path / "model", playing)
-    seen = []
-    monkeypatch.setattr(
-        "p2bot_parlai.agents.p2bot.mean_baseline",
-        lambda total, count: (
-            seen.append((total.item(), count.item())) or mean_baseline(total, count)
-        ),
-    )
-    rewards = [reply["metrics"]["reward"].value() for reply in step(agent, [1, 2, 3])]
-    assert seen[0][1] == 9  # three dialogues of three turns
-    assert seen[0][0] == pytest.approx(3 * sum(rewards), abs=1e-4)
-
-
 def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
     def drift(kl_coef):
         changes = {**playing, "kl_coef": kl_coef}
@@ -106,15 +91,6 @@ def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
 
     free, held = drift(0.0), drift(5.0)
     assert 0 < held < free / 2
-
-
-def test_leave_one_out_is_another_update(convai2, tmp_path, playing):
-    weights = []
-    for baseline in ("mean", "leave-one-out"):
-        agent = agent_for(convai2, tmp_path / baseline, {**playing, "rl_baseline": baseline})
-        step(agent, [1, 2, 3])
-        weights.append(agent.network.backbone.tokens_embed.weight.clone())
-    assert not torch.equal(*weights)
 
 
 def test_supervised_examples_beside_it(convai2, tmp_path, playing):
@@ -144,7 +120,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     openings = [opening(1), opening(2)]
-    played = agent.world.play(openings)
+    played = agent.selfplay.world.play(openings)
     overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
     partner = create_agent_from_model_file(
         playing["init_model"], {**overrides, "skip_generation": False}
@@ -177,16 +153,6 @@ def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, wit
 
 
 # ------------------------------------------------------------------ saving, resuming
-def test_frozen_models_are_named_by_path_and_checksum(convai2, tmp_path, playing):
-    path = str(tmp_path / "model")
-    tiny.train(convai2, path, **playing)
-    saved = read_model_file(path)["p2bot"]["selfplay"]
-    assert saved == {
-        "user": {"path": playing["init_model"], "sha256": checksum(playing["init_model"])},
-        "Receiver": {"path": playing["receiver"], "sha256": checksum(playing["receiver"])},
-    }
-
-
 def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
     start = str(tmp_path / "start")
     for suffix in ("", ".dict", ".opt"):
@@ -194,12 +160,12 @@ def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
     options = {**playing, "init_model": start}
     path = tmp_path / "model"
     tiny.train(convai2, path, **options)
-    user = agent_for(convai2, path, options).world.user.state_dict()
+    user = agent_for(convai2, path, options).selfplay.world.user.state_dict()
     for name, weight in read_model_file(playing["init_model"])["model"].items():
         assert torch.equal(user[name], weight)
     # without the flag the saved path counts
     again = agent_for(convai2, path, {**options, "init_model": None})
-    assert torch.equal(again.world.user.state_dict()[name], weight)
+    assert torch.equal(again.selfplay.world.user.state_dict()[name], weight)
     # another file under its name is found out
     torch.save({**read_model_file(start), "optimizer": None}, start)
     with pytest.raises(P2botError, match="is not the user that this self-play run began with"):
@@ -213,7 +179,7 @@ def test_a_model_that_played_chats_without_its_frozen_models(convai2, tmp_path, 
     path = str(tmp_path / "model")
     tiny.train(convai2, path, **playing)
     bot = create_agent_from_model_file(path, {"loglevel": "error", "skip_generation": False})
-    assert bot.world is None
+    assert "world" not in vars(bot.selfplay)
     bot.observe(Message({"text": "your persona: i own a cat.\nhi", "episode_done": True}))
     assert bot.act()["text"] is not None
 
@@ -237,9 +203,9 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
     path = str(tmp_path / "short")
     tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
-    assert isinstance(agent.world, SelfPlay)
-    assert (agent.world.history_size, agent.world.limit) == (1, 64)
-    assert (agent.opt["history_size"], agent.text_truncate, agent.alpha) == (1, 64, 0.3)
+    assert isinstance(agent.selfplay.world, SelfPlay)
+    assert (agent.selfplay.world.history_size, agent.selfplay.world.limit) == (1, 64)
+    assert (agent.opt["history_size"], agent.text_truncate, agent.opt["alpha"]) == (1, 64, 0.3)
 
 
 # ---------------------------------------------------------------------- early failure
@@ -250,12 +216,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"receiver": "/nowhere"}, "--receiver /nowhere: there is no such file"),
         ({"init_model": None}, "--init-model MODEL"),
         ({"evaltask": None}, "ppl will never be reported"),
-        ({"validation_metric": "reward"}, "reward is of self-play"),
-        ({"validation_metric": "f1"}, "--skip-generation true"),
-        (
-            {"validation_metric": "hits@1", "rank_candidates": False},
-            "--rank-candidates false ranks none",
-        ),
+        ({"validation_metric": "reward"}, "reward will never be reported"),
         ({"gamma": 2.0}, "--gamma 2.0"),
         ({"selfplay_turns": 0}, "--selfplay-turns 0"),
         ({"kl_coef": -1.0}, "--kl-coef -1.0"),
@@ -275,12 +236,6 @@ def test_what_cannot_work_is_said_before_anything_is_loaded(
     monkeypatch.setattr("parlai.scripts.train_model.create_agent", refuse)
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
-
-
-def test_a_receiver_that_is_none(convai2, tmp_path, playing):
-    options = {**playing, "receiver": playing["init_model"]}
-    with pytest.raises(P2botError, match="holds another agent, not a Receiver"):
-        tiny.train(convai2, tmp_path / "model", **options)
 
 
 def test_a_transmitter_without_its_head(convai2, tmp_path, playing):
@@ -315,8 +270,8 @@ def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
     agent = agent_for(
         convai2, tmp_path / "model", {**playing, "language_model": playing["init_model"]}
     )
-    assert agent.files.to_json()["language model"]["path"] == playing["init_model"]
-    assert not any(module.training for module in agent.world.rewards[0].backbone.modules())
+    assert agent.selfplay.files.to_json()["language model"]["path"] == playing["init_model"]
+    assert not any(module.training for module in agent.selfplay.world.rewards[0].backbone.modules())
     step(agent, [1, 2, 3])
 
 
@@ -331,11 +286,8 @@ def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
             values[1, 2] = torch.nan
             return values
 
-    agent.world.rewards[0] = Broken()
+    agent.selfplay.world.rewards[0] = Broken()
     before = agent.network.backbone.tokens_embed.weight.clone()
-    with pytest.raises(P2botError, match="the reward style is infinite or no number"):
+    with pytest.raises(P2botError, match="the reward style is infinite or not a number"):
         step(agent, [1, 2, 3])
     assert torch.equal(before, agent.network.backbone.tokens_embed.weight)
-    saved = json.loads((tmp_path / "model.broken_dialogue.json").read_text())
-    assert saved["user_persona"] == opening(2).user_persona
-    assert len(saved["turns"]) == 3

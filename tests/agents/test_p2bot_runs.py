@@ -1,8 +1,6 @@
 """Self-play runs as a user starts them: how they are validated, resumed, evaluated."""
 
-import json
 import shutil
-from pathlib import Path
 
 import people
 import pytest
@@ -12,13 +10,10 @@ import transformers
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context import in_one_line
 from p2bot_parlai.method.model_files import checksum, read_model_file
-from p2bot_parlai.method.selfplay import persona_heads, uniforms
-from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
 def copy_model(path, to) -> str:
@@ -43,8 +38,6 @@ def test_a_diverged_agent_stops_the_run(convai2, tmp_path, playing):
         agent.network.backbone.tokens_embed.weight.fill_(torch.nan)
     with pytest.raises(P2botError, match="probabilities of the agent"):
         step(agent, [1, 2, 3])
-    path = tmp_path / "new" / "folder" / "model.broken_dialogue.json"
-    assert json.loads(path.read_text())["user_persona"] == opening(1).user_persona
 
 
 def test_the_paper_s_learning_rate_is_for_self_play(convai2):
@@ -59,29 +52,9 @@ def test_the_paper_s_learning_rate_is_for_self_play(convai2):
     assert rate(task="convai2", evaltask="p2bot:selfplay") == 6.25e-5
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        (
-            {"batchsize": 1, "selfplay_turns": 1},
-            "nothing to learn from.*--rl-baseline leave-one-out",
-        ),
-        (
-            {"lambda_persona": 0.0, "evaltask": "p2bot:selfplay", "validation_metric": "persona"},
-            "persona will never be reported.*--lambda-persona",
-        ),
-        (
-            {
-                "lambda_persona": 0.0,
-                "evaltask": "p2bot:selfplay",
-                "validation_metric": "perception",
-            },
-            "perception will never be reported.*--lambda-persona",
-        ),
-    ],
-)
-def test_what_would_come_to_nothing_is_said_first(convai2, tmp_path, playing, changes, message):
-    with pytest.raises(P2botError, match=message):
+def test_a_reward_of_one_response_is_refused(convai2, tmp_path, playing):
+    changes = {"batchsize": 1, "selfplay_turns": 1}
+    with pytest.raises(P2botError, match="nothing to learn from.*--rl-baseline leave-one-out"):
         tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
 
 
@@ -123,10 +96,9 @@ def test_self_play_after_self_play_has_a_user_of_its_own(convai2, tmp_path, play
 def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
     """For the coherence reward and the KL divergence alike."""
     agent = agent_for(convai2, tmp_path / "model", playing)
-    read, original = [], agent.world.user.read
-    monkeypatch.setattr(
-        agent.world.user, "read", lambda packed: read.append(packed) or original(packed)
-    )
+    user, read = agent.selfplay.world.user, []
+    stock = user.read
+    monkeypatch.setattr(user, "read", lambda packed: read.append(packed) or stock(packed))
     step(agent, [1, 2, 3])
     step(agent, [4, 5, 6])
     assert len(read) == 2
@@ -137,14 +109,14 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
-    _, found = agent._score(judged)
+    _, found = agent.reread(judged)
     for turn, divergence in zip(judged.rollouts.by_dialogue(), found, strict=True):
         ids = torch.tensor([[*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]])
         length, told = ids.shape[1], len(turn.response)
         causal = torch.ones(1, length, length, dtype=torch.bool).tril()
         policy, user = (
             network.output(network.backbone(ids, torch.arange(length)[None], causal))[0, -told:]
-            for network in (agent.network, agent.world.user)
+            for network in (agent.network, agent.selfplay.world.user)
         )
         p, q = policy.softmax(dim=-1), user.softmax(dim=-1)
         expected = (p * (p.log() - q.log())).sum()
@@ -154,30 +126,19 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     assert reported == pytest.approx(found.view(3, 2).mean(dim=1).tolist(), rel=1e-4)
 
 
-def test_the_user_does_not_learn_with_the_agent(convai2, tmp_path, playing):
-    """What it samples is by its own weights; see also test_the_user_answers_as_in_a_chat."""
-    agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
-    drift(agent)
-    begun, tokens = [opening(1), opening(2)], agent.dict.p2bot
-    played = agent.world.play(begun)
-    heads = persona_heads([o.user_persona for o in begun], tokens)
-    user = Speakers(agent.world.user, tokens, heads, 128)
-    user.say([tokens.encode(o.utterance) for o in begun])
-    user.hear(played.agent_texts[0])
-    answers, _ = user.sample(uniforms(begun, 0, 1, 8))
-    assert [in_one_line(tokens.decode(ids)) for ids in answers] == played.user_texts[1]
-
-
-def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing):
+@pytest.mark.parametrize("rl_baseline", ["mean", "leave-one-out"])
+def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_baseline):
     """By the definition, with both weights of the loss."""
     options = {**playing, "optimizer": "sgd", "gradient_clip": -1, "learningrate": 0.1}
-    options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none"}
+    options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none", "rl_baseline": rl_baseline}
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
-    log_p, divergence = agent._score(judged)
+    log_p, divergence = agent.reread(judged)
     rewards = judged.total.flatten()
-    loss = (-(rewards - rewards.mean()) * log_p + 0.5 * divergence).sum() / 9
+    others = (rewards.sum() - rewards) / 8
+    baseline = rewards.mean() if rl_baseline == "mean" else others
+    loss = (-(rewards - baseline) * log_p + 0.5 * divergence).sum() / 9
     weight = agent.network.backbone.tokens_embed.weight
     (gradient,) = torch.autograd.grad(loss, weight)
     before = weight.detach().clone()
@@ -198,26 +159,13 @@ def test_updates_are_shown_once(convai2, tmp_path, playing, monkeypatch):
 
 # ------------------------------------------------------- a pretrained language model
 @pytest.fixture
-def pretrained(tmp_path, convai2) -> str:
+def pretrained(tmp_path) -> str:
     """A folder in Hugging Face form: a tiny Llama with random weights and its tokenizer."""
-    text = [line for file in Path(convai2).glob("ConvAI2/train*") for line in file.open()]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    backend.decoder = decoders.ByteLevel()
-    backend.train_from_iterator(
-        text,
-        trainers.BpeTrainer(
-            vocab_size=350,
-            special_tokens=["<s>", "</s>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    save_llama(tmp_path / "llama", backend.get_vocab_size(), seed=0)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(
-        tmp_path / "llama"
-    )
-    return str(tmp_path / "llama")
+    folder = tmp_path / "llama"
+    backend = P2botTokenizer.train(["i own a cat and two dogs", "i eat rice"], 350).backend
+    save_llama(folder, backend.get_vocab_size(), seed=0)
+    backend.save(str(folder / "tokenizer.json"))
+    return str(folder)
 
 
 def save_llama(folder, vocabulary: int, seed: int) -> None:
@@ -245,7 +193,7 @@ def test_the_pretrained_backbone_judges_style(convai2, tmp_path, playing, pretra
     assert noted["path"] == pretrained
 
     agent = agent_for(convai2, path, options)
-    (style,) = (r for r in agent.world.rewards if r.name == "style")
+    (style,) = (r for r in agent.selfplay.world.rewards if r.name == "style")
     ids = agent.dict.p2bot.encode("i own a cat and two dogs")
     lm = transformers.AutoModelForCausalLM.from_pretrained(pretrained).eval()
     with torch.no_grad():
@@ -275,13 +223,13 @@ def test_the_defaults_are_the_paper_s(convai2):
 
 def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", {**playing, "gamma": 0.25, "lambda_style": 0.3})
-    style, coherence, persona = agent.world.rewards
-    assert agent.world.weights == {"style": 0.3, "coherence": 0.1, "persona": 0.5}
+    style, coherence, persona = agent.selfplay.world.rewards
+    assert agent.selfplay.world.weights == {"style": 0.3, "coherence": 0.1, "persona": 0.5}
     assert persona.gamma == 0.25
     # trained from scratch: its own supervised model is the language model, with no context
-    assert style.backbone is agent.world.user.backbone
+    assert style.backbone is agent.selfplay.world.user.backbone
     assert style.prefix == [agent.dict.p2bot.self_]
-    assert coherence.reading.network is agent.world.user
+    assert coherence.reading.network is agent.selfplay.world.user
 
 
 def test_another_receiver_may_judge_in_evaluation(convai2, tmp_path, playing):

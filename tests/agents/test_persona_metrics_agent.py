@@ -8,7 +8,7 @@ import tiny
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.metrics import InterDistinctMetric
 
-from p2bot_parlai.agents import judging
+from p2bot_parlai.agents import response_metrics
 from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
@@ -30,7 +30,7 @@ def nli(tmp_path_factory):
 @pytest.fixture(scope="module")
 def judged(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
     """
-    A report with all judges, and what was written of each example. Sampled: what the tiny model
+    A report with all models, and what was written of each example. Sampled: what the tiny model
     finds likeliest is always the same.
     """
     dump = str(tmp_path_factory.mktemp("dump") / "dump.jsonl")
@@ -74,13 +74,13 @@ def test_reports_are_the_means_of_the_definitions(judged, tiny_receiver, nli):
 
 
 def test_earlier_turns_are_the_speakers_own(convai2, tiny_model, tmp_path, monkeypatch):
-    asked, call = {}, judging.PersonaJudges.__call__
+    asked, call = {}, response_metrics.ResponseMetrics.__call__
 
     def watched(self, responses, personas, earlier):
         asked.update(zip(map(str, personas), earlier, strict=True))  # the last of each dialogue
         return call(self, responses, personas, earlier)
 
-    monkeypatch.setattr(judging.PersonaJudges, "__call__", watched)
+    monkeypatch.setattr(response_metrics.ResponseMetrics, "__call__", watched)
     dump = tmp_path / "dump.jsonl"
     tiny.evaluate(convai2, tiny_model, persona_metrics=True, world_logs=str(dump))
     for line in dump.read_text(encoding="utf-8").splitlines():
@@ -117,8 +117,8 @@ def test_what_is_not_asked_for_is_not_loaded(
     def refuse(path):
         raise AssertionError(f"{path} was loaded")
 
-    monkeypatch.setattr(judging, "load_judge", refuse)
-    monkeypatch.setattr(judging, "load_perceiver", refuse)
+    monkeypatch.setattr(response_metrics, "load_judge", refuse)
+    monkeypatch.setattr(response_metrics, "load_perceiver", refuse)
     report = tiny.evaluate(convai2, tiny_model)
     assert not (TEXT_METRICS | NLI_METRICS | {"perception"}) & report.keys()
     report = tiny.evaluate(convai2, tiny_model, persona_metrics=True)
@@ -126,17 +126,11 @@ def test_what_is_not_asked_for_is_not_loaded(
     assert not (NLI_METRICS | {"perception"}) & report.keys()
 
 
-def test_judges_of_the_training_run_are_not_those_of_a_chat(convai2, tmp_path, tiny_receiver):
+def test_a_chat_does_not_load_the_models_of_the_training_run(convai2, tmp_path, tiny_receiver):
     path = tmp_path / "model"
     tiny.train(convai2, path, max_train_steps=1, persona_metrics=True, receiver=tiny_receiver)
     agent = create_agent_from_model_file(str(path), {"loglevel": "error"})
-    assert agent.opt["persona_metrics"] and agent.judges is None
-
-
-def test_clones_share_the_judges(convai2, tiny_model, nli):
-    opt = {"loglevel": "error", "persona_metrics": True, "nli_model": nli}
-    agent = create_agent_from_model_file(tiny_model, opt)
-    assert agent.clone().judges is agent.judges
+    assert agent.opt["persona_metrics"] and agent.response_metrics is None
 
 
 def test_what_is_written_holds_all_that_is_known(judged):
@@ -163,8 +157,3 @@ def test_what_is_written_holds_all_that_is_known(judged):
 def test_what_can_not_be_is_named(convai2, tiny_model, options, named):
     with pytest.raises(P2botError, match=named):
         tiny.evaluate(convai2, tiny_model, **options)
-
-
-def test_a_file_of_another_kind_is_named(convai2, tiny_model, tiny_receiver):
-    with pytest.raises(P2botError, match="not a classifier"):
-        tiny.evaluate(convai2, tiny_model, persona_metrics=True, nli_model=tiny_receiver)

@@ -1,20 +1,16 @@
 """The entailment classifier: both pairings, learning, reports, saving, resuming, bad input."""
 
-import contextlib
-
 import pairs
 import pytest
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.scripts.train_model import set_seed, setup_args
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.encoder import random_encoder
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 from p2bot_parlai.metrics.nli import LABELS, PAIRINGS, PersonaNli, load_judge, pair_features
-from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 TEXTS = [
     ("i like tea .", "i enjoy tea."),
@@ -97,46 +93,6 @@ def test_every_parameter_changes_in_training(folder, tmp_path):
     assert not [name for name in first if torch.equal(first[name], second[name])]
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-def run(folder, path, kill_at=None, **changes) -> tuple[dict, int]:
-    """Train; die in the save after ``kill_at`` updates. Weights, and updates made."""
-    given = {**pairs.NLI, "datapath": folder, "model_file": str(path), "seed": 3, **changes}
-    given |= {"validation_every_n_steps": 3, "save_after_valid": True, "max_train_steps": 8}
-    loop = P2botTrainLoop(setup_args().parse_kwargs(**given))
-    set_seed(3)
-    first, save = loop._train_steps, loop.save_model
-
-    def watched_save(suffix=None):
-        save(suffix)
-        if suffix == ".checkpoint" and loop._train_steps == kill_at:
-            raise Killed
-
-    loop.save_model = watched_save
-    with contextlib.suppress(Killed):
-        for _ in loop.train_steps():
-            pass
-    weights = {name: value.clone() for name, value in loop.agent.model.state_dict().items()}
-    return weights, loop._train_steps - first
-
-
-@pytest.mark.parametrize("pairing", PAIRINGS)
-def test_a_resumed_run_ends_as_the_unbroken_one(folder, tmp_path, pairing):
-    from parlai.scripts.build_dict import build_dict
-
-    for name in ("whole", "broken"):  # train_model builds it before the loop
-        given = {**pairs.NLI, "datapath": folder, "dict_file": str(tmp_path / f"{name}.dict")}
-        build_dict(setup_args().parse_kwargs(**given, model_file=str(tmp_path / name)))
-    whole, updates = run(folder, tmp_path / "whole", None, pairing=pairing)
-    _, before = run(folder, tmp_path / "broken", 3, pairing=pairing)
-    again, after = run(folder, tmp_path / "broken", None, pairing=pairing)
-    assert before < updates == before + after
-    for name, weight in whole.items():
-        assert torch.allclose(again[name], weight, atol=1e-6), name
-
-
 def test_a_saved_model_needs_no_option_and_refuses_others(folder, model_file):
     agent = create_agent_from_model_file(model_file, {"loglevel": "error"})
     agent.observe(Message(text="i like tea .\ni enjoy tea.", episode_done=True))
@@ -162,7 +118,6 @@ def test_other_files_are_refused(tiny_receiver, tmp_path):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"classes": ["yes", "no"]}, "--classes"),
         ({"update_freq": 2}, "--update-freq"),
         ({"dropout": 1.0}, "--dropout"),
         ({"fp16": True}, "--precision bf16"),

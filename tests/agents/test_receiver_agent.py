@@ -10,7 +10,7 @@ from p2bot_parlai.agents.perception import Question
 from p2bot_parlai.agents.receiver import training_candidates
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import receiver
-from p2bot_parlai.method.model_files import load_perceiver, read_model_file
+from p2bot_parlai.method.model_files import load_perceiver
 
 LONG = "we talked about lemons and boats and grapes and horses for hours and hours " * 4
 MESSAGES = [
@@ -82,8 +82,7 @@ def training_messages(count=4) -> list[dict]:
         {"share_encoders": True},
         {"negatives": "batch", "loss": "softmax", "word_dropout": 0.2},
         {"one_sided_dropout": 0.5},
-        {"bfloat16": True, "lr_scheduler": "linear"},
-        {"precision": "bf16"},
+        {"precision": "bf16", "lr_scheduler": "linear"},
     ],
 )
 def test_every_parameter_changes_in_training(folder, tmp_path, options):
@@ -152,12 +151,6 @@ def test_tau_is_saved_resumes_and_stays_in_evaluation(folder, tmp_path):
     assert another.perceiver.tau == 10  # a new run begins anew
 
 
-def test_training_ends_at_the_last_tau(folder, tmp_path):
-    people.train(folder, tmp_path / "model", max_train_steps=20)
-    saved = read_model_file(str(tmp_path / "model"))
-    assert saved["p2bot"]["tau"] == pytest.approx(0.5, abs=0.6)
-
-
 # --------------------------------------------------------------------------- evaluation
 def test_a_batch_of_unequal_dialogues_equals_one_by_one(trained):
     together = people.ask(trained, MESSAGES)
@@ -211,21 +204,6 @@ def test_it_learns(folder, tmp_path):
     assert report["hits@1"] > 0.5  # chance is 1/6
 
 
-@pytest.mark.slow
-def test_validation_and_patience_on_hits(folder, tmp_path):
-    valid, _ = people.train(
-        folder,
-        tmp_path / "model",
-        evaltask=f"{people.TASK}:self_revised",
-        max_train_steps=40,
-        validation_every_n_steps=2,
-        validation_patience=2,
-        dynamic_batching="full",
-        text_truncate=200,
-    )
-    assert "hits@1" in valid
-
-
 # ------------------------------------------------------------------------ save and load
 def test_a_shared_network_is_saved_as_one(folder, tmp_path):
     people.train(folder, tmp_path / "model", share_encoders=True)
@@ -233,15 +211,6 @@ def test_a_shared_network_is_saved_as_one(folder, tmp_path):
     assert loaded.network.impression is loaded.network.persona
     with pytest.raises(P2botError, match="--share-encoders False contradicts"):
         people.agent(folder, tmp_path / "model", share_encoders=False)
-
-
-def test_resumed_training_goes_on_from_the_same_weights(folder, tmp_path):
-    people.train(folder, tmp_path / "model", max_train_steps=4)
-    saved = create_agent_from_model_file(str(tmp_path / "model"))
-    resumed = people.agent(folder, tmp_path / "model")
-    for one, other in zip(saved.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(one, other)
-    assert resumed.optimizer.state  # Adam's moments came along
 
 
 def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model, tmp_path):
@@ -257,19 +226,6 @@ def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model
 
 
 # ------------------------------------------------------- scores for self-play, Eq. 15
-def test_scores_of_a_loaded_receiver(model_file):
-    perceiver = load_perceiver(model_file)
-    utterances = ["look at these lemons !", LONG, "no kites"]
-    personas = [["i collect lemons.", "i sing."], ["i sleep."], [LONG, "i fly kites.", "hm."]]
-    together = perceiver.score(utterances, personas)
-    for row, (utterance, persona) in enumerate(zip(utterances, personas, strict=True)):
-        h, W = perceiver.impressions([utterance])[0], perceiver.profiles(persona)
-        every = torch.ones(len(persona), dtype=torch.bool)
-        expected = receiver.score(h, W, every, perceiver.tau)
-        assert together[row].item() == pytest.approx(expected.item(), rel=1e-4)
-    assert not any(p.requires_grad for p in perceiver.network.parameters())
-
-
 def test_nothing_said_and_nothing_known_score_zero(model_file):
     perceiver = load_perceiver(model_file)
     scores = perceiver.score(["", "hello", "hello"], [["i sing."], [], ["i sing."]])
@@ -301,7 +257,6 @@ def test_scratch_must_be_trained_first(folder):
         ({"one_sided_dropout": -0.1}, "--one-sided-dropout"),
         ({"embedding_size": 15}, "--embedding-size 15"),
         ({"fp16": True}, "--precision bf16"),
-        ({"bfloat16": True, "precision": "fp32"}, "--bfloat16 true and --precision fp32"),
     ],
 )
 def test_impossible_options_are_named(folder, tmp_path, options, named):

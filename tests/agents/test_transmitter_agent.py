@@ -10,23 +10,11 @@ from p2bot_parlai.method import transmitter
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
-def test_every_parameter_changes_in_training(convai2, tmp_path):
-    agent = tiny.agent(convai2, tmp_path / "model", dict_file=_dictionary(convai2, tmp_path))
-    before = {name: p.detach().clone() for name, p in agent.model.named_parameters()}
-    agent.batch_act([_example(agent.clone(), i) for i in range(4)])
-    for name, parameter in agent.model.named_parameters():
+def test_every_parameter_changes_in_training(learner):
+    before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
+    learner.batch_act([_example(learner.clone(), i) for i in range(4)])
+    for name, parameter in learner.model.named_parameters():
         assert not torch.equal(parameter, before[name]), name
-
-
-def _dictionary(convai2, folder):
-    """A learnt tokenizer, as train_model makes it before the agent."""
-    from parlai.scripts.build_dict import build_dict
-    from parlai.scripts.train_model import setup_args
-
-    opt = setup_args().parse_kwargs(**tiny.options(convai2, folder / "model"))
-    opt["dict_file"] = str(folder / "model.dict")
-    build_dict(opt, skip_if_built=True)
-    return opt["dict_file"]
 
 
 def _example(agent, i, **fields):
@@ -41,24 +29,20 @@ def _example(agent, i, **fields):
 
 
 @pytest.fixture
-def learner(convai2, tmp_path):
-    return tiny.agent(
-        convai2, tmp_path / "model", dict_file=_dictionary(convai2, tmp_path), dropout=0.0
-    )
+def learner(convai2, tiny_model, tmp_path):
+    return tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
 
 
 def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
-    batch = learner.batchify([_example(learner.clone(), i) for i in range(3)])
-    learner.is_training = True
-    loss = learner.compute_loss(batch)
+    rows = [_example(learner.clone(), i) for i in range(3)]
+    learner.model.eval()
+    loss = learner.compute_loss(learner.batchify(rows))
 
     # the same by plain passes, one response at a time
     tokens, model = learner.dict.p2bot, learner.model
     nll, count, nup = 0.0, 0, 0.0
-    for context, response, (distractor,) in zip(
-        batch.text_vec.tolist(), batch.responses, batch.distractors, strict=True
-    ):
-        context = [i for i in context if i != tokens.pad]
+    for turn, _ in [seen["turns"][0] for seen in rows]:
+        context, response, (distractor,) = turn.context, turn.response, turn.distractors
         scores = []
         for candidate in (response, distractor):
             ids = torch.tensor([[*context, tokens.self_, *candidate, tokens.cls]])
@@ -91,8 +75,8 @@ def test_nup_coef_weighs_the_next_utterance_loss(convai2, tiny_model, tmp_path):
 
 def test_the_distractor_is_a_candidate_and_never_the_response(learner):
     for _ in range(20):
-        seen = _example(learner.clone(), 0)
-        (distractor,) = seen["distractor_vecs"]
+        ((turn, _words),) = _example(learner.clone(), 0)["turns"]
+        (distractor,) = turn.distractors
         assert learner.dict.vec2txt(distractor) == "i earn my money as a judge ."
 
 
@@ -104,8 +88,8 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
         _example(agent.clone(), 1),  # has one other candidate only
     ]
     batch = agent.batchify(rows)
-    assert [len(found) for found in batch.distractors] == [3, 1]
-    assert len({tuple(d) for d in batch.distractors[0]}) == 3
+    assert [len(found) for found in batch.p2bot.distractors] == [3, 1]
+    assert len({tuple(d) for d in batch.p2bot.distractors[0]}) == 3
     first, second = agent.batch_act(rows)
     assert first["metrics"]["nup_acc"].value() in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
     assert second["metrics"]["nup_acc"].value() in (0, 1)
@@ -113,9 +97,9 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
 
 def test_without_candidates_the_distractor_comes_from_the_batch(learner):
     seen = [_example(learner.clone(), i, label_candidates=None) for i in range(3)]
-    batch = learner.batchify(seen)
-    assert all(d in batch.responses for (d,) in batch.distractors)
-    assert all(d != r for (d,), r in zip(batch.distractors, batch.responses, strict=True))
+    own = learner.batchify(seen).p2bot
+    assert all(d in own.responses for (d,) in own.distractors)
+    assert all(d != r for (d,), r in zip(own.distractors, own.responses, strict=True))
 
 
 def test_alone_and_without_candidates_there_is_no_distractor_and_no_crash(learner):
@@ -136,41 +120,18 @@ def count_tokenised(monkeypatch):
 def test_candidates_are_not_tokenised_in_training(
     convai2, tiny_model, tmp_path, nup_coef, drawn, monkeypatch
 ):
-    """The distractor that is learnt from is, where there is one; packed or turn by turn."""
+    """The distractor that is learnt from is, where there is one."""
     agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, nup_coef=nup_coef)
-    for packed in (True, False):
-        given = count_tokenised(monkeypatch)
-        candidates = [f"candidate {n} {packed}" for n in range(20)]
-        fields = {"text": "hi", "labels": ["yes"], "episode_done": True}
-        turn = {**fields, "label_candidates": candidates}
-        whole = {**fields, "dialogue": [turn]}
-        seen = agent.clone().observe(Message(whole if packed else turn))
-        assert "label_candidates_vecs" not in seen
-        assert len([text for text in given if text in candidates]) == drawn
+    given, candidates = count_tokenised(monkeypatch), [f"candidate {n}" for n in range(20)]
+    turn = {"text": "hi", "labels": ["yes"], "label_candidates": candidates, "episode_done": True}
+    agent.clone().observe(Message({**turn, "dialogue": [turn]}))
+    assert len([text for text in given if text in candidates]) == drawn
 
 
 def test_a_candidate_is_tokenised_once_whoever_ranks_it(convai2, tiny_model, monkeypatch):
     given = count_tokenised(monkeypatch)
     tiny.evaluate(convai2, tiny_model, batchsize=3, skip_generation=True)
     assert given and len(given) == len(set(given))
-
-
-def test_logits_are_computed_for_labels_alone(learner, monkeypatch):
-    """Not for their padding, be it training, evaluation or ranking by likelihood."""
-    computed, output = [], learner.network.output
-    monkeypatch.setattr(
-        learner.network, "output", lambda h: computed.append(h.shape[:-1]) or output(h)
-    )
-    texts = ["yes .", "i live in Bern ."]
-    lengths = [len(learner.dict.txt2vec(text)) + 1 for text in texts]
-    assert lengths[0] < lengths[1]
-    rows = [_example(learner.clone(), i, labels=[text]) for i, text in enumerate(texts)]
-    learner.compute_loss(learner.batchify(rows))
-    one = torch.ones(1, 1, dtype=torch.long)
-    states = learner.network.encode_context(one, one.bool())
-    responses = [[learner.response_ids(text, 24) for text in texts]]
-    learner.score_responses(states, responses, "likelihood")
-    assert computed == [(sum(lengths),), (sum(lengths),)]
 
 
 def test_the_losses_of_tokens_that_verbose_shows_are_those_of_the_loss(learner):

@@ -3,13 +3,15 @@
 import pytest
 import tiny
 import torch
+from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from parlai.core.params import ParlaiParser
 from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.core.torch_agent import Batch
 
+from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
 from p2bot_parlai.method.backbones.gpt import Attention
-from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE, add_whole_dialogues
+from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 METRICS = ("loss", "ppl", "ppl_word", "token_acc", "token_em", "nup_loss", "nup_acc")
@@ -33,7 +35,6 @@ def episodes(datapath, **changes):
 def learn(agent, batch) -> tuple[float, list[torch.Tensor], dict]:
     """Loss, gradients and metrics of one batch, without an update."""
     agent._local_metrics.clear()
-    agent.is_training = True
     agent.model.eval()  # dropout would draw other numbers
     agent.model.zero_grad()
     loss = agent.compute_loss(batch)
@@ -56,13 +57,18 @@ def whole(agent, found) -> Batch:
 
 
 def turn_by_turn(agent, found) -> Batch:
+    """As evaluation reads them, with gradients."""
     messages = []
     for episode in found:
         clone = agent.clone()
         for turn in episode:
-            messages.append(clone.observe(Message(turn).copy()))
+            told = {"eval_labels" if k == "labels" else k: v for k, v in turn.items()}
+            messages.append(clone.observe(Message(told)))
             clone.self_observe(Message({"text": "", "episode_done": False}))
-    return agent.batchify(messages)
+    batch = agent.batchify(messages)
+    valid = batch.text_vec != agent.NULL_IDX
+    batch.p2bot.states = agent.network.encode_context(batch.text_vec, valid)
+    return batch
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +91,12 @@ def first_distractors(monkeypatch):
     ],
     ids=str,
 )
-def test_the_same_as_turn_by_turn(convai2, tiny_model, tmp_path, changes):
+def test_packed_training_equals_turn_by_turn_evaluation(convai2, tiny_model, tmp_path, changes):
     compare(convai2, tiny_model, tmp_path, changes)
 
 
 @pytest.mark.parametrize("changes", [{}, {"text_truncate": 40}, {"label_truncate": 6}], ids=str)
-def test_so_in_the_original_form(convai2, original_style_model, tmp_path, changes):
+def test_the_original_form_does_too(convai2, original_style_model, tmp_path, changes):
     compare(convai2, original_style_model, tmp_path, changes)
 
 
@@ -116,6 +122,14 @@ def test_one_metric_a_dialogue(convai2, tiny_model, tmp_path):
     assert batch.batchsize == sum(map(len, found)) and len(batch.valid_indices) == 3
     agent.compute_loss(batch)
     assert all(len(values) == 3 for values in agent._local_metrics.values())
+
+
+def test_what_a_batch_holds_goes_to_its_device(convai2, tiny_model, tmp_path):
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
+    batch = whole(agent, episodes(convai2)[:1])
+    beside_self_play = P2botBatch(p2bot=SelfPlayBatch([], batch)).to("meta").p2bot.spoken
+    for moved in (batch.to("meta"), beside_self_play):
+        assert moved.text_vec.is_meta and moved.p2bot.packed.inputs.is_meta
 
 
 def test_update_freq_takes_the_mean_of_its_batches(convai2, tiny_model, tmp_path):
@@ -157,22 +171,13 @@ def test_an_episode_becomes_one_message_in_training_alone(convai2):
     assert [len(e) for e in evaluated] == [len(e) for e in episodes(convai2, datatype="valid")]
 
 
-def test_it_joins_other_mutators_once():
-    opt = {"mutators": "flatten"}
-    add_whole_dialogues(opt)
-    add_whole_dialogues(opt)
-    assert opt["mutators"] == f"flatten+{WHOLE_DIALOGUE}"
-
-
 @pytest.mark.parametrize("task", ["convai2:self_original", "convai2:self_original,convai2:none"])
-@pytest.mark.parametrize("packed", [True, False])
-def test_an_epoch_is_every_turn_once(convai2, tmp_path, task, packed):
-    """8 dialogues of 4 turns: two at a time, or eight turns at a time."""
+def test_an_epoch_is_every_turn_once(convai2, tmp_path, task):
+    """8 dialogues of 4 turns, two at a time."""
     from parlai.scripts.train_model import setup_args
 
-    given = {"task": task, "packed": packed, "batchsize": 2 if packed else 8}
-    given |= {"num_epochs": 1, "max_train_steps": None, "datatype": "train:ordered"}
-    given |= {"skip_generation": True}
+    given = {"task": task, "batchsize": 2, "num_epochs": 1, "max_train_steps": None}
+    given |= {"datatype": "train:ordered", "skip_generation": True}
     loop = P2botTrainLoop(
         setup_args().parse_kwargs(**tiny.options(convai2, tmp_path / "m", **given))
     )
@@ -184,8 +189,8 @@ def test_an_epoch_is_every_turn_once(convai2, tmp_path, task, packed):
 
 
 def test_the_tokenizer_is_learnt_from_every_turn(convai2, tmp_path):
-    given = {"max_train_steps": 1, "skip_generation": True}
-    for packed in (True, False):
-        tiny.train(convai2, tmp_path / str(packed), packed=packed, **given)
-    files = [(tmp_path / f"{packed}.dict").read_text() for packed in (True, False)]
-    assert files[0] == files[1]
+    """With room enough every word of every response becomes a token."""
+    tiny.train(convai2, tmp_path / "model", max_train_steps=1, vocab_size=2000)
+    tokenizer = create_agent_from_model_file(str(tmp_path / "model"), tiny.QUIET).dict
+    said = [label for episode in episodes(convai2) for turn in episode for label in turn["labels"]]
+    assert all(len(tokenizer.txt2vec(word)) == 1 for text in said for word in text.split())

@@ -188,7 +188,7 @@ def check_batch(agent, batch, message):
         None,
         *message.get("eval_labels", ()),
     )
-    (context,) = batch.contexts
+    (context,) = batch.p2bot.contexts
     assert len(context) <= agent.text_truncate
     assert min(context, default=0) >= 0 and max(context, default=0) < len(agent.dict)
     for vectors, offered in zip(batch.candidate_vecs or (), batch.candidates or (), strict=True):
@@ -197,11 +197,11 @@ def check_batch(agent, batch, message):
 
 
 def check_packed(agent, batch, turns):
-    assert batch.batchsize == len(turns) == len(batch.responses)
-    packed, size = batch.packed, len(agent.dict)
+    packed, responses, size = batch.p2bot.packed, batch.p2bot.responses, len(agent.dict)
+    assert batch.batchsize == len(turns) == len(responses)
     assert packed.inputs.min() >= 0 and packed.inputs.max() < size
-    assert packed.targets[packed.target_mask].tolist() == sum(batch.responses, [])
-    for row, response in enumerate(batch.responses):
+    assert packed.targets[packed.target_mask].tolist() == sum(responses, [])
+    for row, response in enumerate(responses):
         assert packed.targets[row, : len(response)].tolist() == response
 
 

@@ -6,20 +6,91 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.options.common import (
+    A_SHARE,
+    AT_LEAST_1,
+    NOT_NEGATIVE,
+    add_options,
+    check_bounds,
+    set_epochs,
+)
+from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import P2botError, UsageError
 
-PAPER = {"learningrate": 1e-6}
 WEIGHTS = {
     "style": "lambda_style",
     "coherence": "lambda_coherence",
     "persona": "lambda_persona",
     "repetition": "lambda_repetition",
 }
-USER_INFERENCE = ("beam", "greedy", "multinomial")
-# what evaluation on p2bot:selfplay reports, and what it does not
+# what evaluation on p2bot:selfplay reports
 REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
-GENERATED = ("f1", "accuracy", "bleu", "rouge", "precision", "recall", "interdistinct")
-RANKED = ("hits@", "mrr")
+BOUNDS = {
+    "gamma": A_SHARE,
+    "selfplay_turns": AT_LEAST_1,
+    "kl_coef": NOT_NEGATIVE,
+    "rl_coef": NOT_NEGATIVE,
+}
+NOT_LOADED = "; 0: its model is not even loaded"
+OPTIONS = {
+    "--receiver": (
+        None,
+        "Model file of a trained Receiver (-m p2bot/receiver), for the persona reward",
+    ),
+    "--language-model": (
+        None,
+        "Frozen language model of the style reward: a hub name, a folder, or a model file of "
+        "p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, where "
+        "that was trained from scratch, the supervised Transmitter with an empty context",
+    ),
+    "--lambda-style": (
+        PAPER["lambda_style"],
+        f"Weight of the language style reward (Eq. 6){NOT_LOADED}",
+    ),
+    "--lambda-coherence": (
+        PAPER["lambda_coherence"],
+        f"Weight of the discourse coherence reward (Eq. 7){NOT_LOADED}",
+    ),
+    "--lambda-persona": (
+        PAPER["lambda_persona"],
+        f"Weight of the mutual persona perception reward (Eq. 8){NOT_LOADED}",
+    ),
+    "--lambda-repetition": (
+        0.0,
+        "Weight of a reward that is not the paper's: minus the share of a response's trigrams "
+        "that its speaker said before",
+    ),
+    "--gamma": (
+        PAPER["gamma"],
+        "Discount of the persona reward for each later turn of either speaker (Eq. 8)",
+    ),
+    "--selfplay-turns": (PAPER["selfplay_turns"], "Responses of the agent in a dialogue"),
+    "--user-inference": (
+        "beam",
+        "How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
+        ("beam", "greedy", "multinomial"),
+    ),
+    "--rl-baseline": (
+        "mean",
+        "What is subtracted from a reward: the mini-batch's mean (the paper), or the mean of the "
+        "others, which leaves the gradient of small batches unbiased",
+        ["mean", "leave-one-out"],
+    ),
+    "--kl-coef": (
+        0.0,
+        "Weight of the KL divergence from the supervised model in the loss, nats a response; the "
+        "report always shows it",
+    ),
+    "--rl-coef": (
+        1.0,
+        "Weight of the self-play loss beside that of supervised examples "
+        "(-t p2bot:selfplay,convai2 -mtw 1,1)",
+    ),
+    "--show-dialogue-every": (
+        0,
+        "Print one dialogue with its rewards every so many updates; 0: never",
+    ),
+}
 
 
 def plays(opt: Opt) -> bool:
@@ -32,6 +103,11 @@ def learns(opt: Opt) -> bool:
     return any(map(is_selfplay, (opt.get("task") or "").split(",")))
 
 
+def only_plays(opt: Opt) -> bool:
+    """Whether a run has no other task than self-play."""
+    return plays(opt) and all(map(is_selfplay, (opt.get("task") or "").split(",")))
+
+
 def tasks(opt: Opt) -> list[str]:
     names = ",".join(filter(None, (opt.get("task"), opt.get("evaltask"))))
     return [name for name in names.split(",") if name]
@@ -42,95 +118,23 @@ def is_selfplay(task: str) -> bool:
 
 
 def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
-    group = parser.add_argument_group("P²Bot self-play (-t p2bot:selfplay)")
-    group.add_argument(
-        "--receiver",
-        type=str,
-        default=None,
-        help="Model file of a trained Receiver (-m p2bot/receiver), for the persona reward",
-    )
-    group.add_argument(
-        "--language-model",
-        type=str,
-        default=None,
-        help="Frozen language model of the style reward: a hub name, a folder, or a model file "
-        "of p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, "
-        "where that was trained from scratch, the supervised Transmitter with an empty context",
-    )
-    for flag, default, what in (
-        ("--lambda-style", 0.4, "Weight of the language style reward (Eq. 6)"),
-        ("--lambda-coherence", 0.1, "Weight of the discourse coherence reward (Eq. 7)"),
-        ("--lambda-persona", 0.5, "Weight of the mutual persona perception reward (Eq. 8)"),
-        (
-            "--lambda-repetition",
-            0.0,
-            "Weight of a reward that is not the paper's: minus the share of a response's "
-            "trigrams that its speaker said before",
-        ),
-    ):
-        group.add_argument(
-            flag, type=float, default=default, help=what + "; 0: its model is not even loaded"
-        )
-    group.add_argument(
-        "--gamma",
-        type=float,
-        default=0.5,
-        help="Discount of the persona reward for each later turn of either speaker (Eq. 8)",
-    )
-    group.add_argument(
-        "--selfplay-turns", type=int, default=3, help="Responses of the agent in a dialogue"
-    )
-    group.add_argument(
-        "--user-inference",
-        choices=USER_INFERENCE,
-        default="beam",
-        help="How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
-    )
-    group.add_argument(
-        "--rl-baseline",
-        choices=["mean", "leave-one-out"],
-        default="mean",
-        help="What is subtracted from a reward: the mini-batch's mean (the paper), or the mean "
-        "of the others, which leaves the gradient of small batches unbiased",
-    )
-    group.add_argument(
-        "--kl-coef",
-        type=float,
-        default=0.0,
-        help="Weight of the KL divergence from the supervised model in the loss, nats a "
-        "response; the report has it always",
-    )
-    group.add_argument(
-        "--rl-coef",
-        type=float,
-        default=1.0,
-        help="Weight of the self-play loss beside that of supervised examples "
-        "(-t p2bot:selfplay,convai2 -mtw 1,1)",
-    )
-    group.add_argument(
-        "--show-dialogue-every",
-        type=int,
-        default=0,
-        help="Print one dialogue with its rewards every so many updates; 0: never",
-    )
+    add_options(parser, "P²Bot self-play (-t p2bot:selfplay)", OPTIONS)
     if learns(partial_opt or Opt()):
-        parser.set_defaults(**PAPER)
-        limits = ((partial_opt or {}).get(k) for k in ("max_train_steps", "max_train_time"))
-        if not any(limit and limit > 0 for limit in limits):
-            parser.set_defaults(num_epochs=1)
+        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"])
+        set_epochs(parser, partial_opt, PAPER["selfplay_epochs"])
 
 
 def find_in_zoo(opt: Opt) -> None:
     """``zoo:`` names of models as paths; ParlAI sees to those of ``--model-file`` alone."""
     for options in (opt, opt.get("override", {})):
-        for flag in ("init_model", "receiver", "language_model"):
-            if options.get(flag):
-                options[flag] = modelzoo_path(opt.get("datapath"), options[flag])
+        for name in ("init_model", "receiver", "language_model"):
+            if options.get(name):
+                options[name] = modelzoo_path(opt.get("datapath"), options[name])
 
 
 def weights_of(opt: Opt) -> dict[str, float]:
     """The lambdas that are not 0, by the name of their reward."""
-    return {name: opt[flag] for name, flag in WEIGHTS.items() if opt[flag]}
+    return {name: opt[weight] for name, weight in WEIGHTS.items() if opt[weight]}
 
 
 def check_selfplay_options(opt: Opt) -> None:
@@ -160,13 +164,7 @@ def check_rewards(opt: Opt) -> None:
     """:raises P2botError: for rewards that cannot be had."""
     if not weights_of(opt):
         raise UsageError("all rewards have the weight 0: give --lambda-persona or another one")
-    if not 0 <= opt["gamma"] <= 1:
-        raise UsageError(f"--gamma {opt['gamma']} is not between 0 and 1")
-    if opt["selfplay_turns"] < 1:
-        raise UsageError(f"--selfplay-turns {opt['selfplay_turns']} is not at least 1")
-    for flag in ("kl_coef", "rl_coef"):
-        if opt[flag] < 0:
-            raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is negative")
+    check_bounds(opt, BOUNDS)
     if opt["lambda_persona"]:
         if not opt.get("receiver"):
             raise UsageError(
@@ -183,32 +181,9 @@ def check_validation_metric(opt: Opt) -> None:
         return
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
-    played, spoken = any(map(is_selfplay, names)), not all(map(is_selfplay, names))
-    if metric == "loss" and spoken:
-        return
-    if metric in REPORTED:
-        if not played:
-            raise UsageError(
-                f"--validation-metric {metric} is of self-play, and validation runs on "
-                f"{','.join(names)}: add p2bot:selfplay to -et, or choose ppl, hits@1, f1"
-            )
-        reward = "persona" if metric.endswith("perception") else metric
-        if reward in WEIGHTS and not opt[WEIGHTS[reward]]:
-            flag = WEIGHTS[reward].replace("_", "-")
-            raise UsageError(f"--validation-metric {metric} will never be reported: --{flag} is 0")
-        return
-    if not spoken:
-        raise UsageError(
-            f"--validation-metric {metric} will never be reported: validation runs on "
-            f"{','.join(names)}. Add -et convai2:self_original, or choose -vmt reward -vmm max"
-        )
-    if metric.startswith(GENERATED) and opt.get("skip_generation"):
-        raise UsageError(
-            f"--validation-metric {metric} is of generated responses, and --skip-generation true "
-            "makes none"
-        )
-    if metric.startswith(RANKED) and not opt.get("rank_candidates"):
-        raise UsageError(
-            f"--validation-metric {metric} is of ranked candidates, and --rank-candidates false "
-            "ranks none"
-        )
+    never = f"--validation-metric {metric} will never be reported: validation runs on "
+    never += ",".join(names)
+    if metric in REPORTED and not any(map(is_selfplay, names)):
+        raise UsageError(f"{never}. Add p2bot:selfplay to -et, or choose ppl, hits@1, f1")
+    if metric not in REPORTED and all(map(is_selfplay, names)):
+        raise UsageError(f"{never}. Add -et convai2:self_original, or choose -vmt reward -vmm max")

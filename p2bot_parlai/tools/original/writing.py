@@ -4,9 +4,9 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
-from p2bot_parlai.agents import receiver as receiver_agent
-from p2bot_parlai.agents import transmitter as transmitter_agent
 from p2bot_parlai.agents.dictionary import write_tokenizer
+from p2bot_parlai.agents.receiver import ReceiverAgent
+from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.method.model_files import FORMAT
 from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
@@ -35,13 +35,12 @@ def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer
         text_truncate=min(TEXT_TRUNCATE, room),
         label_truncate=LABEL_TRUNCATE,
     )
-    shape = {name: opt[name] for name in transmitter_agent.SHAPE_OPTIONS}
+    shape = {name: opt[name] for name in TransmitterAgent.SHAPE_OPTIONS}
     saved = {
         "format": FORMAT,
         "backbone": network.backbone.to_json(),
         "options": {**shape, "context_style": tokenizer.style.name},
         "tokenizer": tokenizer.fingerprint(),
-        "pretrained": "openai-gpt",
         "next_utterance": True,
         "run": {},
     }
@@ -65,7 +64,7 @@ def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -
         "format": FORMAT,
         "kind": "receiver",
         "encoder": network.impression.to_json(),
-        "options": {name: opt[name] for name in receiver_agent.SHAPE_OPTIONS},
+        "options": {name: opt[name] for name in ReceiverAgent.SHAPE_OPTIONS},
         "tau": TAU,
         "text_truncate": opt["text_truncate"],
         "run": {},

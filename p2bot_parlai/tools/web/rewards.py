@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from p2bot_parlai.agents.frozen import FrozenFiles, check_language_model, load_language_style
 from p2bot_parlai.agents.options.selfplay import WEIGHTS
 from p2bot_parlai.agents.p2bot import P2botAgent
+from p2bot_parlai.agents.selfplay_setup import (
+    FrozenFiles,
+    check_language_model,
+    load_language_style,
+)
 from p2bot_parlai.chat.api import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue
@@ -50,7 +54,10 @@ class ReplyRewards:
         self.lambdas, self.gamma, files = LAMBDAS, GAMMA, FrozenFiles()
         if isinstance(self.agent, P2botAgent):
             self.lambdas = {name: self.agent.opt[WEIGHTS[name]] for name in PARTS}
-            self.gamma, files = self.agent.opt["gamma"], FrozenFiles(self.agent.files.saved)
+            self.gamma, files = (
+                self.agent.opt["gamma"],
+                FrozenFiles(self.agent.selfplay.files.saved),
+            )
         frozen = self._supervised(files)
         self._rewards = {
             STYLE: self._language_style(frozen, files),
@@ -84,7 +91,7 @@ class ReplyRewards:
         agent, tokenizer = self.agent, self.agent.dict.p2bot
         try:
             check_language_model(agent.opt, tokenizer)
-            style = load_language_style(agent.opt, agent.pretrained, frozen, tokenizer, files)
+            style = load_language_style(agent.opt, frozen, tokenizer, files)
         except P2botError as error:
             self.absent[STYLE] = f"its language model is missing ({error})"
             return None

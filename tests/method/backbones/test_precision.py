@@ -163,10 +163,10 @@ def test_half_weights_are_refused(convai2, tmp_path, flag, model):
 def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", {**playing, "precision": "bf16"})
     run = lambda: setattr(agent, "scored", agent.play([opening(n) for n in range(3)]))  # noqa: E731
-    for network in (agent.network.backbone, agent.world.user.backbone):
+    for network in (agent.network.backbone, agent.selfplay.world.user.backbone):
         assert dtypes(network, run) == {torch.bfloat16}
     scored = agent.scored
-    packed, hidden, _ = agent.world.reading(scored.rollouts)
+    packed, hidden, _ = agent.selfplay.world.reading(scored.rollouts)
     logits, _ = agent.model(packed)
     scores = token_log_likelihood(logits, packed.targets)
     assert logits.dtype == scores.dtype == hidden.dtype == scored.total.dtype == torch.float32
@@ -175,7 +175,7 @@ def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
         sampled[n :: len(scored.rollouts.sampled_scores), : part.shape[1]] = part
     torch.testing.assert_close(sampled, scores * packed.target_mask, atol=0.03, rtol=0)
     # the same weights in the same precision: not a bit apart
-    log_p, divergence = agent._score(scored)
+    log_p, divergence = agent.reread(scored)
     assert divergence.abs().max() < 1e-6
     assert log_p.dtype == torch.float32
 

@@ -1,4 +1,4 @@
-"""``--persona-metrics``: responses judged beside the reference (docs/metrics.md)."""
+"""``--persona-metrics``: what responses are like, beside the reference (docs/metrics.md)."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import NliJudge, load_judge
 
-# one entry an example: ParlAI asks for exactly that of the metrics of a batch
-Judgements = dict[str, list[Metric | None]]
+# of each metric one entry an example, as ParlAI asks of the metrics of a batch
+Values = dict[str, list[Metric | None]]
 
 
-class PersonaJudges:
+class ResponseMetrics:
     """
     The metrics of a batch of responses.
 
@@ -30,12 +30,12 @@ class PersonaJudges:
         self.perceiver, self.nli = perceiver, nli
 
     @classmethod
-    def asked_for(cls, opt: Opt) -> "PersonaJudges | None":
+    def asked_for(cls, opt: Opt) -> "ResponseMetrics | None":
         """
-        What was asked for now: a saved model may still name the judges of another run.
+        What was asked for now: a saved model may still name the models of another run.
 
         :raises P2botError: for files that are not there or of another kind, and for options
-            that mean nothing together.
+            that contradict each other.
         """
         given = opt.get("override", opt)
         if not given.get("persona_metrics"):
@@ -44,7 +44,7 @@ class PersonaJudges:
             return None
         if given.get("skip_generation"):
             raise P2botError(
-                "--persona-metrics true judges responses, --skip-generation true makes none: "
+                "--persona-metrics true is about responses, --skip-generation true makes none: "
                 "drop one"
             )
         paths = {}
@@ -59,23 +59,23 @@ class PersonaJudges:
 
     def to(self, device) -> None:
         """Move the models there."""
-        for judge in (self.perceiver, self.nli):
-            if judge is not None:
-                judge.network.to(device)
+        for model in (self.perceiver, self.nli):
+            if model is not None:
+                model.network.to(device)
 
     def __call__(
         self,
         responses: Sequence[str],
         personas: Sequence[Sequence[str]],
         earlier: Sequence[Sequence[str]],
-    ) -> tuple[Judgements, list[list[str]] | None]:
+    ) -> tuple[Values, list[list[str]] | None]:
         """
-        :param personas: of the speaker of each response; what is about it is left out where
-            there is none. :param earlier: the speaker's turns before each response.
+        :param personas: of the speaker of each response; without one the metrics about it are
+            left out. :param earlier: the speaker's turns before each response.
         :return: metrics by name, and what each response is to each of its profile sentences
             (`nli.LABELS`) where there is a classifier.
         """
-        metrics: Judgements = {
+        metrics: Values = {
             "response_len": _means([len(words(r)) for r in responses]),
             "repetition": _means(measures.repetition_within(r, words) for r in responses),
             "self_repetition": _means(
@@ -107,36 +107,6 @@ class PersonaJudges:
         pairs = [(r, s) for r, p in zip(responses, personas, strict=True) for s in p]
         found = iter(self.nli.labels(pairs))
         return [[next(found) for _ in persona] for persona in personas]
-
-
-class JudgedResponses:
-    """
-    What `TransmitterAgent` reports and writes about its responses.
-
-    To be named before ParlAI's TorchAgent among the bases.
-    """
-
-    judges: PersonaJudges | None = None
-
-    def judged(self, batch, output):
-        """
-        The output with what ``--world-logs``, which writes all that is in it, would lack:
-        ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
-        ``label_words``, by which the report weighs an example's loss and ppl; and with
-        ``persona`` and ``nli`` where there are judges.
-        """
-        if output.text is not None:
-            output.score = batch.response_scores
-        if batch.label_vec is not None:
-            output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
-            output.label_words = batch.label_words
-        if self.judges is not None and output.text is not None:
-            output.persona = [row["own_persona"] for row in batch.observations_read]
-            earlier = [row["own_turns"] for row in batch.observations_read]
-            metrics, output.nli = self.judges(output.text, output.persona, earlier)
-            for name, values in metrics.items():
-                self.record_local_metric(name, values)
-        return output
 
 
 def _means(values) -> list[Metric | None]:

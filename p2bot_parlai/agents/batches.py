@@ -1,0 +1,63 @@
+"""What our agents add to ParlAI's Batch: one dataclass, in its field ``p2bot``."""
+
+from dataclasses import dataclass, field, replace
+
+from parlai.core.message import Message
+from parlai.core.torch_agent import Batch
+
+from p2bot_parlai.method.kv_cache import ContextStates
+from p2bot_parlai.method.layout import Layout
+from p2bot_parlai.method.rollouts import Opening
+
+
+class P2botBatch(Batch):
+    """ParlAI's own moves only the tensors that it holds itself."""
+
+    def to(self, dev):
+        moved = super().to(dev)
+        moved.p2bot = self.p2bot.to(dev)
+        return moved
+
+
+@dataclass
+class SupervisedBatch:
+    """
+    Responses to learn from or to compare with. In training a message is a whole dialogue, and
+    each list has an entry a turn of all dialogues; in evaluation an entry a message.
+
+    :param responses: ids of each; None where a message has no label.
+    :param distractors: ids of other responses, for the next-utterance head.
+    :param words: of each response: what ppl a word divides by.
+    :param packed: in training: what the network reads. :param turns: of each dialogue.
+    :param contexts: in evaluation: ids. :param observations: the messages.
+    :param states: the contexts, encoded. :param scores: of what was generated.
+    """
+
+    responses: list[list[int] | None]
+    distractors: list[list[list[int]]]
+    words: list[int]
+    packed: Layout | None = None
+    turns: list[int] = field(default_factory=list)
+    contexts: list[list[int]] = field(default_factory=list)
+    observations: list[Message] = field(default_factory=list)
+    states: ContextStates | None = None
+    scores: list[float] | None = None
+
+    def to(self, device) -> "SupervisedBatch":
+        return replace(self, packed=self.packed and self.packed.to(device))
+
+
+@dataclass
+class SelfPlayBatch:
+    """
+    Dialogues to play, and the ordinary examples of the same batch, which come behind them.
+
+    :param openings: may be none, where only other processes play.
+    :param spoken: may be empty.
+    """
+
+    openings: list[Opening]
+    spoken: Batch
+
+    def to(self, device) -> "SelfPlayBatch":
+        return replace(self, spoken=self.spoken.to(device))

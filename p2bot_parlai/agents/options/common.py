@@ -1,0 +1,101 @@
+"""What several agents' options have in common: how they are added, and how they are checked."""
+
+from collections.abc import Callable, Mapping
+
+from parlai.core.opt import Opt
+from parlai.core.params import ParlaiParser
+
+from p2bot_parlai.errors import UsageError
+from p2bot_parlai.method.backbones.encoder import SCRATCH
+from p2bot_parlai.method.backbones.packaged import ENCODERS
+from p2bot_parlai.method.backbones.precision import PRECISIONS
+
+# what a value must be, in words, and the test of it
+Bound = tuple[str, Callable[[float], bool]]
+NOT_NEGATIVE: Bound = ("at least 0", lambda value: value >= 0)
+AT_LEAST_1: Bound = ("at least 1", lambda value: value >= 1)
+ABOVE_0: Bound = ("above 0", lambda value: value > 0)
+A_SHARE: Bound = ("between 0 and 1", lambda value: 0 <= value <= 1)
+BELOW_1: Bound = ("at least 0 and below 1", lambda value: 0 <= value < 1)
+
+
+def flag(name: str) -> str:
+    """``text_truncate`` -> ``--text-truncate``"""
+    return "--" + name.replace("_", "-")
+
+
+def check_bounds(opt: Opt, bounds: Mapping[str, Bound]) -> None:
+    """:raises UsageError: for an option that is out of its bounds."""
+    for name, (words, fits) in bounds.items():
+        if not fits(opt[name]):
+            raise UsageError(f"{flag(name)} {opt[name]} is not {words}")
+
+
+def check_tokens(opt: Opt, name: str, least: int) -> None:
+    """:raises UsageError: where texts would be cut so short that they hold nothing."""
+    if (opt.get(name) or 0) < least:
+        raise UsageError(f"{flag(name)} must be at least {least} tokens")
+
+
+def refuse(opt: Opt, name: str, why: str) -> None:
+    """:raises UsageError: where an option of ParlAI's is set that the agent cannot follow."""
+    if opt.get(name):
+        raise UsageError(f"{flag(name)} {why}")
+
+
+# option: (default, help, and what it may be where that is a list)
+Options = dict[str, tuple]
+
+
+def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
+    """A group of options; each has the type of its default, and without one it is a text."""
+    group = parser.add_argument_group(title)
+    for name, (default, text, *choices) in options.items():
+        kind = "bool" if isinstance(default, bool) else type("" if default is None else default)
+        more = {"choices": choices[0]} if choices else {"type": kind}
+        group.add_argument(name, default=default, help=text, **more)
+
+
+def encoder_options(default: str, what: str) -> Options:
+    """``--encoder`` and ``--precision``. :param what: which encoder it is."""
+    return {
+        "--encoder": (
+            default,
+            f"{what}: {', '.join(sorted(ENCODERS))} (a pip package, no network), any encoder by "
+            f"Hugging Face hub name or folder, or '{SCRATCH}' for a small one with random weights",
+        ),
+        "--precision": (
+            "fp32",
+            "bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
+            "processors that have it; weights, optimizer, scores and losses stay fp32",
+            PRECISIONS,
+        ),
+    }
+
+
+def sizes(
+    of: str, layers: int, heads: int, width: int, vocab_size: int, dropout: str = ""
+) -> Options:
+    """
+    The options that shape a network with random weights.
+
+    :param of: its name on the command line, as ``--encoder scratch``.
+    :param vocab_size: of the tokenizer that is learnt for it. :param dropout: what else has it.
+    """
+    return {
+        "--vocab-size": (
+            vocab_size,
+            f"Largest vocabulary of the byte-level BPE learnt from the task for {of}",
+        ),
+        "--n-layers": (layers, f"Transformer blocks of {of}"),
+        "--n-heads": (heads, f"Attention heads of {of}"),
+        "--embedding-size": (width, f"Hidden size of {of}"),
+        "--dropout": (0.1, f"Dropout probability {dropout}of {of}"),
+    }
+
+
+def set_epochs(parser: ParlaiParser, partial_opt: Opt | None, epochs: int) -> None:
+    """Train this many epochs, unless steps or time limit the run."""
+    limits = ((partial_opt or {}).get(name) for name in ("max_train_steps", "max_train_time"))
+    if not any(limit and limit > 0 for limit in limits):
+        parser.set_defaults(num_epochs=epochs)
