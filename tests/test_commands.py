@@ -13,7 +13,6 @@ from p2bot_parlai import plugin, scripts
 from p2bot_parlai.agents.options.receiver import add_receiver_options
 from p2bot_parlai.agents.options.selfplay import add_selfplay_options
 from p2bot_parlai.agents.options.transmitter import add_transmitter_options
-from p2bot_parlai.plugin import command
 
 plugin.register()
 OURS = {
@@ -39,10 +38,8 @@ def run(capsys, monkeypatch):
             status = end.code or 0
         except Exception as error:
             status = 1
-            if command.message_for_users(error) is None:
-                raise
             try:
-                command.excepthook(type(error), error, error.__traceback__)
+                sys.excepthook(type(error), error, error.__traceback__)
             except SystemExit as end:
                 status = end.code
         return status, *capsys.readouterr()

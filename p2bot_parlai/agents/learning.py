@@ -6,6 +6,7 @@ What follows the progress of training: the learning rate here, tau in the Receiv
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import SumMetric
+from parlai.core.opt import Opt
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
 from parlai.utils.distributed import is_distributed
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from p2bot_parlai.agents.checkpoint import plain, write_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support import batches, shims
 
 # batches in a row that were skipped, after which a run is given up
 PATIENCE = 10
@@ -29,6 +31,7 @@ class Learner:
     To be named before ParlAI's TorchAgent among the bases.
     """
 
+    reads_whole_dialogues = False
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
@@ -40,6 +43,16 @@ class Learner:
             if name in observation and not observation[name]:
                 observation = Message({k: v for k, v in observation.items() if k != name})
         return super().observe(observation)
+
+    def batchify(self, obs_batch, sort=False) -> batches.Batch:
+        return batches.without_cycle(super().batchify(obs_batch, sort=sort))
+
+    @staticmethod
+    def check_training(opt: Opt) -> None:
+        """Called before a training run loads anything; see `training_loop`."""
+
+    def begin_training(self) -> None:
+        """Called when the agent of a training run is built."""
 
     @classmethod
     def optim_opts(cls):
@@ -59,6 +72,7 @@ class Learner:
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
         if self.opt["lr_scheduler"] != "linear":
+            shims.plateau_scheduler_verbose()
             super().build_lr_scheduler(states, hard_reset)
             return
         self.scheduler = LinearDecay(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.utils import logging
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
 from p2bot_parlai.method.selfplay import SelfPlay, kl_divergence, policy_gradient_loss
 from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class P2botAgent(TransmitterAgent):

@@ -2,7 +2,6 @@
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 from torch import Tensor
@@ -20,6 +19,7 @@ from p2bot_parlai.method.model_files import (
     load_weights,
 )
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
+from p2bot_parlai.parlai_support.batches import Batch
 from p2bot_parlai.parlai_support.names import set_model_type
 
 # options that shape the network: a saved model keeps its own

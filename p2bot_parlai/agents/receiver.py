@@ -3,7 +3,7 @@
 import torch
 from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch, History, Output, TorchAgent
+from parlai.core.torch_agent import History, Output, TorchAgent
 from parlai.utils.distributed import is_distributed, sync_parameters
 
 from p2bot_parlai.agents.checkpoint import check_flags
@@ -30,6 +30,7 @@ from p2bot_parlai.method.model_files import (
 )
 from p2bot_parlai.method.perceiver import Perceiver, WordDropout
 from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.parlai_support.batches import Batch
 from p2bot_parlai.parlai_support.names import set_model_type
 
 # options that shape the network: a saved model keeps its own

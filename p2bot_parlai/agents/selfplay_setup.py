@@ -5,7 +5,6 @@ import os
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.utils import logging
 from torch import Tensor, nn
 
@@ -25,6 +24,7 @@ from p2bot_parlai.method.reward_models import (
 from p2bot_parlai.method.rollouts import ScoredRollouts
 from p2bot_parlai.method.selfplay import Respond, SelfPlay
 from p2bot_parlai.method.speakers import Speakers
+from p2bot_parlai.parlai_support.batches import Batch
 
 # what decides the context that a Transmitter was trained with
 CONTEXT_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")

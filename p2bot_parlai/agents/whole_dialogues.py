@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from parlai.core.message import Message
 from parlai.core.metrics import Metric
-from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.method.layout import Turn, pack
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class WholeDialogues:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
@@ -24,6 +23,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, in_one_line
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.memory import trim_memory
+from p2bot_parlai.parlai_support.batches import Batch
 
 BOT, PARTNER = "bot", "partner"
 # replies, of all conversations together

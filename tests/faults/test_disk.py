@@ -167,7 +167,7 @@ def test_a_folder_in_the_place_of_the_model_file(convai2, tmp_path):
 
 def test_other_files_on_a_full_disk_are_one_line_too():
     full = OSError(28, "No space left on device", "somewhere/data.txt")
-    assert command.message_for_users(full) == (
+    assert command.message_of_run(full) == (
         "p2bot: error: cannot write somewhere/data.txt: No space left on device"
     )
-    assert command.message_for_users(FileNotFoundError(2, "No such file", "x")) is None
+    assert command.message_of_run(FileNotFoundError(2, "No such file", "x")) is None

@@ -1,19 +1,16 @@
 """Contexts drawn from a task: who speaks, what was said, and what the human answered."""
 
-import copy
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parlai.core.message import Message
 from parlai.core.opt import Opt
-from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.context import Dialogue
-from p2bot_parlai.parlai_support.dialogues import episodes
-from p2bot_parlai.parlai_support.mutators import without_whole_dialogues
+from p2bot_parlai.parlai_support.dialogues import episodes, teacher_of
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,8 @@ def label_of(message: Message) -> str:
 
 def read_samples(opt: Opt, task: str) -> list[Sample]:
     """Every turn of a task's dialogues, in its order (``opt``'s datatype says of which fold)."""
-    settings = Opt(copy.deepcopy(opt))
-    fold = DatatypeHelper.fold(opt["datatype"])
-    settings.update(task=task, batchsize=1, hide_labels=False)
-    settings["datatype"] = "train:ordered" if fold == "train" else fold
-    names = (settings.get("mutators") or "").split("+")
-    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     found = []
-    for episode in episodes(create_task_agent_from_taskname(settings)[0]):
+    for episode in episodes(teacher_of(opt, task, DatatypeHelper.fold(opt["datatype"]))):
         for turn, message in enumerate(episode, start=1):
             found.append(Sample(task, tuple(episode[:turn]), one_line(label_of(message))))
     return found
