@@ -119,9 +119,7 @@ def check_file(path: str) -> None:
     if not size:
         raise P2botError(f"{path} is empty: replace it with a complete copy")
     if start != b"1 ":
-        raise P2botError(
-            f"{path} is not a ConvAI2 file: its first line has no number 1"
-        )
+        raise P2botError(f"{path} is not a ConvAI2 file: its first line has no number 1")
     last = tail.rstrip().rpartition(b"\n")[2].decode("utf-8", errors="replace")
     ends_well = tail.endswith(b"\n") or _is_complete(last, cands=NO_CANDS not in name)
     if not ends_well or re.match(r"\d+ (your|partner's) persona:", last):

@@ -24,7 +24,6 @@ from parlai.scripts import vacuum
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.parlai_support.ours import is_ours
 from p2bot_parlai.parlai_support.patching import Patch
 
@@ -187,6 +186,8 @@ def check_weights(stock):
     """``parlai vacuum``, which unpickles: a file of ours is read by our own loader before."""
 
     def run(self):
+        from p2bot_parlai.method.model_files import read_model_file  # takes transformers along
+
         path = self.opt["path"]
         if path and PathManager.isfile(path) and is_ours(agent_class(path)):
             read_model_file(path)

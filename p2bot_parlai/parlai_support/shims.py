@@ -8,7 +8,6 @@ import contextlib
 import copy
 import ctypes
 import functools
-import inspect
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,10 +30,8 @@ def plateau_scheduler_verbose() -> None:
     Without it every training run with the default scheduler is a TypeError.
     """
     from parlai.nn.lr_scheduler import ReduceOnPlateauLRScheduler
-    from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-    if "verbose" not in inspect.signature(ReduceLROnPlateau).parameters:
-        Patch(ReduceOnPlateauLRScheduler, "__init__", without_verbose).apply()
+    Patch(ReduceOnPlateauLRScheduler, "__init__", without_verbose).apply()
 
 
 def without_verbose(stock):
@@ -102,9 +99,7 @@ def _gloo_context(rank: int, opt, init_method: str = "tcp://localhost:61337") ->
 
     processes = opt["distributed_world_size"]
     if processes < 1:  # upstream's default is the number of GPUs
-        raise ValueError(
-            "There is no GPU: give --distributed-world-size."
-        )
+        raise ValueError("There is no GPU: give --distributed-world-size.")
     opt = copy.deepcopy(opt)
     opt.update(rank=rank, gpu=-1)
     opt.setdefault("override", {})["gpu"] = -1

@@ -39,7 +39,9 @@ def one_line_errors(stock):
         The exit status is Python's own: 1, and after Ctrl-C death by SIGINT, which a shell
         reports as 130; a `UsageError` ends with 2.
         """
-        message = message_for_users(error) or (_is_our_run(trace) and message_of_run(error))
+        message = message_for_users(error)
+        if message is None and (line := message_of_run(error)) and _is_our_run(trace):
+            message = line
         if not message or wants_traceback():
             stock(kind, error, trace)
             return
