@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from convai2_files import ORIGINAL, REVISED, write_convai2
-from parlai.core.loader import load_world_module
 from parlai.core.params import ParlaiParser
 from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
@@ -70,23 +69,6 @@ def as_patterns(sentences):
 
 
 # --------------------------------------------------------------------- which world
-@pytest.mark.parametrize("task", [*VARIANTS, "convai2:none", "convai2:SelfOriginal:no_cands"])
-def test_every_variant_of_the_task_has_our_worlds(task):
-    assert load_world_module(task, interactive_task=True) is persona_worlds.InteractiveWorld
-    assert load_world_module(task, selfchat_task=True) is persona_worlds.SelfChatWorld
-    assert load_world_module(task, num_agents=2).__name__ == "DialogPartnerWorld"
-
-
-def test_the_commands_default_tasks_have_our_worlds_and_other_tasks_keep_theirs():
-    assert (
-        load_world_module("interactive", interactive_task=True) is persona_worlds.InteractiveWorld
-    )
-    assert load_world_module("self_chat", selfchat_task=True) is persona_worlds.SelfChatWorld
-    other = load_world_module("blended_skill_talk", interactive_task=True)
-    assert other.__module__ == "parlai.tasks.blended_skill_talk.worlds"
-    assert not issubclass(other, persona_worlds.InteractiveWorld)
-
-
 def test_self_chat_keeps_its_own_seed_option():
     parser = ParlaiParser(False, False)
     parser.add_argument("--seed", type=int, default=42)
@@ -248,15 +230,6 @@ def test_every_end_of_a_chat_is_clean(capsys, monkeypatch, tmp_path, convai2, ti
     assert len(outfile.read_text().splitlines()) == lines.count("hello")
 
 
-def test_interactive_works_with_another_model(capsys, monkeypatch, convai2):
-    type_in(monkeypatch, "hello", "[EXIT]")
-    Interactive.main(
-        model="repeat_query", task="convai2:self_original", datapath=convai2, loglevel="error"
-    )
-    output = capsys.readouterr().out
-    assert "The bot's persona" in output and "hello" in output
-
-
 def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
     """A real terminal: no traceback, and the exit status that a shell expects."""
     for key, status, last in ((b"\x03", -signal.SIGINT, "interrupted"), (b"\x04", 0, "CHAT DONE")):
@@ -322,17 +295,6 @@ def test_openers_from_the_task_bring_no_persona(capsys, heard, tmp_path, convai2
     _, log = selfchat(capsys, tiny_model, "convai2", convai2, tmp_path, **seeded)
     assert texts_of(log)[0][0].startswith("hello , i come from")
     assert heard["P2bot_2"][:2] == [persona_text([DOGS]), texts_of(log)[0][0]]
-
-
-def test_self_chat_works_with_another_model(capsys, tmp_path, convai2):
-    SelfChat.main(
-        model="repeat_query",
-        task="convai2:self_revised",
-        datapath=convai2,
-        outfile=str(tmp_path / "log"),
-        loglevel="error",
-    )
-    assert "Persona of repeat_1" in capsys.readouterr().out.replace("RepeatQueryAgent", "repeat")
 
 
 # ------------------------------------------------------------------- on the sketch corpus

@@ -110,12 +110,12 @@ def test_the_wheel_holds_our_packages_and_no_generic_ones(wheel):
         "p2bot_parlai",
         "parlai_internal",
     }
-    for package in ("tasks", "zoo", "scripts", "parlai_names/agents/p2bot", "agents"):
+    for package in ("tasks", "zoo", "scripts", "plugin/names/agents/p2bot", "agents"):
         assert f"p2bot_parlai/{package}/__init__.py" in files
     for preset in (ROOT / "zoo").glob("*.opt"):
         assert f"p2bot_parlai/zoo/{preset.name}" in files
     for name in ("index.html", "rate.js", "rate.css"):
-        assert f"p2bot_parlai/human_eval/page/{name}" in files
+        assert f"p2bot_parlai/tools/human_eval/page/{name}" in files
     # namespace packages: an __init__.py would hide other plug-ins
     assert [name for name in files if name.startswith("parlai_internal")] == [
         "parlai_internal/scripts/p2bot_parlai_plugin.py"

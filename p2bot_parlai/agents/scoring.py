@@ -77,7 +77,7 @@ class Ranking:
         return choices, choice_scores
 
 
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
+BEAM_SEARCHES = ("beam", "delayedbeam")
 
 
 class Decoding:

@@ -2,13 +2,11 @@
 Clear errors for a ConvAI2 folder that ParlAI would delete, overwrite or fail to read, and for
 lines that break its reader of ConvAI2's format (fbdialog), in runs with an agent or task of ours.
 
-The version mark and both ends of a file tell enough before it is read. ParlAI then reads it as
-ever; only where that fails is the file read again, to name the line.
+ParlAI reads the files as ever; only where that fails is a file read again, to name the line.
 """
 
 import gc
 import os
-import re
 import shlex
 from collections.abc import Iterator
 
@@ -26,8 +24,6 @@ from p2bot_parlai.parlai_support.patching import Patch
 FOLDER = "ConvAI2"
 VERSION = "v5.0"  # parlai/tasks/convai2/build.py:28, a local variable there
 NO_CANDS = "_no_cands"
-# more than the longest line: about 20 candidates of 200 characters
-TAIL_BYTES = 65536
 
 
 def install() -> None:
@@ -104,7 +100,7 @@ def check_deletion(home: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """:raises P2botError: for a file that is missing, empty, cut short or not ConvAI2's."""
+    """:raises P2botError: for a file that is missing, empty or not ConvAI2's."""
     name, home = os.path.basename(path), os.path.dirname(path)
     if not os.path.exists(path):
         raise P2botError(
@@ -113,29 +109,10 @@ def check_file(path: str) -> None:
         )
     with open(path, "rb") as file:
         start = file.read(2)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        tail = file.read()
-    if not size:
+    if not start:
         raise P2botError(f"{path} is empty: replace it with a complete copy")
     if start != b"1 ":
         raise P2botError(f"{path} is not a ConvAI2 file: its first line has no number 1")
-    last = tail.rstrip().rpartition(b"\n")[2].decode("utf-8", errors="replace")
-    ends_well = tail.endswith(b"\n") or _is_complete(last, cands=NO_CANDS not in name)
-    if not ends_well or re.match(r"\d+ (your|partner's) persona:", last):
-        end = last if len(last) <= 40 else f"...{last[-40:]}"
-        raise P2botError(
-            f"{path} is cut short, it ends with {end!r}: replace it with a complete copy"
-        )
-
-
-def _is_complete(line: str, cands: bool) -> bool:
-    """Whether a line has all its parts: the label comes again as the last candidate."""
-    match = re.fullmatch(r"\d+ [^\t]*\t([^\t]+)(?:\t[^\t]*\t([^\t]*))?", line)
-    if not match:
-        return False
-    label, candidates = match.groups()
-    return not cands or not set(label.split("|")).isdisjoint((candidates or "").split("|"))
 
 
 def _like(name: str, home: str) -> list[str]:

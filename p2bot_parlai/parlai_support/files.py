@@ -97,7 +97,7 @@ def said(path: str, saved: bool = False) -> Iterator[None]:
         remedy = "make room there, or " if reason.errno in FULL else ""
         remedy += "choose another --model-file"
         if saved:
-            remedy += "; what was saved before is untouched, and the same command goes on from it"
+            remedy += "; what was saved before is untouched: to resume, repeat the command"
         raise P2botError(f"cannot write {path}: {reason.strerror}; {remedy}") from error
 
 

@@ -176,17 +176,6 @@ def test_a_run_that_validated_without_generation_is_evaluated_with_it(convai2, t
     assert "f1" not in tiny.evaluate(convai2, tmp_path / "model", skip_generation=True)
 
 
-def test_the_shims_are_there_without_the_parlai_command(tiny_model):
-    code = (
-        "from parlai.core.agents import create_agent_from_model_file as load;"
-        f"load({tiny_model!r});"
-        "from parlai.core.torch_generator_agent import DelayedNucleusBeamSearch as search;"
-        "assert 'get_mask' in vars(search)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_fine_tuning_on_another_task_keeps_the_tokenizer(convai2, tmp_path):
     """ParlAI would learn a new one from the new task and save it beside the old weights."""
     (tmp_path / "other").mkdir()

@@ -60,8 +60,6 @@ def test_batch_of_eight_is_eight_of_one_to_the_token(tiny_model, inference):
         {"inference": "nucleus", "topp": 0.8},
         {"inference": "nucleus", "beam_size": 3},
         {"inference": "delayedbeam", "beam_delay": 2},
-        {"inference": "delayednucleusbeam", "beam_delay": 2},
-        {"inference": "factual_nucleus"},
         {"inference": "multinomial"},
         {"inference": "beam", "beam_min_length": 6},
         {"inference": "beam", "temperature": 0.5},

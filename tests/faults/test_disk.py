@@ -13,7 +13,7 @@ import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import TrainModel
 
-from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.parlai_support import files
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 from p2bot_parlai.plugin import command
@@ -158,11 +158,6 @@ def test_the_command_says_it_in_one_line_and_ends_with_status_1(convai2, tmp_pat
     assert done.stderr == (
         f"p2bot: error: cannot write {path}: Not a directory; choose another --model-file\n"
     )
-
-
-def test_a_folder_in_the_place_of_the_model_file(convai2, tmp_path):
-    with pytest.raises(UsageError, match=f"--model-file {tmp_path} is a folder: name a file in"):
-        TrainModel.main(**tiny.options(convai2, tmp_path))
 
 
 def test_other_files_on_a_full_disk_are_one_line_too():
