@@ -1,11 +1,11 @@
-"""Exceptions with messages for the user."""
+"""Errors that users can fix."""
 
 
 class P2botError(RuntimeError):
     """
-    An error the user can fix: a missing file, a wrong option, a tokenizer that does not match.
+    An error the user can fix: a missing file, a wrong flag, a tokenizer of another model.
 
-    The message is one line that names the problem and the fix. On the command line
+    The message is one line that names the problem and the remedy. On the command line
     it is printed without a traceback (see `p2bot_parlai.plugin.command`).
     """
 
@@ -13,5 +13,5 @@ class P2botError(RuntimeError):
 class UsageError(P2botError):
     """
     A wrong command line: an option is missing, or has a value that can never work. The command
-    ends with exit status 2, as for an unknown option.
+    ends with exit status 2, as it does for an unknown option.
     """

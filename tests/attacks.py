@@ -72,18 +72,9 @@ def model_file(t: Target):
     return t.eval(), t.model
 
 
-def model_file_of_plain_pickle(t: Target):
-    return t.eval(), pickled(t.model, {"p2bot": {"format": 1}, "model": t.payload()})
-
-
 def model_file_of_old_torch(t: Target):
     states = {"model": {"w": torch.zeros(2)}, "p2bot": t.payload()}
     torch.save(states, t.model, _use_new_zipfile_serialization=False)
-    return t.eval(), t.model
-
-
-def model_file_of_torchscript(t: Target):
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), t.model)
     return t.eval(), t.model
 
 
@@ -91,14 +82,6 @@ def optimizer_state_of_a_checkpoint(t: Target):
     path = checkpoint(t)
     states = torch.load(path, weights_only=True)
     torch.save({**states, "optimizer": t.payload()}, path)
-    return t.train(), path
-
-
-def run_state_of_a_checkpoint(t: Target):
-    path = checkpoint(t)
-    states = torch.load(path, weights_only=True)
-    states["p2bot"]["run"] = {"workers": [t.payload()]}
-    torch.save(states, path)
     return t.train(), path
 
 
@@ -112,58 +95,14 @@ def receiver_of_selfplay(t: Target):
     return t.play("--init-model", t.model, "--receiver", t.receiver), t.receiver
 
 
-def language_model_of_selfplay(t: Target):
-    path = t.folder / "lm"
-    shutil.copy(f"{t.model}.dict", f"{path}.dict")
-    torch.save({"model": t.payload()}, path)
-    models = ("--init-model", t.model, "--receiver", t.receiver, "--language-model", path)
-    return t.play(*models), path
-
-
-def receiver_to_blend(t: Target):
-    torch.save({"model": t.payload()}, t.receiver)
-    out = str(t.folder / "blend")
-    return ["blend_receiver", "--models", str(t.receiver), "--outfile", out], t.receiver
-
-
-def model_to_export(t: Target):
-    torch.save({"model": t.payload()}, t.model)
-    return ["export_hf", "-mf", str(t.model), "--out", str(t.folder / "hf")], t.model
-
-
 def model_to_vacuum(t: Target):
     torch.save({"model": t.payload()}, t.model)
     return ["vacuum", "-mf", str(t.model)], t.model
 
 
-def zoo_model_in_the_data_folder(t: Target):
-    """A newer file is left alone by the zoo, and so must be read with care."""
-    folder = t.folder / "models/p2bot/other"
-    folder.mkdir(parents=True)
-    for ending in (".opt", ".dict"):
-        shutil.copy(f"{t.model}{ending}", folder / f"model{ending}")
-    torch.save({"model": t.payload()}, folder / "model")
-    words = ["eval_model", "-mf", "zoo:p2bot/other/model", "-t", "convai2:self_original"]
-    return [*words, "-dp", str(t.folder), "--loglevel", "error"], folder / "model"
-
-
 # ------------------------------------------------------- what stands beside a model file
 def opt(t: Target):
     return t.eval(), pickled(Path(f"{t.model}.opt"), {"model": "p2bot", "x": t.payload()})
-
-
-def opt_of_old_protocol(t: Target):
-    """Protocol 0 is text, which is tried as JSON."""
-    return t.eval(), pickled(Path(f"{t.model}.opt"), {"x": t.payload()}, protocol=0)
-
-
-def opt_of_a_checkpoint(t: Target):
-    return t.train(), pickled(Path(f"{checkpoint(t)}.opt"), {"x": t.payload()})
-
-
-def opt_of_init_model(t: Target):
-    path = pickled(Path(f"{t.model}.opt"), {"x": t.payload()})
-    return t.begin("--init-model", t.model), path
 
 
 def init_opt(t: Target):
@@ -174,15 +113,6 @@ def init_opt(t: Target):
 def dictionary(t: Target):
     use_own_dictionary(t)
     return t.eval(), pickled(Path(f"{t.model}.dict"), t.payload())
-
-
-def dictionary_of_a_receiver(t: Target):
-    path = pickled(Path(f"{t.receiver}.dict"), t.payload())
-    return t.play("--init-model", t.model, "--receiver", t.receiver), path
-
-
-def trainstats(t: Target):
-    return t.train(), pickled(Path(f"{t.model}.trainstats"), t.payload())
 
 
 def trainstats_of_a_checkpoint(t: Target):
@@ -245,19 +175,6 @@ def backbone_with_code(t: Target):
     return t.begin("--backbone", folder), folder
 
 
-def encoder_with_code(t: Target):
-    folder = gpt2(t)
-    code(t, folder, "AutoConfig", "AutoModel")
-    return [*t.begin("--encoder", folder), "-m", "p2bot/receiver"], folder
-
-
-def encoder_of_pickled_weights(t: Target):
-    folder = gpt2(t)
-    (folder / "model.safetensors").unlink()
-    torch.save({"wte.weight": t.payload()}, folder / "pytorch_model.bin")
-    return [*t.begin("--encoder", folder), "-m", "p2bot/receiver"], folder
-
-
 def tokenizer_with_code(t: Target):
     folder = t.folder / "tokenizer"
     folder.mkdir()
@@ -265,13 +182,6 @@ def tokenizer_with_code(t: Target):
     about = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["code.Code", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(about))
     return t.begin("--backbone", "scratch", "--tokenizer", folder), folder
-
-
-def tokenizer_of_pickle(t: Target):
-    folder = t.folder / "tokenizer"
-    folder.mkdir()
-    path = pickled(folder / "tokenizer.json", t.payload())
-    return t.begin("--backbone", "scratch", "--tokenizer", folder), path
 
 
 CORPUS = [

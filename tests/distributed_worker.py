@@ -12,10 +12,10 @@ import sys
 import tiny
 import torch
 from parlai.core.message import Message
+from parlai.utils import distributed
 
 from p2bot_parlai import plugin
 from p2bot_parlai.agents import whole_dialogues
-from p2bot_parlai.parlai_support import shims
 
 STEPS, BATCH = 3, 4
 
@@ -109,7 +109,7 @@ def main():
     else:
         group = {"distributed_world_size": processes, "verbose": False}
         address = f"tcp://127.0.0.1:{port}"
-        with shims.distributed_context(rank, group, init_method=address):
+        with distributed.distributed_context(rank, group, init_method=address):
             torch.manual_seed(42)
             weights = work(opt, rank, processes)
     torch.save(weights, f"{out}.{rank}")

@@ -10,7 +10,6 @@ from parlai.core.script import SCRIPT_REGISTRY, superscript_main
 from parlai.scripts.eval_model import setup_args as eval_args
 
 from p2bot_parlai import plugin, scripts
-from p2bot_parlai.plugin import command
 
 plugin.register()
 OURS = {
@@ -36,10 +35,8 @@ def run(capsys, monkeypatch):
             status = end.code or 0
         except Exception as error:
             status = 1
-            if command.message_for_users(error) is None:
-                raise
             try:
-                command.excepthook(type(error), error, error.__traceback__)
+                sys.excepthook(type(error), error, error.__traceback__)
             except SystemExit as end:
                 status = end.code
         return status, *capsys.readouterr()

@@ -5,15 +5,19 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from parlai.core.loader import SCRIPT_REGISTRY, load_agent_module, load_task_module
+from parlai.agents.repeat_query.repeat_query import RepeatQueryAgent
+from parlai.core.loader import load_agent_module, load_world_module
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.core.worlds import create_task
+from parlai.scripts.interactive import Interactive
 
-from p2bot_parlai import plugin, zoo
+from p2bot_parlai import zoo
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support.names import full_model_path, set_model_type
+from p2bot_parlai.tasks.chat import persona_worlds
 
 AGENTS = {
     "p2bot": "p2bot_parlai.agents.p2bot:P2botAgent",
@@ -37,32 +41,22 @@ def test_a_short_name_is_the_class_at_its_full_path(name):
     module, _, cls = AGENTS[name].partition(":")
     assert load_agent_module(name) is getattr(importlib.import_module(module), cls)
     assert load_agent_module(name).__module__ == module
-    assert plugin.full_model_path(name) == AGENTS[name]
-
-
-def test_every_re_exported_agent_has_a_full_path():
-    for file in (plugin.NAMES / "agents" / "p2bot").glob("[!_]*.py"):
-        name = "p2bot" if file.stem == "p2bot" else f"p2bot/{file.stem}"
-        assert load_agent_module(name) is load_agent_module(plugin.full_model_path(name))
+    assert full_model_path(name) == AGENTS[name]
 
 
 @pytest.mark.parametrize(
     "name", ["transformer/generator", "p2bottle", "p2bot_x", "a.b:C", *AGENTS.values()]
 )
 def test_other_names_stay(name):
-    assert plugin.full_model_path(name) == name
+    assert full_model_path(name) == name
 
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_set_model_type_on_a_parser_and_on_a_group(grouped):
     parser = ParlaiParser(True, True)
-    plugin.set_model_type(parser.add_argument_group("ours") if grouped else parser)
+    set_model_type(parser.add_argument_group("ours") if grouped else parser)
     opt = vars(parser.parse_known_args(["-m", "p2bot"])[0])
     assert opt["model"] == AGENTS["p2bot"]
-
-
-def test_set_model_type_without_a_model_argument():
-    plugin.set_model_type(ParlaiParser(True, False))
 
 
 def test_the_parsed_opt_holds_the_full_path():
@@ -70,24 +64,7 @@ def test_the_parsed_opt_holds_the_full_path():
     assert opt["model"] == opt["override"]["model"] == AGENTS["p2bot/transmitter"]
 
 
-def test_tasks_have_their_modules():
-    assert load_task_module("p2bot").__name__ == "parlai.tasks.p2bot.agents"
-    assert importlib.import_module("parlai.tasks.p2bot.worlds")
-
-
-def test_registering_twice_changes_nothing():
-    import parlai.agents
-
-    plugin.register()
-    path, commands, load_init = list(parlai.agents.__path__), dict(SCRIPT_REGISTRY), Opt.load_init
-    plugin.register()
-    assert list(parlai.agents.__path__) == path
-    assert dict(SCRIPT_REGISTRY) == commands
-    assert Opt.load_init == load_init
-
-
 def test_presets(tmp_path, monkeypatch):
-    plugin.register()
     (tmp_path / "tiny.opt").write_text(json.dumps({"batchsize": 3}))
     monkeypatch.setattr(zoo, "__file__", str(tmp_path / "__init__.py"))
     assert Opt.load_init("p2bot/tiny")["batchsize"] == 3
@@ -103,6 +80,45 @@ def test_a_model_in_an_opt_file_becomes_its_full_path(tmp_path):
         (tmp_path / name).write_text(json.dumps({"model": "p2bot", "batchsize": 3}))
     files = f"{tmp_path}/one,{tmp_path}/two"
     assert Opt.load_init(files) == {"model": AGENTS["p2bot"], "batchsize": 3}
+
+
+# ------------------------------------------------------------------------------ chats
+CHATS = [
+    *("convai2", "convai2:both", "convai2:SelfOriginal:no_cands"),
+    *("parlai.tasks.convai2.agents", "interactive", "self_chat"),
+]
+
+
+@pytest.mark.parametrize("task", CHATS)
+def test_our_agents_chat_in_our_worlds_and_others_in_theirs(task, bot, tmp_path):
+    stranger = RepeatQueryAgent({"datatype": "valid"})
+    given = {"task": task, "datapath": str(tmp_path), "datatype": "valid", "num_examples": 1}
+    given |= {"persona": "i like tea.", "partner_persona": "i own a cat.", "verbose": False}
+    given |= {"display_partner_persona": True, "seed_messages_from_task": False, "init_opt": None}
+    given |= {"seed_messages_from_file": None}
+    for kind, world in (
+        ("interactive_task", persona_worlds.InteractiveWorld),
+        ("selfchat_task", persona_worlds.SelfChatWorld),
+    ):
+        opt = Opt({**given, kind: True})
+        assert type(create_task(opt, [stranger, bot.clone()])) is world
+        if task in ("interactive", "self_chat"):  # ConvAI2's own worlds read its files
+            assert type(create_task(opt, [stranger, stranger])).__module__.startswith("parlai.")
+
+
+def test_options_of_our_chats_are_there_for_our_agents_alone(tmp_path, tiny_model):
+    for given in ({"model": "p2bot"}, {"model_file": tiny_model}):
+        opt = Interactive.setup_args().parse_kwargs(persona="i like tea.", **given)
+        assert opt["persona"] == "i like tea."
+    with pytest.raises(KeyError, match="persona"):
+        Interactive.setup_args().parse_kwargs(persona="i like tea.", model="repeat_query")
+
+
+def test_our_own_tasks_have_our_worlds_whatever_the_agent():
+    for task in ("p2bot:sketch", "p2bot:sketch:revised"):
+        found = load_world_module(task, interactive_task=True)
+        assert found is persona_worlds.InteractiveWorld
+        assert load_world_module(task, selfchat_task=True) is persona_worlds.SelfChatWorld
 
 
 def test_zoo_names_say_where_the_files_belong(tmp_path):
@@ -144,7 +160,7 @@ def test_what_is_missing_is_named_with_its_command(missing, command, tmp_path):
     code = (
         "import importlib.util as u; find = u.find_spec\n"
         f"u.find_spec = lambda name, *a: None if name == {missing!r} else find(name, *a)\n"
-        "import p2bot_parlai"
+        "from p2bot_parlai import P2Bot"
     )
     run = python("-c", code, cwd=tmp_path)
     assert run.returncode == 1
@@ -194,8 +210,3 @@ def test_a_plugin_that_fails_is_reported_and_ends_nothing(tmp_path):
     assert run.returncode == 0
     assert "p2bot_parlai could not be set up" in run.stderr
     assert "no such thing" in run.stderr
-
-
-def test_no_file_of_ours_is_a_generic_top_level_package():
-    assert Path(zoo.__file__).parent.name == "zoo"
-    assert zoo.__name__ == "p2bot_parlai.zoo"

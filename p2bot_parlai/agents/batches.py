@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field, replace
 
 from parlai.core.message import Message
-from parlai.core.torch_agent import Batch
 
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import Layout
 from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class P2botBatch(Batch):

@@ -1,13 +1,14 @@
 """What the agents over sentence encoders share: the Receiver and the entailment classifier."""
 
 import torch
-from parlai.core.torch_agent import Batch, History
+from parlai.core.torch_agent import History
 from parlai.utils.distributed import is_distributed, sync_parameters
 
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.context import Dialogue
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class NoHistory(History):

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, plain, write_model_file
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import FORMAT, load_weights
+from p2bot_parlai.parlai_support import batches, shims
 from p2bot_parlai.parlai_support.names import set_model_type
 
 # batches in a row that were skipped, after which a run is given up
@@ -36,6 +37,7 @@ class Learner:
     OPTIONS: Sequence[Callable] = ()
     # options that shape the network: a saved model keeps its own
     SHAPE_OPTIONS: tuple[str, ...] = ()
+    reads_whole_dialogues = False
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
@@ -93,6 +95,16 @@ class Learner:
                 observation = Message({k: v for k, v in observation.items() if k != name})
         return super().observe(observation)
 
+    def batchify(self, obs_batch, sort=False) -> batches.Batch:
+        return batches.without_cycle(super().batchify(obs_batch, sort=sort))
+
+    @staticmethod
+    def check_training(opt: Opt) -> None:
+        """Called before a training run loads anything; see `training_loop`."""
+
+    def begin_training(self) -> None:
+        """Called when the agent of a training run is built."""
+
     @classmethod
     def optim_opts(cls):
         """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
@@ -111,6 +123,7 @@ class Learner:
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
         if self.opt["lr_scheduler"] != "linear":
+            shims.plateau_scheduler_verbose()
             super().build_lr_scheduler(states, hard_reset)
             return
         self.scheduler = LinearDecay(

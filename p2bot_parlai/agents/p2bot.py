@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.utils import logging
 from parlai.utils.distributed import num_workers
 from torch import Tensor
@@ -25,6 +24,7 @@ from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
 from p2bot_parlai.method.selfplay import policy_gradient_loss, reread
 from p2bot_parlai.method.transcript import as_text
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class P2botAgent(TransmitterAgent):

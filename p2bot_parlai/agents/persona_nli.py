@@ -1,7 +1,6 @@
 """``-m p2bot/persona_nli``: entailment between utterances and profile sentences."""
 
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch
 from parlai.core.torch_classifier_agent import TorchClassifierAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -13,6 +12,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):

@@ -3,7 +3,7 @@
 import torch
 from parlai.core.metrics import AverageMetric, GlobalFixedMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_agent import Batch, Output, TorchAgent
+from parlai.core.torch_agent import Output, TorchAgent
 
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
@@ -24,6 +24,7 @@ from p2bot_parlai.method.model_files import (
 )
 from p2bot_parlai.method.perceiver import Perceiver, WordDropout
 from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.parlai_support.batches import Batch
 
 
 class ReceiverAgent(EncoderAgent, TorchAgent):

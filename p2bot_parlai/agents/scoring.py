@@ -169,6 +169,23 @@ def hypotheses(opt: Opt) -> int:
     return int(opt.get("override", {}).get("beam_size", 1))
 
 
+class DelayedNucleusBeamSearch(stock.DelayedNucleusBeamSearch):
+    """ParlAI's borrows a method of nucleus sampling, which calls two more that it lacks."""
+
+    get_mask = stock.NucleusSampling.get_mask
+    update_p = stock.NucleusSampling.update_p
+
+
+class LastToken:
+    """What factual nucleus sampling asks for its full stops: it expects one token each."""
+
+    def __init__(self, dictionary: P2botDictionary):
+        self.dictionary = dictionary
+
+    def txt2vec(self, text: str) -> list[int]:
+        return self.dictionary.txt2vec(text)[-1:]
+
+
 def tree_search(
     opt: Opt, beam_size: int, dictionary: P2botDictionary, device, verbose: bool = False
 ) -> TreeSearch:
@@ -177,7 +194,7 @@ def tree_search(
         "greedy": (stock.GreedySearch, ()),
         "beam": (stock.BeamSearch, ()),
         "delayedbeam": (stock.DelayedBeamSearch, ("topk", "beam_delay")),
-        "delayednucleusbeam": (stock.DelayedNucleusBeamSearch, ("topp", "beam_delay")),
+        "delayednucleusbeam": (DelayedNucleusBeamSearch, ("topp", "beam_delay")),
         "topk": (stock.TopKSampling, ("topk",)),
         "nucleus": (stock.NucleusSampling, ("topp",)),
         "factual_nucleus": (
@@ -204,7 +221,7 @@ def tree_search(
         device=device,
         verbose=verbose,
         gpu_beam_blocking=opt["gpu_beam_blocking"],
-        dict=dictionary,
+        dict=LastToken(dictionary) if way == "factual_nucleus" else dictionary,
     )
 
 

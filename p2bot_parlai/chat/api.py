@@ -23,7 +23,7 @@ from p2bot_parlai.chat.personas import Persona
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
-from p2bot_parlai.parlai_support import opt_files, shims
+from p2bot_parlai.parlai_support import opt_files
 
 RECEIVER = "receiver"  # file name of a Receiver beside a model
 
@@ -40,7 +40,6 @@ class Impression(NamedTuple):
 
 
 def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
-    shims.apply()
     opt_files.install()
     with _quiet():
         try:

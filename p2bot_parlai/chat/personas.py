@@ -4,7 +4,6 @@ import os
 import random
 from collections.abc import Iterable, Sequence
 
-import parlai.tasks.convai2.agents as convai2
 import parlai.utils.logging as logging
 from parlai.core.opt import Opt
 from parlai.utils.data import DatatypeHelper
@@ -12,7 +11,7 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
-from p2bot_parlai.parlai_support.convai2_files import check_file, home_of
+from p2bot_parlai.parlai_support.convai2_files import build, check_file, home_of
 from p2bot_parlai.parlai_support.dialogues import read_dialogues
 from p2bot_parlai.parlai_support.files import read_text
 
@@ -82,7 +81,7 @@ def load_personas(opt: Opt) -> list[Persona]:
         return [] if "none" in variant else _personas_of_task(opt)
     if "convai2" not in base or "none" in variant:
         return []
-    convai2.build(opt)
+    build(opt)
     wanted, *others = _file_names(opt["datatype"], variant)
     for name in [wanted, *others]:
         path = os.path.join(home_of(opt), f"{name}.txt")

@@ -1,14 +1,12 @@
 """
-Clear errors for a ConvAI2 folder that ParlAI would delete, overwrite or stumble over, and for
-lines that its reader of ConvAI2's form (fbdialog) stumbles over.
+Clear errors for a ConvAI2 folder that ParlAI would delete, overwrite or fail to read, and for
+lines that break its reader of ConvAI2's format (fbdialog), in runs with an agent or task of ours.
 
-The version mark, and the first and the last bytes of a file, tell enough before it is read. ParlAI
-then reads as ever; only where it fails is the file read again, for the line.
+ParlAI reads the files as ever; only where that fails is a file read again, to name the line.
 """
 
 import gc
 import os
-import re
 import shlex
 from collections.abc import Iterator
 
@@ -19,42 +17,58 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FbDeprecatedDialogTeacher
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.shims import _replace
+from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.parlai_support.ours import concerns_us
+from p2bot_parlai.parlai_support.patching import Patch
 
 FOLDER = "ConvAI2"
 VERSION = "v5.0"  # parlai/tasks/convai2/build.py:28, a local variable there
 NO_CANDS = "_no_cands"
-# more than the longest line: about 20 candidates of 200 characters
-TAIL_BYTES = 65536
-
-_stock_build = convai2_build.build
-_stock_path = convai2._path
 
 
 def install() -> None:
     """Check before ParlAI's convai2 task builds or opens anything."""
-    _replace(convai2_build, "build", build)
-    _replace(convai2, "_path", _path)
-    FbDeprecatedDialogTeacher.setup_data = setup_data
+    Patch(convai2, "_path", with_sound_file).apply()
+    Patch(FbDeprecatedDialogTeacher, "setup_data", with_sound_lines).apply()
 
 
 def home_of(opt: Opt) -> str:
+    """The folder of the ConvAI2 files."""
     return os.path.join(opt["datapath"], FOLDER)
 
 
+def with_sound_file(stock):
+    """ParlAI's path of a fold's file, once the file is known to be sound."""
+
+    def _path(opt: Opt, persona: str, use_cands: bool) -> str:
+        if not concerns_us(opt):
+            return stock(opt, persona, use_cands)
+        build(opt)
+        path = stock(opt, persona, use_cands)
+        check_file(path)
+        return path
+
+    return _path
+
+
 def build(opt: Opt) -> None:
-    """ParlAI's build() of convai2, which downloads the files where they are not there yet."""
+    """
+    Download ConvAI2 where it is not there yet.
+
+    :raises P2botError: where that fails, or would delete or overwrite files.
+    """
     home = home_of(opt)
     if built(home, VERSION):
         return
     check_deletion(home)
     try:
-        _stock_build(opt)
+        convai2_build.build(opt)
     except (OSError, RuntimeError) as error:  # those of requests are OSErrors
         error.__traceback__ = None
         gc.collect()  # ends the download's progress bar now, not below our line
+        first_line = str(error).split("\n")[0][:200]
         raise P2botError(
-            f"ConvAI2 could not be downloaded ({_first_line(error)}): put its .txt files into "
+            f"ConvAI2 could not be downloaded ({first_line}): put its .txt files into "
             f"{home} and mark the folder with: {_mark_command(home)}; or name a data folder "
             "that has them with --datapath"
         ) from error
@@ -67,7 +81,7 @@ def build(opt: Opt) -> None:
 
 def check_deletion(home: str) -> None:
     """
-    :raises P2botError: where ParlAI would delete the folder, or write over files in it.
+    :raises P2botError: where ParlAI would delete the folder, or overwrite files in it.
     """
     mark = os.path.join(home, ".built")
     if os.path.exists(mark):
@@ -75,7 +89,7 @@ def check_deletion(home: str) -> None:
             version = "".join(file.read().split("\n")[1:2]) or "no version"
         raise P2botError(
             f"{mark} names {version} where ParlAI expects {VERSION}: ParlAI would now delete "
-            f"{home} and download it anew. If its files are good, mark them with: "
+            f"{home} and download it again. If its files are good, mark them with: "
             f"{_mark_command(home)}; else move the folder away yourself"
         )
     if os.path.isdir(home) and any(name.endswith(".txt") for name in os.listdir(home)):
@@ -85,15 +99,8 @@ def check_deletion(home: str) -> None:
         )
 
 
-def _path(opt: Opt, persona: str, use_cands: bool) -> str:
-    """ParlAI's path of a fold's file, once the file is known to be sound."""
-    path = _stock_path(opt, persona, use_cands)
-    check_file(path)
-    return path
-
-
 def check_file(path: str) -> None:
-    """:raises P2botError: for a ConvAI2 file that is missing, empty, cut short or no such file."""
+    """:raises P2botError: for a file that is missing, empty or not ConvAI2's."""
     name, home = os.path.basename(path), os.path.dirname(path)
     if not os.path.exists(path):
         raise P2botError(
@@ -102,29 +109,10 @@ def check_file(path: str) -> None:
         )
     with open(path, "rb") as file:
         start = file.read(2)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        tail = file.read()
-    if not size:
+    if not start:
         raise P2botError(f"{path} is empty: replace it with a complete copy")
     if start != b"1 ":
-        raise P2botError(f"{path} is no ConvAI2 file, its first line has no number 1: replace it")
-    last = tail.rstrip().rpartition(b"\n")[2].decode("utf-8", errors="replace")
-    ends_well = tail.endswith(b"\n") or _is_complete(last, cands=NO_CANDS not in name)
-    if not ends_well or re.match(r"\d+ (your|partner's) persona:", last):
-        raise P2botError(
-            f"{path} is cut short, it ends with {_shortened(last)!r}: replace it with a "
-            "complete copy"
-        )
-
-
-def _is_complete(line: str, cands: bool) -> bool:
-    """Whether a line has all its parts: the label comes again as the last candidate."""
-    match = re.fullmatch(r"\d+ [^\t]*\t([^\t]+)(?:\t[^\t]*\t([^\t]*))?", line)
-    if not match:
-        return False
-    label, candidates = match.groups()
-    return not cands or not set(label.split("|")).isdisjoint((candidates or "").split("|"))
+        raise P2botError(f"{path} is not a ConvAI2 file: its first line has no number 1")
 
 
 def _like(name: str, home: str) -> list[str]:
@@ -137,89 +125,61 @@ def _mark_command(home: str) -> str:
     return rf"printf '\n{VERSION}' > {shlex.quote(os.path.join(home, '.built'))}"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0][:200]
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= 40 else f"...{line[-40:]}"
-
-
+# ------------------------------------------------------------------------------- lines
 MOST_FIELDS = 4  # text, label, reward, candidates; a fifth would be a picture to load
-# teachers of other tasks may have pictures
-TEXT_ALONE = ("parlai.tasks.convai2.", "parlai.tasks.fromfile.", "p2bot_parlai.")
+NUMBERS = "each line begins with its number, and a reward (the third field) is a number"
+FIELDS = "text, label, reward and candidates, with a tab between them, are all fields"
+LABEL = "its first label is not among its candidates"
 
-_stock_setup_data = FbDeprecatedDialogTeacher.setup_data
+
+def with_sound_lines(stock):
+    """ParlAI's reader of fbdialog, which names a line that it cannot read."""
+
+    def setup_data(self, path: str) -> Iterator[tuple[list, bool]]:
+        return _checked(stock(self, path), path) if concerns_us(self.opt) else stock(self, path)
+
+    return setup_data
 
 
-def setup_data(self, path: str) -> Iterator[tuple[list, bool]]:
-    """:raises P2botError: for a line that is none of this form, by its number; for no turns."""
+def _checked(examples: Iterator[tuple[list, bool]], path: str) -> Iterator[tuple[list, bool]]:
+    """:raises P2botError: for a line of another format, by its number; for no turns."""
     empty = True
     try:
-        for example, starts in _stock_setup_data(self, path):
+        for example, starts in examples:
             empty = False
-            if len(example) > MOST_FIELDS and type(self).__module__.startswith(TEXT_ALONE):
-                raise P2botError(
-                    f"{path}{_line_of(path, example)} has {len(example)} fields: text, label, "
-                    "reward and candidates, with a tab between them, are all"
-                )
-            label = (example[1] or [None])[0] if len(example) == MOST_FIELDS else None
-            if label is not None and label not in (example[3] or [label]):
-                raise P2botError(
-                    f"{path}{_line_of(path, example)}: its first label is not among its candidates"
-                )
+            if example[1] and _fault(example):
+                raise ValueError
             yield example, starts
     except (ValueError, OverflowError) as error:
-        raise P2botError(f"{path}{_first_bad_line(path)}: {_why(error)}") from error
+        raise P2botError(f"{path}{_first_fault(path)}") from error
     if empty:
         raise P2botError(f"{path} has no turns: what is said, a tab, and the reply")
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8; save it as UTF-8"
-    return "each line begins with its number, and a reward (the third field) is a number"
+def _fault(fields: list) -> str | None:
+    """What is wrong with an example. :param fields: labels and candidates as lists."""
+    if len(fields) > MOST_FIELDS:
+        return FIELDS
+    if len(fields) == MOST_FIELDS and fields[1][0] not in fields[3]:
+        return LABEL
+    return None
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield number, line.strip().replace("\\n", "\n")
+def _first_fault(path: str) -> str:
+    """
+    Where ParlAI's reader fails, and why.
 
-
-def _first_bad_line(path: str) -> str:
-    """Where the stock reader fails, tried line by line."""
-    for number, line in _lines(path):
-        if "\ufffd" in line and not _decodes(path, number):
-            return f", line {number}"
-        fields = line[line.find(" ") + 1 :].split("\t")
+    :raises P2botError: where the file is not UTF-8, by its line.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        first, _, rest = line.strip().partition(" ")
+        fields = [field.strip() for field in rest.split("\t")]
+        said = fields[1:2] not in ([], [""])  # else it only opens an episode
         try:
-            int(line.partition(" ")[0])
-            if len(fields) > 2 and fields[2].strip():
-                float(fields[2])
+            _ = first and (int(first), float("".join(fields[2:3]) or 0))
+            fault = said and _fault([field.split("|") for field in fields])
         except ValueError:
-            return f", line {number}"
-    return ""
-
-
-def _decodes(path: str, number: int) -> bool:
-    with open(path, "rb") as file:
-        content = file.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    try:
-        content[number - 1].decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _line_of(path: str, example: list) -> str:
-    """The first line that ends as the example does."""
-    text, labels, candidates = str(example[0]).split("\n")[-1], example[1], example[3]
-    for number, line in _lines(path):
-        fields = [field.strip() for field in line[line.find(" ") + 1 :].split("\t")]
-        if len(fields) != len(example) or fields[0].split("\n")[-1] != text:
-            continue
-        if fields[1].split("|") == labels and fields[3].split("|") == candidates:
-            return f", line {number}"
-    return ""
+            fault = NUMBERS
+        if fault:
+            return f", line {number}: {fault}"
+    return f": {NUMBERS}"

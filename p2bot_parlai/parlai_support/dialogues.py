@@ -17,6 +17,7 @@ from p2bot_parlai.method.personas import (
     sentence_key,
 )
 from p2bot_parlai.parlai_support.mutators import without_whole_dialogues
+from p2bot_parlai.parlai_support.ours import READER, SHORT_NAME
 
 DEFAULT_TASK = "convai2:self_original"
 
@@ -130,13 +131,8 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     :param fold: train, valid or test.
     :raises P2botError: for a dialogue without utterances or without persona.
     """
-    settings = Opt(copy.deepcopy(opt))
-    settings.update(task=task, batchsize=1, hide_labels=False)
-    settings["datatype"] = "train:ordered" if fold == "train" else fold
-    names = (settings.get("mutators") or "").split("+")
-    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
     dialogues = []
-    for number, episode in enumerate(episodes(create_task_agent_from_taskname(settings)[0])):
+    for number, episode in enumerate(episodes(teacher_of(opt, task, fold))):
         utterances, persona, heard, reveals = [], [], [], []
         for message in episode:
             said = parse_message(message.get("text") or "")
@@ -156,6 +152,17 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogues")
     return dialogues
+
+
+def teacher_of(opt: Opt, task: str, fold: str) -> Teacher:
+    """The teacher of a task, in its order and with whole messages. :param fold: as above."""
+    settings = Opt(copy.deepcopy(opt))
+    settings.update(task=task, batchsize=1, hide_labels=False)
+    settings[READER] = SHORT_NAME
+    settings["datatype"] = "train:ordered" if fold == "train" else fold
+    names = (settings.get("mutators") or "").split("+")
+    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
+    return create_task_agent_from_taskname(settings)[0]
 
 
 def episodes(teacher: Teacher) -> Iterator[list]:

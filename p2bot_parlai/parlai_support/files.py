@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 from collections.abc import Iterator
 
 from parlai.utils.io import PathManager
@@ -98,7 +97,7 @@ def said(path: str, saved: bool = False) -> Iterator[None]:
         remedy = "make room there, or " if reason.errno in FULL else ""
         remedy += "choose another --model-file"
         if saved:
-            remedy += "; what was saved before is untouched, and the same command goes on from it"
+            remedy += "; what was saved before is untouched: to resume, repeat the command"
         raise P2botError(f"cannot write {path}: {reason.strerror}; {remedy}") from error
 
 
@@ -139,10 +138,6 @@ def remove_leftovers(model_file: str) -> None:
                 os.unlink(name)
 
 
-# an escape of half a character, which alone is none and can be written nowhere
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
-
-
 def read_text(path: str, called: str | None = None) -> str:
     """
     The text of a file, without the mark (BOM) that some editors put before it.
@@ -166,17 +161,13 @@ def read_text(path: str, called: str | None = None) -> str:
 
 def parse_json(text: str | bytes):
     """
-    ``json.loads``; halves of characters, which JSON can name, become "?".
+    ``json.loads``, which also takes a text with a byte order mark.
 
-    :raises ValueError: for everything that is none, also where it is nested too deeply.
+    :raises ValueError: for everything else, also where it is nested too deeply.
     """
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        found = json.loads(text)
-        if _HALF.search(text):
-            whole = json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
-            found = json.loads(whole)
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    return found

@@ -1,104 +1,87 @@
 """
-What ParlAI does with a model's .opt before any agent of ours reads a byte.
+What happens to a model's .opt before any agent of ours reads a byte.
 
-Its options name the agent's class by import path, and ParlAI calls whatever stands there with
-the options: ``subprocess:getoutput`` would run the first of their keys in a shell. A file that
-is no UTF-8 it unpickles. `install` puts checks before both; SECURITY.md says what they promise.
+The file names the agent's class by import path; ParlAI imports that and calls whatever stands
+there: ``subprocess:getoutput`` would run the first option in a shell. A file that is not UTF-8
+it unpickles. Both are checked first; SECURITY.md says what the checks promise.
 """
 
-import io
-import pickle
+import json
+import site
 import sys
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 from parlai.core import agents, params
 from parlai.core.agents import Agent
 from parlai.core.build_data import modelzoo_path
 from parlai.core.loader import AGENT_REGISTRY, REGISTERED_REPOS, load_agent_module
-from parlai.core.opt import __AUTOCLEAN_KEYS__, Opt
+from parlai.core.opt import Opt
 from parlai.scripts import vacuum
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.model_files import read_model_file
-from p2bot_parlai.parlai_support.files import parse_json
-from p2bot_parlai.parlai_support.saved_options import checked
-from p2bot_parlai.parlai_support.shims import _replace
-
-# packages whose agents an .opt may name; -m NAME on the command line may name any
-HOMES = ("parlai", "projects", "p2bot_parlai", *(r["repo"] for r in REGISTERED_REPOS.values()))
-
-OURS = "p2bot_parlai."
-
-_stock_model_name = params.get_model_name
-_stock_create = agents.create_agent_from_opt_file
-_stock_vacuum = vacuum.Vacuum.run
+from p2bot_parlai.parlai_support.ours import is_ours
+from p2bot_parlai.parlai_support.patching import Patch
 
 
 def install() -> None:
-    """Check an .opt before ParlAI believes it. May be called again."""
-    Opt.load = classmethod(load_opt)
-    _replace(params, "get_model_name", get_model_name)
-    _replace(agents, "create_agent_from_opt_file", create_agent_from_opt_file)
-    vacuum.Vacuum.run = run_vacuum
+    """Check an .opt before ParlAI believes it."""
+    for owner, name, wrap in (
+        (Opt, "load", refuse_pickles),
+        (params, "get_model_name", check_named_agent),
+        (agents, "create_agent_from_opt_file", check_created_agent),
+        (vacuum.Vacuum, "run", check_weights),
+    ):
+        Patch(owner, name, wrap).apply()
 
 
 # ------------------------------------------------------------------- the file as such
-class PlainUnpickler(pickle.Unpickler):
-    """Dictionaries, lists, texts and numbers: nothing that has to be imported, so no code."""
+def refuse_pickles(stock):
+    """``Opt.load``, but never from a pickle: whose it is cannot be known without running it."""
 
-    def find_class(self, module: str, name: str):
-        raise pickle.UnpicklingError(f"{module}.{name}")
+    def load(cls, optfile: str) -> Opt:
+        with PathManager.open(optfile, "rb") as file:
+            content = file.read()
+        try:
+            content.decode("utf-8")
+            return stock.__get__(None, cls)(optfile)
+        except UnicodeDecodeError as error:
+            raise P2botError(
+                f"{optfile} is not JSON; as a pickle it could run code, and is refused. Use the "
+                ".opt that train_model wrote"
+            ) from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise P2botError(f"{optfile} is damaged: it holds no options ({error})") from error
 
-
-def load_opt(cls, optfile: str) -> Opt:
-    """
-    ``Opt.load``, which reads JSON, and plain pickled data as ParlAI wrote before 2019.
-
-    :raises P2botError: for a pickle that holds more than plain data, and for a damaged file.
-    """
-    with PathManager.open(optfile, "rb") as file:
-        content = file.read()
-    try:
-        options = parse_json(content)
-    except UnicodeDecodeError:
-        options = _unpickled(content, optfile)
-    except ValueError as error:
-        raise P2botError(
-            f"{optfile} is no file of options: it is damaged or no JSON ({error})"
-        ) from error
-    if not isinstance(options, dict):
-        raise P2botError(f"{optfile} is no file of options: it holds a {type(options).__name__}")
-    return cls({k: v for k, v in options.items() if k not in __AUTOCLEAN_KEYS__})
-
-
-def _unpickled(content: bytes, optfile: str):
-    try:
-        return PlainUnpickler(io.BytesIO(content)).load()
-    except Exception as error:  # damaged pickles end in every kind of exception
-        raise P2botError(
-            f"{optfile} is no JSON, and as a pickle it is damaged or holds objects that would "
-            f"run code ({error}): it is refused. Use the .opt that train_model wrote"
-        ) from error
+    return classmethod(load)
 
 
 # ------------------------------------------------------------------ the agent it names
-def get_model_name(opt: Opt) -> str | None:
-    """ParlAI's, which looks into the .opt where the user named no agent."""
-    name = _stock_model_name(opt)
-    if name is not None and opt.get("model") is None:
-        check_agent(name, f"{modelzoo_path(opt.get('datapath'), opt['model_file'])}.opt")
-    return name
+def check_named_agent(stock):
+    """``get_model_name``, which reads the .opt where the user has named no agent."""
+
+    def get_model_name(opt: Opt) -> str | None:
+        name = stock(opt)
+        if name is not None and opt.get("model") is None:
+            check_agent(name, f"{modelzoo_path(opt.get('datapath'), opt['model_file'])}.opt")
+        return name
+
+    return get_model_name
 
 
-def create_agent_from_opt_file(opt: Opt) -> Agent | None:
-    """ParlAI's, once the agent is known to be one."""
-    named = (opt.get("override") or {}).get("model")
-    kind = load_agent_module(named) if named else agent_class(opt["model_file"])
-    optfile = f"{opt['model_file']}.opt"
-    if kind is None or not kind.__module__.startswith(OURS) or not PathManager.exists(optfile):
-        return _stock_create(opt)
-    saved = Opt({**Opt.load(optfile), **(opt.get("override") or {})})
-    return _stock_create(Opt({**checked(saved, kind, optfile), **opt}))
+def check_created_agent(stock):
+    """``create_agent_from_opt_file``, once the agent is known to be one."""
+
+    def create_agent_from_opt_file(opt: Opt) -> Agent | None:
+        if not (opt.get("override") or {}).get("model"):
+            agent_class(opt["model_file"])
+        return stock(opt)
+
+    return create_agent_from_opt_file
 
 
 def agent_class(model_file: str) -> type[Agent] | None:
@@ -117,15 +100,15 @@ def check_agent(name, optfile: str) -> type[Agent]:
     """
     The agent's class.
 
-    :raises P2botError: where the module is foreign and was not imported by anybody yet, or where
-        what it holds under this name is no agent.
+    :raises P2botError: where its module is neither imported already nor of an installed
+        distribution, or where what it holds under this name is not an agent.
     """
     if not isinstance(name, str) or not name:
-        raise P2botError(f"{optfile} names no agent: it is damaged, or of no model")
-    if not _is_known(name):
+        raise P2botError(f"{optfile} names no agent: it is damaged, or not a model's")
+    if not _is_installed(name):
         raise P2botError(
-            f"{optfile} names the agent {name}, of a package that is neither ParlAI's nor ours: it "
-            f"is not imported on a file's word. If you trust it add -m {name}"
+            f"{optfile} names the agent {name}, which no installed package has: nothing else is "
+            f"imported because a file says so. If you trust it, add -m {name}"
         )
     try:
         found = load_agent_module(name)
@@ -134,25 +117,80 @@ def check_agent(name, optfile: str) -> type[Agent]:
             f"{optfile} names the agent {name}, which cannot be imported: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Agent)):
-        raise P2botError(f"{optfile} names {name} as its agent, which is none: it is refused")
+        raise P2botError(f"{optfile} names {name} as its agent, which is not one: it is refused")
     return found
 
 
-def _is_known(name: str) -> bool:
-    """Short names mean packages of ParlAI's; see `parlai.core.loader.load_agent_module`."""
-    if name in AGENT_REGISTRY or ":" not in name:
+def _is_installed(agent: str) -> bool:
+    """
+    Whether importing an agent's module runs only code that is imported already or installed.
+
+    Every package on the way to the module is looked at before Python would run it; below a
+    package that is imported everything belongs to it.
+    """
+    whole = _module_of(agent)
+    if agent in AGENT_REGISTRY or whole in sys.modules:
         return True
-    if name.startswith(("projects:", *REGISTERED_REPOS)):
-        return True
-    module = name.split(":")[0]
-    return module.split(".")[0] in HOMES or module in sys.modules
+    path, name = None, ""
+    for part in whole.split("."):
+        name = f"{name}.{part}" if name else part
+        if name in sys.modules:
+            if getattr(sys.modules[name], "__file__", None):
+                return True
+            path = list(getattr(sys.modules[name], "__path__", ()))  # of a namespace package
+            continue
+        if not part:
+            return False
+        # to find a name without dots nothing is imported
+        spec = find_spec(name) if path is None else PathFinder.find_spec(name, path)
+        if spec is None or (spec.has_location and not _lies_in_a_distribution(spec)):
+            return False
+        path = spec.submodule_search_locations or []
+    return spec.has_location
+
+
+def _module_of(agent: str) -> str:
+    """The module, or a package above it, that `load_agent_module` imports for a name."""
+    for prefix, about in REGISTERED_REPOS.items():
+        if agent.startswith(prefix):
+            return _module_in(about["repo"], agent.removeprefix(prefix))
+    return _module_in("parlai", agent)
+
+
+def _module_in(repository: str, agent: str) -> str:
+    if agent.startswith("projects:"):
+        return f"projects.{agent.split(':')[1]}"
+    if ":" in agent:
+        return agent.split(":")[0]
+    return f"{repository}.agents.{agent.split('/')[0]}"
+
+
+def _lies_in_a_distribution(spec: ModuleSpec) -> bool:
+    """In a folder that pip installs to, or in the source of an editable installation."""
+    installed = [*site.getsitepackages(), site.getusersitepackages()]
+    sources = filter(None, map(_editable_source, metadata.distributions(path=installed)))
+    origin = Path(spec.origin).resolve()
+    return any(origin.is_relative_to(Path(f).resolve()) for f in (*installed, *sources))
+
+
+def _editable_source(distribution: metadata.Distribution) -> str | None:
+    """See PEP 610."""
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        return unquote(urlparse(origin["url"]).path)
+    return None
 
 
 # ------------------------------------------------------------------------ parlai vacuum
-def run_vacuum(self):
+def check_weights(stock):
     """``parlai vacuum``, which unpickles: a file of ours is read by our own loader before."""
-    path = self.opt["path"]
-    kind = agent_class(path) if path and PathManager.isfile(path) else None
-    if kind and kind.__module__.startswith(OURS):
-        read_model_file(path)
-    return _stock_vacuum(self)
+
+    def run(self):
+        from p2bot_parlai.method.model_files import read_model_file  # takes transformers along
+
+        path = self.opt["path"]
+        if path and PathManager.isfile(path) and is_ours(agent_class(path)):
+            read_model_file(path)
+        return stock(self)
+
+    return run

@@ -87,7 +87,7 @@ def _read_counts(model: str) -> dict:
     if not isinstance(found, dict):
         raise P2botError(
             f"{path}, how far the run was, is damaged: put another copy in its place, or "
-            "delete it, and the run counts from nothing"
+            "delete it, and the run counts from zero"
         )
     return found
 

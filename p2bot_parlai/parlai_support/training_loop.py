@@ -1,5 +1,5 @@
 """
-ParlAI's training loop, with what a long run needs besides.
+ParlAI's training loop, with what a long run of an agent of ours needs besides.
 
 - The agent learns how much of the run is done (`set_progress`): learning rate and
   temperature follow it, whatever limits the run.
@@ -13,46 +13,68 @@ ParlAI's training loop, with what a long run needs besides.
 - A progress line: examples a second and time left.
 - Agents that can train on whole dialogues get them.
 
-Agents that are not ours are trained as ever.
+Other agents are trained by ParlAI's own loop.
 """
 
 import contextlib
+import functools
 import os
-import sys
-import time
+from collections.abc import Iterator
 
 import numpy as np
 from parlai.core.exceptions import StopTrainException
-from parlai.core.loader import load_agent_module
 from parlai.scripts import train_model
-from parlai.utils import fsdp, logging
-from parlai.utils.distributed import (
-    all_gather_list,
-    get_rank,
-    is_distributed,
-    is_primary_worker,
-)
+from parlai.utils import distributed, logging
+from parlai.utils.distributed import get_rank, is_distributed, is_primary_worker
 from parlai.utils.misc import nice_report
-from tqdm import tqdm
 
 from p2bot_parlai.method.memory import trim_memory
-from p2bot_parlai.parlai_support import files, mutators, resume
-from p2bot_parlai.parlai_support.ours import is_ours
+from p2bot_parlai.parlai_support import files, mutators, resume, shims
+from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
+from p2bot_parlai.parlai_support.patching import Patch
+from p2bot_parlai.parlai_support.progress import ProgressLine
 from p2bot_parlai.parlai_support.termination import Terminated, Termination
 
 CHECKPOINT = ".checkpoint"
 
 
 def install() -> None:
-    """Let every script that trains use this loop; called when the plug-in registers."""
-    train_model.TrainLoop = P2botTrainLoop
-    fsdp.JoinableTrainLoop = JoinableP2botTrainLoop
+    """Let every script that trains an agent of ours use this loop."""
+    Patch(train_model.TrainLoop, "__init__", with_our_loop).apply()
+
+
+def with_our_loop(stock):
+    """
+    A loop that trains an agent of ours becomes a `P2botTrainLoop` as it is built.
+
+    So the class keeps its name and place: scripts and plug-ins that extend or patch
+    ``TrainLoop`` (`JoinableTrainLoop` of multiprocessing_train does) keep what they added.
+    """
+
+    def __init__(self, opt):
+        kind = agent_of(opt)
+        if not is_trainable(kind):
+            stock(self, opt)
+            return
+        if not isinstance(self, P2botTrainLoop):
+            self.__class__ = _extended(type(self))
+        self.begin(opt, kind, functools.partial(stock, self))
+
+    return __init__
+
+
+@functools.cache
+def _extended(loop: type) -> type:
+    if loop is train_model.TrainLoop:
+        return P2botTrainLoop
+    return type(f"P2bot{loop.__name__}", (P2botTrainLoop, loop), {})
 
 
 class P2botTrainLoop(train_model.TrainLoop):
-    """See the module. It only adds to the stock loop where the agent is one of ours."""
+    """See the module."""
 
-    def __init__(self, opt):
+    def begin(self, opt, kind, build) -> None:
+        """:param kind: the agent's class. :param build: the stock ``__init__``."""
         given = opt.get("init_model")
         if opt.get("model_file") and is_primary_worker():
             files.check_place(opt["model_file"])
@@ -63,36 +85,28 @@ class P2botTrainLoop(train_model.TrainLoop):
         self._over = self._validation_due = self._checkpoint_due = False
         if opt.get("seed") is not None:  # ParlAI seeds when the weights are drawn already
             train_model.set_seed(opt["seed"])
-        model_class = load_agent_module(opt["model"]) if opt.get("model") else None
-        if hasattr(model_class, "check_training"):
-            model_class.check_training(opt)
-        whole = getattr(model_class, "reads_whole_dialogues", False)
+        kind.check_training(opt)
+        whole = kind.reads_whole_dialogues
         if whole:
             mutators.add_whole_dialogues(opt)
-        with self._loading(is_ours(model_class)):
-            super().__init__(opt)
+        with self._loading(), shims.lengths_in_memory():
+            build(opt)
             if whole:
                 mutators.count_dialogues(self.world)
-            self.ours = hasattr(self.agent, "run_state")
-            if hasattr(self.agent, "begin_training"):
-                self.agent.begin_training()
-        if self.ours:
-            # the agent is built: what is reloaded at the end, or ever, shall be the best model
-            opt["init_model"] = self.agent.opt["init_model"] = given
-            self._take_up()
+            self.agent.begin_training()
+        # the agent is built: what is reloaded at the end, or ever, shall be the best model
+        opt["init_model"] = self.agent.opt["init_model"] = given
+        self._take_up()
         self._line = ProgressLine("dialogues" if whole else "examples")
 
     @contextlib.contextmanager
-    def _loading(self, ours: bool):
+    def _loading(self) -> Iterator[None]:
         """There is nothing to save yet."""
-        if not ours:
-            yield
-            return
         try:
             with self.termination, self.termination.at_once():
                 yield
         except Terminated:
-            logging.info("SIGTERM before training began: the same command starts again")
+            logging.info("SIGTERM before training began: to start again, repeat the command")
             raise
 
     # -------------------------------------------------------------- where the run stands
@@ -148,20 +162,17 @@ class P2botTrainLoop(train_model.TrainLoop):
     # ------------------------------------------------------------------------ training
     def train(self):
         """ParlAI's; SIGTERM ends it with exit status 0 (`Terminated`)."""
-        if not self.ours:
-            return super().train()
         with self.termination:
             try:
                 return super().train()
             except Terminated:
                 if not hasattr(self, "world"):  # ParlAI drops it when training is done
-                    logging.info("SIGTERM: the model is saved; the same command evaluates it")
+                    logging.info("SIGTERM: the model is saved; to evaluate it, repeat the command")
                 raise
 
     def train_steps(self):
         self._restore()
-        if self.ours:
-            self._watch_steps()
+        self._watch_steps()
         self._line.start(self.share_done(), self._examples_done())
         try:
             yield from super().train_steps()
@@ -170,10 +181,10 @@ class P2botTrainLoop(train_model.TrainLoop):
 
     def _restore(self) -> None:
         self._total_epochs = self._preempted_epochs
-        state = self.agent.run_state if self.ours else None
+        state = self.agent.run_state
         if state and self.parleys:
             self._last_valid_steps = state["last_valid_steps"]
-            if len(state["workers"]) == len(all_gather_list(None)):
+            if len(state["workers"]) == len(distributed.all_gather_list(None)):
                 resume.restore(self.world, state["workers"][get_rank()])
                 self._validation_due = state.get("validation_due", False)
             else:
@@ -208,7 +219,7 @@ class P2botTrainLoop(train_model.TrainLoop):
             self._checkpoint_due = False
             self.save_model(CHECKPOINT)
         asked = self.termination.asked
-        if any(all_gather_list(asked)) if is_distributed() else asked:
+        if any(distributed.all_gather_list(asked)) if is_distributed() else asked:
             self._leave()
 
     def _validate_first(self) -> None:
@@ -230,12 +241,12 @@ class P2botTrainLoop(train_model.TrainLoop):
         self.save_model(CHECKPOINT, before_validation)
         if self.opt.get("model_file"):
             path = f"{self.opt['model_file']}{CHECKPOINT}"
-            logging.info(f"SIGTERM: saved {path}; the same command goes on from there")
+            logging.info(f"SIGTERM: saved {path}; to resume, repeat the command")
         raise Terminated
 
     # -------------------------------------------------------------------------- saving
     def save_model(self, suffix=None, before_validation: dict | None = None):
-        if not (self.ours and hasattr(self, "world")):
+        if not hasattr(self, "world"):  # after the last training step
             super().save_model(suffix)
             return
         if suffix == CHECKPOINT and self.agent._number_grad_accum:
@@ -245,7 +256,7 @@ class P2botTrainLoop(train_model.TrainLoop):
             counts=self._counts(),
             last_valid_steps=self._last_valid_steps,
             validation_due=before_validation is not None,
-            workers=all_gather_list(before_validation or resume.capture(self.world)),
+            workers=distributed.all_gather_list(before_validation or resume.capture(self.world)),
         )
         self._save_train_stats(suffix)  # before the weights, see _take_up
         super().save_model(suffix)
@@ -279,15 +290,14 @@ class P2botTrainLoop(train_model.TrainLoop):
         return self._total_epochs * self.world.num_examples()
 
     def _tell_progress(self) -> None:
-        if self.ours and hasattr(self.agent, "set_progress"):
-            self.agent.set_progress(self.share_done())
+        self.agent.set_progress(self.share_done())
 
     def _get_time(self, world):
         """The stock loop asks for the time after every step."""
         times = super()._get_time(world)
         self._tell_progress()
         self._line.update(self.share_done(), self._examples_done())
-        if self.ours and self.share_done() >= 1 and self._keeps_checkpoints():
+        if self.share_done() >= 1 and self._keeps_checkpoints():
             # so that a run that dies in its last evaluation need not train again
             self.save_model(CHECKPOINT)
         return times
@@ -296,26 +306,26 @@ class P2botTrainLoop(train_model.TrainLoop):
         with self._line.paused():
             report = super().log()
             trim_memory()
-            if self.ours and not self._line.live and is_primary_worker():
+            if not self._line.live and is_primary_worker():
                 logging.info(self._line.text())
         return report
 
     def validate(self):
         # here, not after: the checkpoint that validation writes shall say so
         last, self._last_valid_steps = self._last_valid_steps, self._train_steps
-        before = resume.capture(self.world) if self.ours else None
+        before = resume.capture(self.world)
         try:
             with self._line.paused():
                 stop = super().validate()
         except Terminated:
             self._last_valid_steps = last
             self._leave(before)
-        if stop and self.ours and self._keeps_checkpoints():
+        if stop and self._keeps_checkpoints():
             self.save_model(CHECKPOINT)
         return stop
 
     def _run_single_eval(self, *args, **kwargs):
-        if self.ours and self.agent._number_grad_accum:  # no checkpoint now, see save_model
+        if self.agent._number_grad_accum:  # no checkpoint now, see save_model
             return super()._run_single_eval(*args, **kwargs)
         with self.termination.at_once():
             return super()._run_single_eval(*args, **kwargs)
@@ -327,67 +337,3 @@ class P2botTrainLoop(train_model.TrainLoop):
             path = f"{opt['model_file']}{extra_log_suffix}.{datatype}"
             files.append(path, f"{datatype}:\n{nice_report(report)}\n\n")
         return report
-
-
-class JoinableP2botTrainLoop(P2botTrainLoop, fsdp.JoinableTrainLoop):
-    """What multiprocessing_train and distributed_train run."""
-
-
-class ProgressLine:
-    """
-    How far the run is, examples (or dialogues) a second and time left.
-
-    On a terminal one line that is written over; elsewhere `text` goes to the log. The
-    clock stands still while the loop logs or validates.
-    """
-
-    def __init__(self, unit: str = "examples"):
-        self.unit = unit
-        self.live = sys.stderr.isatty() and is_primary_worker()
-        self._bar = None
-        self.seconds, self._running_since = 0.0, None
-
-    def start(self, share: float, examples: float) -> None:
-        self.first_share = self.share = share
-        self.first_examples = self.examples = examples
-        self._running_since = time.monotonic()
-        if self.live:
-            self._bar = tqdm(
-                total=1000, bar_format="training {percentage:3.0f}%|{bar:20}|{desc}", leave=False
-            )
-
-    def update(self, share: float, examples: float) -> None:
-        self.share, self.examples = share, examples
-        if self._bar is not None:
-            self._bar.n = round(1000 * share)
-            self._bar.set_description_str(self._details(), refresh=False)
-            self._bar.update(0)  # redraws at most ten times a second
-
-    def text(self) -> str:
-        return f"training {100 * self.share:.0f}% done,{self._details()}"
-
-    def _details(self) -> str:
-        running = time.monotonic() - self._running_since if self._running_since else 0.0
-        seconds = self.seconds + running
-        speed = (self.examples - self.first_examples) / max(seconds, 1e-6)
-        gained = self.share - self.first_share
-        left = "?" if gained <= 0 else tqdm.format_interval(seconds * (1 - self.share) / gained)
-        return f" {self.examples:,.0f} {self.unit}, {speed:.1f} {self.unit}/s, {left} left"
-
-    @contextlib.contextmanager
-    def paused(self):
-        """Give the terminal to others and stop the clock."""
-        if self._running_since is not None:
-            self.seconds += time.monotonic() - self._running_since
-            self._running_since = None
-        if self._bar is not None:
-            self._bar.clear()
-        yield
-        self._running_since = time.monotonic()
-        if self._bar is not None:
-            self._bar.refresh()
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

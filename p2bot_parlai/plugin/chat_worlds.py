@@ -1,41 +1,48 @@
-"""Makes `interactive` and `self_chat` use our worlds."""
+"""Our worlds for ``parlai interactive`` and ``self_chat`` with agents of ours."""
 
-from parlai.core import loader
+from parlai.core import worlds
+from parlai.core.params import ParlaiParser
 
-from p2bot_parlai.parlai_support.shims import _replace
+from p2bot_parlai.parlai_support.ours import agent_of, is_ours
+from p2bot_parlai.parlai_support.patching import Patch
 
-# tasks whose chats are ours: ConvAI2's, ours, and what the commands use without --task
-SKETCH = "p2bot:sketch"
-CHAT_TASKS = (
-    "convai2",
-    "interactive",
-    "self_chat",
-    "parlai.tasks.convai2.agents",
-)
-
-_stock_load_world_module = loader.load_world_module
+# ConvAI2, and what the commands use without --task; ParlAI finds the worlds of our own tasks
+CHAT_TASKS = ("convai2", "interactive", "self_chat", "parlai.tasks.convai2.agents")
 
 
 def install_worlds() -> None:
-    """
-    ParlAI looks a world up by name, Interactive<Variant>World in the task's module, and
-    falls back to one without personas. Only the look-up is wrapped: classes that extend
-    ParlAI's worlds, as those of other tasks do, stay as they are.
-    """
-    _replace(loader, "load_world_module", load_world_module)
+    """Where a world is chosen, and where its options are read."""
+    Patch(worlds, "create_task_world", with_our_worlds).apply()
+    Patch(ParlaiParser, "add_world_args", with_our_options).apply()
 
 
-def load_world_module(taskname: str, interactive_task=False, selfchat_task=False, **kwargs):
-    """Our worlds for a chat on `CHAT_TASKS` and `SKETCH`, ParlAI's own choice for others."""
-    task = taskname.strip()
-    ours = task.split(":")[0].lower() in CHAT_TASKS or f"{task}:".startswith(f"{SKETCH}:")
-    if "," not in task and ours:
-        from p2bot_parlai.tasks.chat import persona_worlds
+def with_our_worlds(stock):
+    def create_task_world(opt, user_agents, default_world=None):
+        if any(is_ours(type(agent)) for agent in user_agents):
+            chat = (opt.get("interactive_task"), opt.get("selfchat_task"))
+            if world := _world(opt["task"], *chat):
+                return world(opt, user_agents)
+        return stock(opt, user_agents, default_world)
 
-        if interactive_task:
-            return persona_worlds.InteractiveWorld
-        if selfchat_task:
-            return persona_worlds.SelfChatWorld
-    return _stock_load_world_module(
-        taskname, interactive_task=interactive_task, selfchat_task=selfchat_task, **kwargs
-    )
+    return create_task_world
+
+
+def with_our_options(stock):
+    def add_world_args(self, task, interactive_task, selfchat_task, partial):
+        world = _world(task, interactive_task, selfchat_task)
+        if world and is_ours(agent_of(partial)):
+            world.add_cmdline_args(self, partial)
+        else:
+            stock(self, task, interactive_task, selfchat_task, partial)
+
+    return add_world_args
+
+
+def _world(task: str, interactive: bool | None, selfchat: bool | None) -> type | None:
+    if task.strip().split(":")[0].lower() not in CHAT_TASKS or "," in task:
+        return None
+    from p2bot_parlai.tasks.chat import persona_worlds
+
+    if interactive:
+        return persona_worlds.InteractiveWorld
+    return persona_worlds.SelfChatWorld if selfchat else None

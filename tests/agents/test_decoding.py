@@ -20,8 +20,6 @@ WAYS = [
     {"inference": "topk", "topk": 5, "beam_size": 3},
     {"inference": "nucleus", "topp": 0.8},
     {"inference": "delayedbeam", "beam_size": 2, "beam_delay": 2},
-    {"inference": "delayednucleusbeam", "beam_size": 2, "beam_delay": 2},
-    {"inference": "factual_nucleus"},
     {"inference": "multinomial"},
 ]
 

@@ -37,6 +37,14 @@ def test_ppl_per_word_by_hand(bot):
     assert reply["metrics"]["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-5)
 
 
+@pytest.mark.parametrize("inference", ["delayednucleusbeam", "factual_nucleus"])
+def test_decoding_that_parlai_itself_cannot_do(tiny_model, inference):
+    """Its classes end in an AttributeError and, with our tokenizer, in a ValueError."""
+    options = {"inference": inference, "loglevel": "error"}
+    agent = create_agent_from_model_file(tiny_model, {**options, "override": options})
+    assert isinstance(ask(agent, PERSONA + QUESTIONS[0])["text"], str)
+
+
 @pytest.mark.parametrize("model", ["tiny_model", "original_style_model"])
 @pytest.mark.parametrize("inference", ["greedy", "beam"])
 def test_batch_of_eight_is_eight_of_one_to_the_token(request, model, inference):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from convai2_files import ORIGINAL, REVISED, write_convai2
-from parlai.core.loader import load_world_module
+from parlai.core.params import ParlaiParser
 from parlai.scripts.interactive import Interactive
 from parlai.scripts.self_chat import SelfChat
 from terminal import at_a_terminal, type_in
@@ -68,21 +68,12 @@ def as_patterns(sentences):
 
 
 # --------------------------------------------------------------------- which world
-@pytest.mark.parametrize("task", [*VARIANTS, "convai2:none", "convai2:SelfOriginal:no_cands"])
-def test_every_variant_of_the_task_has_our_worlds(task):
-    assert load_world_module(task, interactive_task=True) is persona_worlds.InteractiveWorld
-    assert load_world_module(task, selfchat_task=True) is persona_worlds.SelfChatWorld
-    assert load_world_module(task, num_agents=2).__name__ == "DialogPartnerWorld"
-
-
-def test_the_commands_default_tasks_have_our_worlds_and_other_tasks_keep_theirs():
-    assert (
-        load_world_module("interactive", interactive_task=True) is persona_worlds.InteractiveWorld
-    )
-    assert load_world_module("self_chat", selfchat_task=True) is persona_worlds.SelfChatWorld
-    other = load_world_module("blended_skill_talk", interactive_task=True)
-    assert other.__module__ == "parlai.tasks.blended_skill_talk.worlds"
-    assert not issubclass(other, persona_worlds.InteractiveWorld)
+def test_self_chat_keeps_its_own_seed_option():
+    parser = ParlaiParser(False, False)
+    parser.add_argument("--seed", type=int, default=42)
+    persona_worlds.add_chat_options(parser)
+    assert parser.parse_args([])["seed"] == 42
+    assert parser.parse_args(["--persona", TEA])["persona"] == TEA
 
 
 # --------------------------------------------------------------------- personas
@@ -274,17 +265,6 @@ def test_openers_from_the_task_bring_no_persona(capsys, heard, tmp_path, convai2
     _, log = selfchat(capsys, tiny_model, "convai2", convai2, tmp_path, **seeded)
     assert texts_of(log)[0][0].startswith("hello , i come from")
     assert heard["P2bot_2"][:2] == [persona_text([DOGS]), texts_of(log)[0][0]]
-
-
-def test_self_chat_works_with_another_model(capsys, tmp_path, convai2):
-    SelfChat.main(
-        model="repeat_query",
-        task="convai2:self_revised",
-        datapath=convai2,
-        outfile=str(tmp_path / "log"),
-        loglevel="error",
-    )
-    assert "Persona of repeat_1" in capsys.readouterr().out.replace("RepeatQueryAgent", "repeat")
 
 
 # ------------------------------------------------------------------- on the sketch corpus

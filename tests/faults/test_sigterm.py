@@ -101,7 +101,7 @@ def test_it_saves_and_ends_well_and_the_resumed_run_is_the_unbroken_one(
     broken = tmp_path / "broken"
     interrupt(options, broken, ("train_step", 2))
     path = broken / "model.checkpoint"
-    assert said[-1] == f"SIGTERM: saved {path}; the same command goes on from there"
+    assert said[-1] == f"SIGTERM: saved {path}; to resume, repeat the command"
     assert steps(broken) == 2
     # two batches a validation: in the middle of the second one, after six steps
     interrupt(options, broken, ("eval_step", 3))

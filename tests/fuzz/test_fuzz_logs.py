@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
-from p2bot_parlai.scripts.compare import compare_all, format_table
 from p2bot_parlai.scripts.selfplay_transcript import write
 
 
@@ -47,35 +46,6 @@ def test_world_logs_are_read_or_refused(folder, content):
     for example in examples:
         for total, weight in example.metrics.values():
             assert weight > 0 and isinstance(float(total), float)
-
-
-@cases(20, share=0.1)
-@given(st.data(), st.sampled_from(("dialogue", "turn")))
-def test_any_two_logs_compare(folder, data, unit):
-    """The examples of one shuffled, changed, cut: a table of numbers, or why there is none."""
-    both = []
-    for name in ("A", "B"):
-        lines = data.draw(
-            st.lists(
-                st.one_of(
-                    st.sampled_from(SOUND),
-                    st.sampled_from(SOUND),
-                    st.sampled_from(SOUND).flatmap(fuzzing.altered),
-                ),
-                min_size=1,
-                max_size=4,
-            )
-        )
-        content = "\n".join(map(fuzzing.as_json, lines)).encode()
-        examples, refused = read(folder, name, content)
-        if refused:
-            return
-        both.append(examples)
-    found, refused = outcome(compare_all, *both, {**OPT, "unit": unit})
-    for task, rows in (found or {}).items():
-        assert format_table(task, rows, unit)
-        for row in rows:
-            assert 0 <= row.p <= 1 or row.first != row.first or row.second != row.second
 
 
 REWARDS = st.fixed_dictionaries({"style": st.floats(), "persona": st.floats()})

@@ -1,7 +1,6 @@
-"""Files of options: of any bytes, and a real one of which one thing was changed."""
+"""Files of options: of any bytes, and a real one that lacks some options."""
 
 import json
-import math
 import pickle
 import shutil
 
@@ -11,7 +10,6 @@ from fuzzing import cases, outcome
 from hypothesis import example, given
 from hypothesis import strategies as st
 from parlai.core.agents import create_agent_from_model_file
-from parlai.core.message import Message
 from parlai.core.opt import Opt
 
 PLAIN = {"model": "p2bot", "batchsize": 2, "names": ["a", None, 1.5]}
@@ -37,7 +35,7 @@ PICKLED = st.sampled_from((0, 2, 4)).map(lambda protocol: pickle.dumps(PLAIN, pr
 @cases(80)
 @given(st.one_of(fuzzing.json_files(PLAIN), PICKLED, PICKLED.flatmap(fuzzing.damaged)))
 @example(b"\x80")
-@example(b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f.")
+@example(pickle.dumps(PLAIN))
 def test_options_are_read_or_refused(model, content):
     path = f"{model}.opt"
     with open(path, "wb") as file:
@@ -51,63 +49,10 @@ def test_options_are_read_or_refused(model, content):
             assert found == PLAIN
 
 
-@st.composite
-def changes(draw, saved) -> dict:
-    """One to three options, with values of any kind; None: it is not there."""
-    names = draw(st.lists(st.sampled_from(sorted(saved)), min_size=1, max_size=3, unique=True))
-    near = st.one_of(st.integers(-2, 3), st.floats(), st.sampled_from((0, "", "x", None, [], {})))
-    return {name: draw(st.one_of(near, near, fuzzing.VALUES)) for name in names}
-
-
-@cases(30, share=0.01)
-@given(st.data())
-def test_a_model_with_changed_options_loads_and_answers_or_is_refused(model, saved, data):
-    changed = data.draw(changes(saved))
-    check(model, {**saved, **changed})
-
-
-@cases(25, share=0.002)
-@given(st.data())
-def test_a_model_without_some_options_loads_and_answers_or_is_refused(model, saved, data):
-    gone = data.draw(st.sets(st.sampled_from(sorted(saved)), min_size=1, max_size=3))
-    check(model, {name: value for name, value in saved.items() if name not in gone})
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"n_heads": 0},
-        {"beam_size": "2"},
-        {"beam_size": None},
-        {"alpha": []},
-        {"temperature": math.nan},
-        {"inference": "topk", "topk": 0},
-        {"inference": "nucleus", "topp": -1.0},
-        {"inference": "telepathy"},
-        {"rank_by": "taste"},
-        {"precision": 8},
-        {"text_truncate": 10**40},
-        {"beam_block_ngram": -(10**40)},
-        {"beam_min_length": 10**6},
-        {"model": "\x1b[2J"},
-        {"context_style": "other"},
-        {"init_model": 1.5},
-    ],
-    ids=str,
-)
-def test_options_that_cannot_be_meant(model, saved, changed):
-    check(model, {**saved, **changed})
-
-
-def check(model, options: dict) -> None:
+@cases(40)
+@given(st.one_of(fuzzing.texts(), st.sampled_from((":", "a:", ":a", ".:a", "a.b:c", "sys.x:y"))))
+def test_any_name_of_an_agent_is_loaded_or_refused(model, saved, name):
     with open(f"{model}.opt", "w", encoding="utf-8") as file:
-        file.write(fuzzing.as_json(options))
+        file.write(fuzzing.as_json({**saved, "model": name}))
     agent, refused = outcome(create_agent_from_model_file, str(model), {"loglevel": "error"})
-    if agent is None:
-        assert refused
-        return
-    message = Message({"text": "your persona: i eat soup.\nhello", "episode_done": True})
-    seen, refused = outcome(agent.observe, message)
-    if not refused:
-        reply, refused = outcome(agent.act)
-        assert refused or isinstance(reply["text"], str)
+    assert agent or f"{model}.opt" in refused

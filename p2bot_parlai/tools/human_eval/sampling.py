@@ -1,18 +1,15 @@
 """Contexts drawn from a task, with the human's answers."""
 
-import copy
 import random
 from dataclasses import dataclass
 
 from parlai.core.message import Message
 from parlai.core.opt import Opt
-from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.context import Dialogue
-from p2bot_parlai.parlai_support.dialogues import episodes
-from p2bot_parlai.parlai_support.mutators import without_whole_dialogues
+from p2bot_parlai.parlai_support.dialogues import episodes, teacher_of
 
 
 @dataclass(frozen=True)
@@ -53,15 +50,9 @@ def label_of(message: Message) -> str:
 
 
 def read_samples(opt: Opt, task: str) -> list[Sample]:
-    """Every turn of a task's dialogues in the fold of ``opt``'s datatype, in order."""
-    settings = Opt(copy.deepcopy(opt))
-    fold = DatatypeHelper.fold(opt["datatype"])
-    settings.update(task=task, batchsize=1, hide_labels=False)
-    settings["datatype"] = "train:ordered" if fold == "train" else fold
-    names = (settings.get("mutators") or "").split("+")
-    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
+    """Every turn of a task's dialogues, in its order (``opt``'s datatype says of which fold)."""
     found = []
-    for episode in episodes(create_task_agent_from_taskname(settings)[0]):
+    for episode in episodes(teacher_of(opt, task, DatatypeHelper.fold(opt["datatype"]))):
         for turn, message in enumerate(episode, start=1):
             found.append(Sample(task, tuple(episode[:turn]), one_line(label_of(message))))
     return found

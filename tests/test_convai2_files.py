@@ -1,6 +1,5 @@
 """A ConvAI2 folder is never deleted, and what is wrong with it is said in one line."""
 
-import io
 import os
 import subprocess
 import sys
@@ -12,9 +11,11 @@ import parlai.tasks.convai2.build as convai2_build
 import pytest
 import requests
 from convai2_files import FOLDS, VERSION, write_convai2
+from parlai.core.opt import Opt
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.parlai_support import convai2_files
+from p2bot_parlai.parlai_support.dialogues import read_dialogues
 
 TEACHERS = {
     "self_original": convai2_agents.SelfOriginalTeacher,
@@ -36,7 +37,7 @@ def files_of(home):
 
 def load(home, kind="self_original", fold="train", cands=True):
     task = f"convai2:{kind}" + ("" if cands else ":no_cands")
-    opt = {"task": task, "datatype": fold, "datapath": str(home.parent)}
+    opt = {"task": task, "datatype": fold, "datapath": str(home.parent), "model": "p2bot"}
     return TEACHERS[kind](opt)
 
 
@@ -66,7 +67,7 @@ def test_a_sound_folder_is_read_as_ever(home, kind, fold, cands):
 def test_parlai_still_expects_the_version_that_we_guard(home, monkeypatch):
     asked = []
     monkeypatch.setattr(build_data, "built", lambda *args: asked.append(args) or True)
-    convai2_files._stock_build({"datapath": str(home.parent)})
+    convai2_build.build({"datapath": str(home.parent)})
     assert asked == [(str(home), VERSION)] == [(str(home), convai2_files.VERSION)]
 
 
@@ -106,49 +107,7 @@ def test_an_empty_file_is_named(home):
 
 def test_something_else_in_a_files_place_is_named(home):
     (home / "train_self_original.txt").write_text("<html>\n<p>Not found</p>\n</html>\n")
-    refuse(home, home / "train_self_original.txt", "no ConvAI2 file")
-
-
-@pytest.mark.parametrize("cands", [True, False])
-def test_a_file_cut_anywhere_in_its_last_line_is_named(home, cands):
-    path = home / f"valid_self_original{'' if cands else '_no_cands'}.txt"
-    text = path.read_bytes().strip()
-    line = text.rindex(b"\n") + 1
-    # without candidates a label that lost its end cannot be told from a whole one
-    end = len(text) if cands else text.rindex(b"\t") + 1
-    for length in range(line + 1, end):
-        path.write_bytes(text[:length])
-        refuse(home, path, "cut short", fold="valid", cands=cands)
-
-
-@pytest.mark.parametrize("end", ["\n", ""])
-def test_a_file_that_ends_in_a_persona_is_cut_short(home, end):
-    path = home / "train_both_original.txt"
-    path.write_text("\n".join(path.read_text().split("\n")[:7]) + end)
-    refuse(home, path, "cut short", "partner's persona", kind="both_original")
-
-
-def test_a_letter_cut_in_two_is_no_traceback(home):
-    path = home / "train_self_original_no_cands.txt"
-    path.write_bytes(path.read_bytes() + "5 caf\u00e9".encode()[:-1])
-    refuse(home, path, "cut short", cands=False)
-
-
-def test_only_the_ends_of_a_file_are_read(home, monkeypatch):
-    path = home / "train_self_original.txt"
-    path.write_bytes(path.read_bytes() * 200)
-    counts = []
-
-    class Counted(io.FileIO):
-        def read(self, size=-1):
-            data = super().read(size)
-            counts.append(len(data))
-            return data
-
-    monkeypatch.setattr(convai2_files, "open", Counted, raising=False)
-    convai2_files.check_file(str(path))
-    assert path.stat().st_size > 1_000_000
-    assert 0 < sum(counts) < 100_000
+    refuse(home, home / "train_self_original.txt", "is not a ConvAI2 file")
 
 
 @pytest.mark.parametrize(
@@ -171,17 +130,6 @@ def test_no_network_says_where_the_files_belong(tmp_path, monkeypatch, broken):
     assert "\n" not in message
     for text in (tmp_path / "ConvAI2", str(broken).split("\n")[0], ".built", "--datapath"):
         assert str(text) in message
-
-
-def test_a_damaged_download_is_named(tmp_path, monkeypatch):
-    def download(url, folder, name):
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(b"half of it")
-
-    monkeypatch.setattr(build_data, "download", download)
-    archive = tmp_path / "ConvAI2" / convai2_build.RESOURCES[0].file_name
-    with pytest.raises(P2botError, match=f"damaged: delete {archive}"):
-        load(tmp_path / "ConvAI2")
 
 
 def test_an_archive_with_a_path_out_of_the_folder_is_not_unpacked(tmp_path, monkeypatch):
@@ -211,10 +159,51 @@ def test_a_good_download_is_unpacked_and_marked(tmp_path, monkeypatch):
     assert (tmp_path / "ConvAI2" / ".built").read_text().endswith(VERSION)
 
 
+def test_other_agents_read_the_folder_as_without_us(home, monkeypatch):
+    """Also where that means that ParlAI deletes it."""
+    opt = {
+        "task": "convai2",
+        "datatype": "train",
+        "datapath": str(home.parent),
+        "model": "ir_baseline",
+    }
+    (home / "train_self_original.txt").write_text("1 a\tb\t\tc\n")
+    assert convai2_agents.SelfOriginalTeacher(opt).num_examples() == 1
+    (home / ".built").write_text("2020-01-01\nv4.0")
+    removed = []
+    monkeypatch.setattr(build_data, "remove_dir", removed.append)
+    monkeypatch.setattr(build_data.DownloadableFile, "download_file", lambda *args: None)
+    convai2_agents.SelfOriginalTeacher(opt)
+    assert removed == [str(home)]
+
+
+def test_a_task_of_ours_that_reads_the_folder_is_told_whatever_the_agent(home):
+    (home / "train_self_original.txt").unlink()
+    with pytest.raises(P2botError, match="train_self_original.txt is not there"):
+        read_dialogues(Opt({"datapath": str(home.parent)}), "convai2:self_original", "train")
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("x a\tb", "each line begins with its number"),
+        ("2 a\tb\tmuch", "a reward (the third field) is a number"),
+        ("2 a\tb\t\tc|d", "its first label is not among its candidates"),
+        ("2 a\tb\t\tb|c\tpicture.png", "are all fields"),
+        ("2 caf\udce9\tb", "not UTF-8"),
+    ],
+)
+def test_a_line_of_another_format_is_named_by_its_number(home, line, why):
+    path = home / "train_self_original.txt"
+    text = f"1 hello\thi\t\thi|no\n{line}\n3 and\tso on\t\tso on|no\n"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    refuse(home, f"{path}, line 2: ", why)
+
+
 @pytest.mark.slow
 def test_the_command_prints_one_line(home):
     (home / "train_self_original.txt").unlink()
-    command = [sys.executable, "-m", "p2bot_parlai", "display_data", "-t", "convai2"]
+    command = [sys.executable, "-m", "p2bot_parlai", "display_data", "-m", "p2bot", "-t", "convai2"]
     done = subprocess.run(
         [*command, "-dp", str(home.parent)], capture_output=True, text=True, timeout=120
     )

@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import shutil
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 import tiny
 import torch
 from parlai.core.agents import create_agent_from_model_file
-from parlai.core.opt import Opt
 from parlai.core.script import superscript_main
 
 from p2bot_parlai import P2Bot
@@ -36,10 +36,6 @@ def test_the_payload_runs_where_it_is_unpickled(target):
     """Or the canary would prove nothing."""
     pickle.loads(pickle.dumps(target.payload())).close()
     assert target.canary.exists()
-
-
-def test_the_corpus_is_large():
-    assert len(attacks.CORPUS) >= 12
 
 
 @pytest.mark.parametrize("attack", attacks.CORPUS, ids=lambda attack: attack.__name__)
@@ -76,30 +72,67 @@ def test_python_loads_no_agent_but_ours(target):
 
 
 # -------------------------------------------------------------------------- what still loads
-def test_an_agent_of_somebody_else_loads_when_it_is_named(target, monkeypatch):
-    module = target.folder / "foreign_agents.py"
-    module.write_text(
-        "from p2bot_parlai.agents.p2bot import P2botAgent\nclass MyAgent(P2botAgent): pass\n"
+@pytest.fixture
+def foreign(tmp_path, target, monkeypatch) -> Path:
+    """The folder of a package with an agent, which Python finds, and which target.model names."""
+    folder = tmp_path / "foreign"
+    (folder / "foreign_bots").mkdir(parents=True)
+    (folder / "foreign_bots/__init__.py").write_text(f"open({str(target.canary)!r}, 'w')\n")
+    (folder / "foreign_bots/agents.py").write_text(
+        "from parlai.agents.repeat_query.repeat_query import RepeatQueryAgent\n"
+        "class ParrotAgent(RepeatQueryAgent): pass\n"
     )
-    monkeypatch.syspath_prepend(str(target.folder))
-    options = json.loads(Path(f"{target.model}.opt").read_text())
-    attacks.write_opt(target, {**options, "model": "foreign_agents:MyAgent"})
-    with pytest.raises(P2botError, match="If you trust it add -m foreign_agents:MyAgent"):
-        create_agent_from_model_file(str(target.model))
-    named = {"model": "foreign_agents:MyAgent", "loglevel": "error"}
-    assert type(create_agent_from_model_file(str(target.model), named)).__name__ == "MyAgent"
-    # imported by now, by the user's will
-    assert create_agent_from_model_file(str(target.model), {"loglevel": "error"})
+    attacks.write_opt(target, {"model": "foreign_bots.agents:ParrotAgent"})
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for name in ("foreign_bots", "foreign_bots.agents"):
+        sys.modules.pop(name, None)
 
 
-def test_plain_pickled_options_of_old_parlai_are_read(tmp_path):
-    options = {"model": "seq2seq", "batchsize": 2, "datapath": "gone", "names": ["a", None, 1.5]}
-    attacks.pickled(tmp_path / "old.opt", options, protocol=2)
-    del options["datapath"]  # as from JSON: ParlAI saves it no more
-    assert Opt.load(str(tmp_path / "old.opt")) == options
+def loaded(target, **named) -> str:
+    return type(create_agent_from_model_file(str(target.model), named)).__name__
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "1", "[" * 100_000, '{"model": 3}'])
+def test_an_agent_of_the_working_folder_loads_when_it_is_named(foreign, target, monkeypatch):
+    monkeypatch.chdir(foreign)
+    with pytest.raises(P2botError, match="add -m foreign_bots.agents:ParrotAgent"):
+        loaded(target)
+    assert not target.canary.exists()
+    assert loaded(target, model="foreign_bots.agents:ParrotAgent") == "ParrotAgent"
+    assert loaded(target) == "ParrotAgent"  # imported by now, by the user's will
+
+
+def test_an_agent_of_an_installed_distribution_loads(foreign, target, monkeypatch):
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(foreign)])
+    assert loaded(target) == "ParrotAgent"
+
+
+def test_an_agent_of_an_editable_installation_loads(foreign, target, monkeypatch):
+    about = foreign.parent / "site" / "foreign_bots-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Name: foreign-bots\nVersion: 1\n")
+    origin = {"url": foreign.as_uri(), "dir_info": {"editable": True}}
+    (about / "direct_url.json").write_text(json.dumps(origin))
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(about.parent)])
+    assert loaded(target) == "ParrotAgent"
+
+
+def test_a_package_of_the_working_folder_cannot_lead_to_an_installed_module(
+    foreign, target, monkeypatch
+):
+    """A link below it may point to an installed file: the package itself is what would run."""
+    module = foreign / "foreign_bots/agents.py"
+    installed = foreign.parent / "installed"
+    installed.mkdir()
+    module.rename(installed / "agents.py")
+    module.symlink_to(installed / "agents.py")
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(installed)])
+    with pytest.raises(P2botError, match="no installed package"):
+        loaded(target)
+    assert not target.canary.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "1", "[" * 100_000, '{"model": 3}', '{"model": ":"}'])
 def test_damaged_options_are_named(target, content):
     Path(f"{target.model}.opt").write_text(content)
     with pytest.raises(P2botError, match="model.opt"):
