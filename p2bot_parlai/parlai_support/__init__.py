@@ -1,8 +1,8 @@
 """
-What extends or mends ParlAI for our own agents and tasks.
+What extends ParlAI, or fixes it, for our own agents and tasks.
 
-ParlAI's own requirements cannot be resolved on today's Python, so pip must be told to leave them
-out; that cannot be written in the package's requirements, and a user meets it here.
+ParlAI's requirements cannot be resolved on current Python versions, so pip must ignore them. A
+package's requirements cannot say that, so this module tells the user.
 """
 
 from importlib.util import find_spec
@@ -14,6 +14,6 @@ if find_spec("parlai") is None:
     )
 if find_spec("pkg_resources") is None:
     raise ImportError(
-        "ParlAI imports pkg_resources, which setuptools no longer has. Install one that has it: "
+        "ParlAI imports pkg_resources, which setuptools has removed. Install an earlier one: "
         'pip install "setuptools<80.9"'
     )

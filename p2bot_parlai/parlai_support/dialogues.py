@@ -25,12 +25,12 @@ DEFAULT_TASK = "convai2:self_original"
 @dataclass
 class SpokenDialogue:
     """
-    What one speaker said, and who it is.
+    What one speaker said, and their persona.
 
     :param utterances: x_1 .. x_N. :param persona: profile sentences.
-    :param heard_first: what the partner said before x_1; None where this speaker begins.
-    :param reveals: the profile sentence that each utterance shows, counted from 0, None where
-        it shows none; None altogether where the task does not know, as of real dialogues.
+    :param heard_first: what the partner said before x_1; None if this speaker begins.
+    :param reveals: index of the profile sentence that each utterance reveals, None for none;
+        None altogether where the task does not say, as with real dialogues.
     """
 
     utterances: list[str]

@@ -1,9 +1,9 @@
-"""Files that are whole or not there, and what is said where they cannot be written.
+"""Writing files whole or not at all, with an error that says why one cannot be written.
 
 A file is written under another name, flushed to the disk and renamed: a process that dies at
-any moment leaves the file that was there before, or the new one.
+any moment leaves either the old file or the new one.
 
-Reading what others wrote, text and JSON, so that whatever is wrong with it can be said.
+Also reading text and JSON, with an error that says what is wrong with them.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ CLOSED |= {errno.EEXIST, errno.ENOENT, errno.EIO}
 @contextlib.contextmanager
 def whole(path: str, temporary: str | None = None) -> Iterator[str]:
     """
-    The name to write ``path`` under; it gets its own when the block ends.
+    The name to write ``path`` under; the file is renamed when the block ends.
 
     Where the block is left by an exception, what was at ``path`` is still there and the
     temporary file is not.
@@ -113,8 +113,8 @@ def disk_error(error: BaseException | None) -> OSError | None:
 # ----------------------------------------------------------------- before a run begins
 def check_place(model_file: str) -> None:
     """
-    Make the folder of a model and see whether it can be written to: a long run shall not
-    learn it at its first checkpoint.
+    Make the folder of a model and test that it is writable: a long run should not find out at
+    its first checkpoint.
 
     :raises UsageError: for a folder in the place of a file.
     :raises P2botError: where nothing can be written.
@@ -130,7 +130,7 @@ def check_place(model_file: str) -> None:
 
 
 def remove_leftovers(model_file: str) -> None:
-    """Delete what a run that was killed was writing: nothing reads it."""
+    """Delete what a killed run was writing: nothing reads it."""
     for model in (model_file, f"{model_file}.checkpoint"):
         names = [f"{model}{part}{TEMPORARY}" for part in PARTS]
         for name in (*names, f"{model}{TEMPORARY}.trainstats", f"{model}.probe{TEMPORARY}"):

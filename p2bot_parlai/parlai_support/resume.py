@@ -1,8 +1,8 @@
 """
-Where a training run stands: random states, place in the data, conversations under way.
+The state of a training run: random states, place in the data, unfinished conversations.
 
-ParlAI's checkpoints hold weights, optimizer and counters, so a resumed run sees other
-examples than an unbroken one. `capture` and `restore` add the rest, as plain data that a
+ParlAI's checkpoints hold weights, optimizer and counters only, so a resumed run sees other
+examples than an uninterrupted one. `capture` and `restore` add the rest, as plain data that a
 checkpoint can hold.
 """
 
@@ -19,7 +19,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.parlai_support.files import parse_json
 
-# the counts of a run that begins, see P2botTrainLoop._counts
+# the counts of a new run, see P2botTrainLoop._counts
 NOTHING_DONE = {
     "parleys": 0,
     "train_steps": 0,
@@ -36,7 +36,7 @@ def capture(world: World) -> dict:
 
 
 def restore(world: World, state: dict) -> None:
-    """Put this process where `capture` found it."""
+    """Return this process to the state that `capture` saved."""
     if state["position"] is None or not _same_shape(world, state["position"]):
         logging.warning(
             "The place in the data is not resumed (another task, batch size or kind of "
@@ -49,7 +49,7 @@ def restore(world: World, state: dict) -> None:
 
 
 def saved_model(opt: dict) -> str | None:
-    """What ParlAI's training loop goes on from: the checkpoint, else the model, else nothing."""
+    """What ParlAI's training loop resumes: the checkpoint, else the model, else nothing."""
     model = opt.get("model_file")
     if not model:
         return None
@@ -71,7 +71,7 @@ def check_counts(opt: dict) -> None:
 
 
 def is_reported(model: str) -> bool:
-    """Whether the run of a model went to its end, the last evaluation included."""
+    """Whether the run of a model finished, the last evaluation included."""
     return bool(_read_counts(model).get("final_valid_report"))
 
 
@@ -112,7 +112,7 @@ def set_random_state(state: dict) -> None:
 
 
 def position(world: World) -> dict | None:
-    """Plain data about a tree of worlds; None where a world of it keeps buffers of its own."""
+    """Plain data about a tree of worlds; None where one of them keeps buffers."""
     if isinstance(world, BatchWorld | MultiWorld):
         below = [position(sub) for sub in world.worlds]
         if None in below:

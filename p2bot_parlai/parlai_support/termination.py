@@ -1,4 +1,4 @@
-"""SIGTERM, with which a scheduler asks a run to make room: end well, to be started again."""
+"""SIGTERM, by which a scheduler asks a run to stop: save, exit cleanly, be resumed later."""
 
 import contextlib
 import signal
@@ -9,7 +9,7 @@ from parlai.utils.distributed import is_distributed
 
 
 class Terminated(SystemExit):
-    """The run ends as it was asked to: exit status 0."""
+    """The run stopped as asked: exit status 0."""
 
     def __init__(self):
         super().__init__(0)
@@ -17,9 +17,9 @@ class Terminated(SystemExit):
 
 class Termination:
     """
-    Whether SIGTERM came, for as long as it is entered.
+    Whether SIGTERM has arrived, while this context is entered.
 
-    Signals reach the main thread alone; who handles SIGTERM already goes on doing so.
+    Only the main thread receives signals; an existing handler of SIGTERM is kept.
     """
 
     def __init__(self):
@@ -48,7 +48,7 @@ class Termination:
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """
-        Where nothing is learnt or written, and waiting would take long: leave by `Terminated`.
+        Stop immediately (`Terminated`) where nothing is learnt or written and waiting takes long.
 
         Not with several processes: the others would wait for this one.
         """
