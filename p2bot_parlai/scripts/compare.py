@@ -37,45 +37,6 @@ ALL = "all"
 OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder")
 
 
-def setup_args() -> ParlaiParser:
-    parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
-    group = parser.add_argument_group("Compare")
-    group.add_argument(
-        "compared",
-        nargs="*",
-        metavar="MODEL_OR_DUMP",
-        help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
-    )
-    group.add_argument(
-        "--compare-metrics",
-        type=str,
-        default=None,
-        help="Metrics to compare, comma-separated, or all; default: those of docs/metrics.md "
-        "that both have",
-    )
-    group.add_argument(
-        "--resamples",
-        type=int,
-        default=9999,
-        help="Number of bootstrap resamples and of permutations",
-    )
-    group.add_argument(
-        "--unit",
-        choices=UNITS,
-        default="dialogue",
-        help="What to resample: whole dialogues, whose turns are not independent, or turns",
-    )
-    group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
-    group.add_argument(
-        "--dump-folder",
-        type=str,
-        default=None,
-        help="Folder to keep the world logs of the evaluated models in, as A.jsonl and B.jsonl",
-    )
-    add_persona_metrics_options(parser)
-    return parser
-
-
 def check_options(opt: Opt) -> None:
     """:raises P2botError: before anything is evaluated."""
     if len(opt.get("compared") or ()) != 2:
@@ -193,8 +154,39 @@ class Compare(ParlaiScript):
     """Compare two models on the same examples: differences, 95% intervals, p (docs/metrics.md)."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
+        group = parser.add_argument_group("Compare")
+        group.add_argument(
+            "compared",
+            nargs="*",
+            metavar="MODEL_OR_DUMP",
+            help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
+        )
+        group.add_argument(
+            "--compare-metrics",
+            help="Metrics to compare, comma-separated, or all; default: those of docs/metrics.md "
+            "that both have",
+        )
+        group.add_argument(
+            "--resamples",
+            type=int,
+            default=9999,
+            help="Number of bootstrap resamples and of permutations",
+        )
+        group.add_argument(
+            "--unit",
+            choices=UNITS,
+            default="dialogue",
+            help="What to resample: whole dialogues, whose turns are not independent, or turns",
+        )
+        group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
+        group.add_argument(
+            "--dump-folder",
+            help="Folder to keep the world logs of the evaluated models in, as A.jsonl and B.jsonl",
+        )
+        add_persona_metrics_options(parser)
+        return parser
 
     def run(self):
         opt = self.opt
@@ -215,7 +207,3 @@ class Compare(ParlaiScript):
             with open(opt["report_filename"], "w", encoding="utf-8") as file:
                 json.dump({"compared": opt["compared"], "tasks": plain}, file, indent=1)
         return found
-
-
-if __name__ == "__main__":
-    Compare.main()

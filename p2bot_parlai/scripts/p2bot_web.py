@@ -32,46 +32,44 @@ OF_THE_PAGE = {
 }
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Talk with a bot in a browser")
-    group = parser.add_argument_group("Web page")
-    group.add_argument(
-        "--host",
-        type=str,
-        default="127.0.0.1",
-        help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
-    )
-    group.add_argument("--port", type=int, default=7860, help="Port to listen on; 0: any free port")
-    group.add_argument(
-        "--max-visitors",
-        type=int,
-        default=100,
-        help="Browser windows whose conversations are kept; the longest unused are dropped",
-    )
-    group.add_argument(
-        "--max-turns", type=int, default=50, help="Maximum number of replies in one conversation"
-    )
-    if "--receiver" not in parser._option_string_actions:
-        group.add_argument(
-            "--receiver",
-            type=str,
-            default=None,
-            help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
-            "receiver beside the model, if there is one",
-        )
-    add_chat_options(parser)
-    parser.set_defaults(datatype="valid")
-    return parser
-
-
 @register_script("p2bot_web")
 class P2botWeb(ParlaiScript):
     """A web page to talk with a bot (-mf) that shows what it perceives; personas come from -t, or
     are made up."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Talk with a bot in a browser")
+        group = parser.add_argument_group("Web page")
+        group.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
+        )
+        group.add_argument(
+            "--port", type=int, default=7860, help="Port to listen on; 0: any free port"
+        )
+        group.add_argument(
+            "--max-visitors",
+            type=int,
+            default=100,
+            help="Browser windows whose conversations are kept; the longest unused are dropped",
+        )
+        group.add_argument(
+            "--max-turns",
+            type=int,
+            default=50,
+            help="Maximum number of replies in one conversation",
+        )
+        if "--receiver" not in parser._option_string_actions:
+            group.add_argument(
+                "--receiver",
+                help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
+                "receiver beside the model, if there is one",
+            )
+        add_chat_options(parser)
+        parser.set_defaults(datatype="valid")
+        return parser
 
     def run(self) -> None:
         opt = self.opt
@@ -130,7 +128,3 @@ def choose_cast(opt: Opt) -> tuple[list[list[str]], list[str], list[str]]:
         personas = [next(drawn).original for _ in range(DRAWN)]
     bot = personas[0] if opt["persona"] is None else list(split_persona(opt["persona"]))
     return personas, bot, list(split_persona(opt["partner_persona"] or ""))
-
-
-if __name__ == "__main__":
-    P2botWeb.main()

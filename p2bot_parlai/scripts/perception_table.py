@@ -28,20 +28,6 @@ METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
 TRUTH = {"True cell": "true_cell"}
 
 
-def setup_args() -> ParlaiParser:
-    parser = eval_args()
-    parser.description = "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists"
-    group = parser.add_argument_group("Perception table")
-    group.add_argument(
-        "--perception-tasks",
-        type=str,
-        default="convai2:self_original,convai2:self_revised",
-        help="Tasks to measure on, separated by commas",
-    )
-    parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
-    return parser
-
-
 def measure(opt: Opt) -> dict[str, dict[str, dict]]:
     """Reports by model and task; the Receiver where ``-mf`` names one."""
     models = dict(BASELINES)
@@ -89,8 +75,19 @@ class PerceptionTable(ParlaiScript):
     """Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = eval_args()
+        parser.description = (
+            "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists"
+        )
+        group = parser.add_argument_group("Perception table")
+        group.add_argument(
+            "--perception-tasks",
+            default="convai2:self_original,convai2:self_revised",
+            help="Tasks to measure on, separated by commas",
+        )
+        parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
+        return parser
 
     def run(self):
         tasks = self.opt["perception_tasks"].split(",")
@@ -117,7 +114,3 @@ def write(table: dict[str, dict[str, dict]], path: str) -> None:
     }
     with open(path, "w", encoding="utf-8") as file:
         json.dump(plain, file, indent=1)
-
-
-if __name__ == "__main__":
-    PerceptionTable.main()

@@ -18,28 +18,25 @@ from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.transcript import as_text
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Write self-play dialogues with their rewards")
-    group = parser.add_argument_group("Transcript")
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default="selfplay",
-        help="Writes <outfile>.txt, to read, and <outfile>.jsonl, one dialogue per line",
-    )
-    group.add_argument("--num-dialogues", type=int, default=20, help="Number of dialogues to play")
-    parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
-    return parser
-
-
 @register_script("selfplay_transcript")
 class SelfplayTranscript(ParlaiScript):
     """Self-play dialogues with both personas and all rewards of each turn."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Write self-play dialogues with their rewards")
+        group = parser.add_argument_group("Transcript")
+        group.add_argument(
+            "--outfile",
+            "--out",
+            default="selfplay",
+            help="Writes <outfile>.txt, to read, and <outfile>.jsonl, one dialogue per line",
+        )
+        group.add_argument(
+            "--num-dialogues", type=int, default=20, help="Number of dialogues to play"
+        )
+        parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
+        return parser
 
     def run(self) -> list[dict]:
         # transformers takes seconds to import, and every ``parlai`` command imports this file
@@ -77,7 +74,3 @@ def write(transcripts: list[dict], outfile: str) -> None:
             file.write("\n\n".join(map(as_text, transcripts)) + "\n")
     except OSError as error:
         raise P2botError(f"--outfile {outfile}: {error.strerror}") from error
-
-
-if __name__ == "__main__":
-    SelfplayTranscript.main()

@@ -63,8 +63,7 @@ def read_ratings_of(folder, lines):
 
 
 def check_report(found):
-    for markdown in (False, True):
-        results.as_text(found, markdown).encode("utf-8")
+    results.as_text(found).encode("utf-8")
     json.dumps(results.as_json(found))
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import parse_json
+from p2bot_parlai.parlai_support.files import make_folder, parse_json, whole
 from p2bot_parlai.tools.human_eval.sampling import Sample, named_turns
 from p2bot_parlai.tools.human_eval.scale import SCALE
 
@@ -141,12 +141,9 @@ def write_study(path: str, study: Study, key: Key, drawn: dict) -> None:
 
 def write_text(path: str, text: str) -> None:
     """Write a whole file or nothing; makes the folders on the way."""
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        Path(f"{path}.tmp").write_text(text, encoding="utf-8")
-        os.replace(f"{path}.tmp", path)
-    except OSError as error:
-        raise P2botError(f"{path} cannot be written: {error.strerror}") from error
+    make_folder(path)
+    with whole(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
 
 
 def write_json(path: str, content: dict) -> None:
