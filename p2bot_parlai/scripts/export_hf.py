@@ -30,7 +30,7 @@ class ExportHf(ParlaiScript):
         group.add_argument(
             "--out",
             "--outfile",
-            help="Output folder: new, empty, or an earlier export, which is replaced",
+            help="Output folder, new or empty",
         )
         return parser
 
