@@ -10,6 +10,7 @@ from p2bot_parlai.tools.human_eval import results
 from p2bot_parlai.tools.human_eval import study as files
 from p2bot_parlai.tools.human_eval.ratings import latest, read_ratings
 from p2bot_parlai.tools.human_eval.statistics import Results, evaluate
+from p2bot_parlai.tools.report import write_json
 
 
 @register_script("human_eval_report")
@@ -47,6 +48,6 @@ class HumanEvalReport(ParlaiScript):
         print(results.as_text(found))
         if out:
             results.as_report(found).write(f"{out}.md")
-            files.write_json(f"{out}.json", results.as_json(found))
+            write_json(f"{out}.json", results.as_json(found))
             print(f"\nwrote {out}.md and {out}.json")
         return found

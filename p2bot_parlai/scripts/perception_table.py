@@ -4,10 +4,7 @@
 Random, TF-IDF and a trained Receiver rank the same lists of personas, original and revised.
 """
 
-import contextlib
 import copy
-import io
-import json
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -18,7 +15,8 @@ from parlai.utils import logging
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.tools.report import laid_out
+from p2bot_parlai.tools.quiet import quiet
+from p2bot_parlai.tools.report import laid_out, write_json
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
@@ -41,17 +39,9 @@ def measure(opt: Opt) -> dict[str, dict[str, dict]]:
             if row in BASELINES:
                 settings["model_file"] = settings["init_model"] = None
             logging.info(f"{row}: {task}")
-            table.setdefault(row, {})[task] = _quietly(eval_model, settings)
+            with quiet():
+                table.setdefault(row, {})[task] = eval_model(settings)
     return table
-
-
-def _quietly(function, settings: Opt):
-    logging.disable()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return function(settings)
-    finally:
-        logging.enable()
 
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
@@ -98,19 +88,10 @@ class PerceptionTable(ParlaiScript):
             raise P2botError(f"there is no Receiver at {model}")
         table = measure(self.opt)
         if self.opt["report_filename"]:
-            write(table, self.opt["report_filename"])
+            plain = {
+                row: {task: {k: float(v) for k, v in r.items()} for task, r in reports.items()}
+                for row, reports in table.items()
+            }
+            write_json(self.opt["report_filename"], plain)
         print(format_table(table, self.opt["hard_candidates"]))
         return table
-
-
-def write(table: dict[str, dict[str, dict]], path: str) -> None:
-    """``--report-filename``: model -> task -> metric -> value, as JSON."""
-    plain = {
-        row: {
-            task: {name: float(value) for name, value in report.items()}
-            for task, report in reports.items()
-        }
-        for row, reports in table.items()
-    }
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(plain, file, indent=1)

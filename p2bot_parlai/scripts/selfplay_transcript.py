@@ -16,6 +16,7 @@ from tqdm import tqdm
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.transcript import as_text
+from p2bot_parlai.tools.report import write_text
 
 
 @register_script("selfplay_transcript")
@@ -60,17 +61,8 @@ class SelfplayTranscript(ParlaiScript):
                 scored = agent.play(batch)
                 transcripts += [scored.transcript(i) for i in range(len(batch))]
                 bar.update(len(batch))
-        write(transcripts, opt["outfile"])
+        lines = (json.dumps(t, ensure_ascii=False) for t in transcripts)
+        write_text(f"{opt['outfile']}.jsonl", "".join(f"{line}\n" for line in lines))
+        write_text(f"{opt['outfile']}.txt", "\n\n".join(map(as_text, transcripts)) + "\n")
         print(f"wrote {opt['outfile']}.txt and {opt['outfile']}.jsonl")
         return transcripts
-
-
-def write(transcripts: list[dict], outfile: str) -> None:
-    """:raises P2botError: if a file cannot be written."""
-    try:
-        with open(f"{outfile}.jsonl", "w", encoding="utf-8", errors="replace") as file:
-            file.writelines(json.dumps(t, ensure_ascii=False) + "\n" for t in transcripts)
-        with open(f"{outfile}.txt", "w", encoding="utf-8", errors="replace") as file:
-            file.write("\n\n".join(map(as_text, transcripts)) + "\n")
-    except OSError as error:
-        raise P2botError(f"--outfile {outfile}: {error.strerror}") from error

@@ -6,6 +6,7 @@ Drawings are SVG in the page and left out of the Markdown. All text is escaped i
 
 import html
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -87,9 +88,19 @@ class Report:
                 f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
                 + "\n".join([*self._html, "</body></html>\n"])
             )
-        make_folder(str(path))
-        with whole(str(path)) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
+        write_text(str(path), text)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a whole file or nothing; makes the folders on the way."""
+    make_folder(path)
+    with whole(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def write_json(path: str, content: dict) -> None:
+    """Indented; see `write_text`."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "simple") -> str:
@@ -104,7 +115,7 @@ def laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "
 
 def escape(text: str) -> str:
     """Text that Markdown, and HTML within it, show as it is."""
-    for sign in "\\`*_[]<>|#":
+    for sign in "\\`*_<>|":
         text = text.replace(sign, "\\" + sign)
     return text
 

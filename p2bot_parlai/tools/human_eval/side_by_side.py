@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 
 from p2bot_parlai.tools.human_eval.sampling import Sample, named_turns
-from p2bot_parlai.tools.human_eval.study import write_text
-from p2bot_parlai.tools.report import Report
+from p2bot_parlai.tools.report import Report, write_text
 
 TITLE = "Sampled responses (Table 4)"
 
