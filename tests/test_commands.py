@@ -85,7 +85,7 @@ def test_one_name_means_one_thing():
             assert not any("_" in flag for flag in flags), (name, flags)
             if flags & {"--out", "--outfile"}:
                 assert {"--out", "--outfile"} <= flags, name
-            kinds.setdefault(action.dest, set()).add(action.type)
+            kinds.setdefault(action.dest, set()).add(action.type or str)
     assert {dest: found for dest, found in kinds.items() if len(found) > 1} == {}
 
 

@@ -15,7 +15,7 @@ REPORTS = [{"train_steps": 10 * i, "loss": 5.0 - i, "reward": -i} for i in range
 def page(tmp_path):
     report = Report("A <b>title</b>")
     report.section("Numbers", "over 5 & more")
-    report.table(["", "hits@1"], [["P²Bot <s>", "81.9"]])
+    report.table(["", "hits@1"], [["P²Bot <s> | x", "81.9"]])
     report.drawing(curves({"ours": REPORTS, "theirs": REPORTS[:2]}, ["loss", "reward"]), "learning")
     report.chat(
         "persona: i like <script>", [("user", "hi <script>alert(1)</script>"), ("bot", "✓")]
@@ -36,6 +36,7 @@ def test_everything_is_in_it(page):
 def test_markdown_has_all_but_the_drawings(page, tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# A <b>title</b>\n\n## Numbers\n\nover 5 & more\n\n|")
+    assert "| P²Bot \\<s\\> \\| x |" in text
     assert "bot: ✓" in text and "```\nparlai train_model < file\n```" in text
     assert "svg" not in text
 

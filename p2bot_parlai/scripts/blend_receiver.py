@@ -48,37 +48,6 @@ def pretrained_weights(options: dict) -> dict[str, Tensor]:
     return Receiver(first, first).state_dict()
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(
-        True, False, "Average trained Receivers and interpolate with their initial weights"
-    )
-    group = parser.add_argument_group("Blend")
-    # not "required": without a command ParlAI parses the options of all of them
-    group.add_argument(
-        "--models", type=str, default=None, help="Trained Receivers, separated by commas"
-    )
-    group.add_argument(
-        "--start",
-        type=str,
-        default=None,
-        help="Receiver that they started from (--init-model); default: the pretrained encoder",
-    )
-    group.add_argument(
-        "--share",
-        type=float,
-        default=0.5,
-        help="Interpolation weight: 0 gives the initial weights, 1 the trained ones",
-    )
-    group.add_argument(
-        "--tau",
-        type=float,
-        default=None,
-        help="Temperature (Eq. 13) of the resulting Receiver; default: that of the first model",
-    )
-    group.add_argument("--outfile", "--out", type=str, default=None, help="Model file to write")
-    return parser
-
-
 def read_receiver(path: str) -> dict:
     if not PathManager.exists(path):
         raise P2botError(f"there is no Receiver at {path}")
@@ -97,8 +66,30 @@ class BlendReceiver(ParlaiScript):
     """Average trained Receivers and interpolate with the weights they started from."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(
+            True, False, "Average trained Receivers and interpolate with their initial weights"
+        )
+        group = parser.add_argument_group("Blend")
+        # not "required": without a command ParlAI parses the options of all of them
+        group.add_argument("--models", help="Trained Receivers, separated by commas")
+        group.add_argument(
+            "--start",
+            help="Receiver that they started from (--init-model); default: the pretrained encoder",
+        )
+        group.add_argument(
+            "--share",
+            type=float,
+            default=0.5,
+            help="Interpolation weight: 0 gives the initial weights, 1 the trained ones",
+        )
+        group.add_argument(
+            "--tau",
+            type=float,
+            help="Temperature (Eq. 13) of the resulting Receiver; default: that of the first model",
+        )
+        group.add_argument("--outfile", "--out", help="Model file to write")
+        return parser
 
     def run(self):
         opt = self.opt
@@ -127,7 +118,3 @@ class BlendReceiver(ParlaiScript):
             for ending in (".dict", ".opt"):
                 shutil.copyfile(paths[0] + ending, out + ending)
         print(f"wrote {out}")
-
-
-if __name__ == "__main__":
-    BlendReceiver.main()

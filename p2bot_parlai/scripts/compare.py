@@ -5,9 +5,6 @@ A and B are model files, which are evaluated on ``--task``, or files that ``parl
 --world-logs FILE`` wrote.
 """
 
-import contextlib
-import io
-import json
 import os
 import tempfile
 from dataclasses import asdict
@@ -19,12 +16,13 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.scripts.eval_model import EvalModel, get_task_world_logs
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
-from tabulate import tabulate
 
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.metrics.significance import DISTINCT, UNITS, Comparison, Example, compare, pair_up
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
+from p2bot_parlai.tools.quiet import quiet
+from p2bot_parlai.tools.report import laid_out, write_json
 
 # shown by default, if both have them
 METRICS = (
@@ -35,45 +33,6 @@ METRICS = (
 ALL = "all"
 # our own options; the others belong to eval_model
 OWN = ("compared", "compare_metrics", "resamples", "unit", "seed", "dump_folder")
-
-
-def setup_args() -> ParlaiParser:
-    parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
-    group = parser.add_argument_group("Compare")
-    group.add_argument(
-        "compared",
-        nargs="*",
-        metavar="MODEL_OR_DUMP",
-        help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
-    )
-    group.add_argument(
-        "--compare-metrics",
-        type=str,
-        default=None,
-        help="Metrics to compare, comma-separated, or all; default: those of docs/metrics.md "
-        "that both have",
-    )
-    group.add_argument(
-        "--resamples",
-        type=int,
-        default=9999,
-        help="Number of bootstrap resamples and of permutations",
-    )
-    group.add_argument(
-        "--unit",
-        choices=UNITS,
-        default="dialogue",
-        help="What to resample: whole dialogues, whose turns are not independent, or turns",
-    )
-    group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
-    group.add_argument(
-        "--dump-folder",
-        type=str,
-        default=None,
-        help="Folder to keep the world logs of the evaluated models in, as A.jsonl and B.jsonl",
-    )
-    add_persona_metrics_options(parser)
-    return parser
 
 
 def check_options(opt: Opt) -> None:
@@ -108,19 +67,11 @@ def examples_of(opt: Opt, path: str, dump: str) -> list[Example]:
     logging.info(f"Evaluating {path} on {opt['task']}")
     given = {k: v for k, v in opt.get("override", {}).items() if k not in OWN}
     given |= {"task": opt["task"], "model_file": path, "world_logs": dump, "report_filename": ""}
-    _quietly(given)
+    with quiet():
+        EvalModel.main(**given)
     tasks = opt["task"].split(",")
     files = [get_task_world_logs(task, dump, is_multitask=len(tasks) > 1) for task in tasks]
     return [example for file in files for example in read_world_logs(file)]
-
-
-def _quietly(given: dict) -> None:
-    logging.disable()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            EvalModel.main(**given)
-    finally:
-        logging.enable()
 
 
 def chosen_metrics(wanted: str | None, pairs) -> list[str]:
@@ -183,9 +134,7 @@ def format_table(task: str, rows: list[Comparison], unit: str) -> str:
         for row in rows
     ]
     header = ("metric", "A", "B", "B - A", "95% interval", "p", "")
-    align = ("left", *["right"] * 6)
-    table = tabulate(lines, header, tablefmt="plain", disable_numparse=True, colalign=align)
-    return f"{task}: {max(row.units for row in rows)} {unit}s\n{table}"
+    return f"{task}: {max(row.units for row in rows)} {unit}s\n{laid_out(header, lines)}"
 
 
 @register_script("compare")
@@ -193,8 +142,39 @@ class Compare(ParlaiScript):
     """Compare two models on the same examples: differences, 95% intervals, p (docs/metrics.md)."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = eval_args(ParlaiParser(True, True, "Compare two models on the same examples"))
+        group = parser.add_argument_group("Compare")
+        group.add_argument(
+            "compared",
+            nargs="*",
+            metavar="MODEL_OR_DUMP",
+            help="Two model files, or two files of parlai eval_model --world-logs, or one of each",
+        )
+        group.add_argument(
+            "--compare-metrics",
+            help="Metrics to compare, comma-separated, or all; default: those of docs/metrics.md "
+            "that both have",
+        )
+        group.add_argument(
+            "--resamples",
+            type=int,
+            default=9999,
+            help="Number of bootstrap resamples and of permutations",
+        )
+        group.add_argument(
+            "--unit",
+            choices=UNITS,
+            default="dialogue",
+            help="What to resample: whole dialogues, whose turns are not independent, or turns",
+        )
+        group.add_argument("--seed", type=int, default=42, help="Seed of the resampling")
+        group.add_argument(
+            "--dump-folder",
+            help="Folder to keep the world logs of the evaluated models in, as A.jsonl and B.jsonl",
+        )
+        add_persona_metrics_options(parser)
+        return parser
 
     def run(self):
         opt = self.opt
@@ -212,10 +192,5 @@ class Compare(ParlaiScript):
             print("\n" + format_table(task, rows, opt["unit"]))
         if opt["report_filename"]:
             plain = {task: [asdict(row) for row in rows] for task, rows in found.items()}
-            with open(opt["report_filename"], "w", encoding="utf-8") as file:
-                json.dump({"compared": opt["compared"], "tasks": plain}, file, indent=1)
+            write_json(opt["report_filename"], {"compared": opt["compared"], "tasks": plain})
         return found
-
-
-if __name__ == "__main__":
-    Compare.main()

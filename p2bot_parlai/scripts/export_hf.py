@@ -17,28 +17,22 @@ from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.model_files import read_model_file
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Export a trained model to Hugging Face format")
-    group = parser.add_argument_group("Export")
-    # not "required": without a command ParlAI parses the options of all of them
-    group.add_argument(
-        "--out",
-        "--outfile",
-        type=str,
-        default=None,
-        help="Output folder: new, empty, or an earlier export, which is replaced",
-    )
-    return parser
-
-
 @register_script("export_hf")
 class ExportHf(ParlaiScript):
     """Export a Transmitter (-mf) to a folder (--out) for transformers, or a Receiver for
     sentence-transformers."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Export a trained model to Hugging Face format")
+        group = parser.add_argument_group("Export")
+        # not "required": without a command ParlAI parses the options of all of them
+        group.add_argument(
+            "--out",
+            "--outfile",
+            help="Output folder, new or empty",
+        )
+        return parser
 
     def run(self) -> None:
         path, out = self.opt.get("model_file"), self.opt.get("out")
@@ -81,7 +75,3 @@ def _trained_with(path: str) -> dict:
         raise P2botError(
             f"{path}.opt, the options of the model, cannot be read: {error}"
         ) from error
-
-
-if __name__ == "__main__":
-    ExportHf.main()

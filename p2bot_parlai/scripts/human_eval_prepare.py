@@ -10,27 +10,22 @@ from p2bot_parlai.tools.human_eval.options import add_sampling_options
 from p2bot_parlai.tools.human_eval.sampling import draw_samples
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Prepare a human evaluation of several systems")
-    group = parser.add_argument_group("Human evaluation")
-    add_sampling_options(group, number=200)
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        help="Study to write, STUDY.json; its key is written beside it",
-    )
-    parser.set_defaults(datatype="valid", batchsize=16)
-    return parser
-
-
 @register_script("human_eval_prepare")
 class HumanEvalPrepare(ParlaiScript):
     """Human evaluation (Table 2), step 1: draw contexts (-t), ask the systems, write a study."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, False, "Prepare a human evaluation of several systems")
+        group = parser.add_argument_group("Human evaluation")
+        add_sampling_options(group, number=200)
+        group.add_argument(
+            "--outfile",
+            "--out",
+            help="Study to write, STUDY.json; its key is written beside it",
+        )
+        parser.set_defaults(datatype="valid", batchsize=16)
+        return parser
 
     def run(self) -> files.Study:
         opt, path = self.opt, self.opt["outfile"]
@@ -47,7 +42,3 @@ class HumanEvalPrepare(ParlaiScript):
         print(f"wrote {files.key_path(path)}: which system gave which; hide it from raters")
         print(f"next: parlai human_eval_rate --study {path}")
         return study
-
-
-if __name__ == "__main__":
-    HumanEvalPrepare.main()

@@ -13,40 +13,35 @@ from p2bot_parlai.tools.human_eval.sheet import take_sheet, write_sheet
 from p2bot_parlai.tools.web import need_extra
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Collect ratings on a local page, or by a CSV file")
-    group = parser.add_argument_group("Human evaluation")
-    group.add_argument("--study", type=str, help="Study that human_eval_prepare wrote")
-    group.add_argument(
-        "--ratings",
-        nargs="+",
-        metavar="FILE",
-        help="File to append ratings to; default: <study>.ratings.jsonl",
-    )
-    group.add_argument(
-        "--host",
-        type=str,
-        default="127.0.0.1",
-        help="Address of the page; on any address that is not loopback, whoever reaches the port "
-        "can rate",
-    )
-    group.add_argument("--port", type=int, default=8765, help="Port of the page; 0: any free one")
-    group.add_argument(
-        "--csv",
-        type=str,
-        help="Instead of the page: write this sheet or, if it exists, read its ratings",
-    )
-    group.add_argument("--rater", type=str, help="Name of whoever fills in --csv")
-    return parser
-
-
 @register_script("human_eval_rate")
 class HumanEvalRate(ParlaiScript):
     """Human evaluation (Table 2), step 2: rate the responses of a study (--study)."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, False, "Collect ratings on a local page, or by a CSV file")
+        group = parser.add_argument_group("Human evaluation")
+        group.add_argument("--study", help="Study that human_eval_prepare wrote")
+        group.add_argument(
+            "--ratings",
+            nargs="+",
+            metavar="FILE",
+            help="File to append ratings to; default: <study>.ratings.jsonl",
+        )
+        group.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="Address of the page; unless it is loopback, anyone who reaches the port can rate",
+        )
+        group.add_argument(
+            "--port", type=int, default=8765, help="Port of the page; 0: any free one"
+        )
+        group.add_argument(
+            "--csv",
+            help="Instead of the page: write this sheet or, if it exists, read its ratings",
+        )
+        group.add_argument("--rater", help="Name of whoever fills in --csv")
+        return parser
 
     def run(self) -> None:
         opt = self.opt
@@ -92,7 +87,3 @@ def rate_by_sheet(sheet: str, rater: str, path: str, study: files.Study) -> None
         rated, changed = take_sheet(sheet, rater, log)
         print(f"{sheet} rates {rated} of {len(study.ids)} responses; {changed} new or changed")
         print(f"ratings of {rater} saved to {path}")
-
-
-if __name__ == "__main__":
-    HumanEvalRate.main()

@@ -10,23 +10,7 @@ from p2bot_parlai.tools.human_eval import results
 from p2bot_parlai.tools.human_eval import study as files
 from p2bot_parlai.tools.human_eval.ratings import latest, read_ratings
 from p2bot_parlai.tools.human_eval.statistics import Results, evaluate
-
-
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Report a human evaluation with agreement and significance")
-    group = parser.add_argument_group("Human evaluation")
-    group.add_argument("--study", type=str, help="Study that human_eval_prepare wrote")
-    group.add_argument("--key", type=str, help="Its key; default: <study>.key.json beside it")
-    group.add_argument(
-        "--ratings",
-        nargs="+",
-        metavar="FILE",
-        help="Files to read ratings from; default: <study>.ratings.jsonl",
-    )
-    group.add_argument(
-        "--outfile", "--out", type=str, help="Also write <outfile>.md and <outfile>.json"
-    )
-    return parser
+from p2bot_parlai.tools.report import write_json
 
 
 @register_script("human_eval_report")
@@ -34,8 +18,21 @@ class HumanEvalReport(ParlaiScript):
     """Human evaluation (Table 2), step 3: the table, agreement, significance (--study)."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(
+            True, False, "Report a human evaluation with agreement and significance"
+        )
+        group = parser.add_argument_group("Human evaluation")
+        group.add_argument("--study", help="Study that human_eval_prepare wrote")
+        group.add_argument("--key", help="Its key; default: <study>.key.json beside it")
+        group.add_argument(
+            "--ratings",
+            nargs="+",
+            metavar="FILE",
+            help="Files to read ratings from; default: <study>.ratings.jsonl",
+        )
+        group.add_argument("--outfile", "--out", help="Also write <outfile>.md and <outfile>.json")
+        return parser
 
     def run(self) -> Results:
         path, out = self.opt["study"], self.opt["outfile"]
@@ -50,11 +47,7 @@ class HumanEvalReport(ParlaiScript):
         found = evaluate(study, key, latest(given))
         print(results.as_text(found))
         if out:
-            files.write_text(f"{out}.md", results.as_text(found, markdown=True) + "\n")
-            files.write_json(f"{out}.json", results.as_json(found))
+            results.as_report(found).write(f"{out}.md")
+            write_json(f"{out}.json", results.as_json(found))
             print(f"\nwrote {out}.md and {out}.json")
         return found
-
-
-if __name__ == "__main__":
-    HumanEvalReport.main()

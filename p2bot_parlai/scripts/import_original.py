@@ -16,55 +16,45 @@ from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.tools.original.reading import Weights, read_weights
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(
-        True, False, "Convert models of the paper's released code, without running code in them"
-    )
-    group = parser.add_argument_group("Import")
-    # not "required": without a command ParlAI parses the options of all of them
-    group.add_argument(
-        "--transmitter",
-        type=str,
-        default=None,
-        help="Released Transmitter, before or after self-play (psqaure_original.model)",
-    )
-    group.add_argument("--receiver", type=str, default=None, help="Released Receiver")
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default=None,
-        help="Output folder; the models in it are named transmitter and receiver",
-    )
-    group.add_argument(
-        "--tokenizer",
-        type=str,
-        default="openai-gpt",
-        help="GPT's vocabulary: hub name, or folder with vocab.json and merges.txt",
-    )
-    group.add_argument(
-        "--encoder-tokenizer",
-        type=str,
-        default="bert-base-uncased",
-        help="BERT's vocabulary, for --receiver: hub name, or folder with tokenizer.json",
-    )
-    group.add_argument(
-        "--head-size",
-        type=int,
-        default=64,
-        help="Width of an attention head, which the file does not record: 64 in GPT and BERT",
-    )
-    return parser
-
-
 @register_script("import_original")
 class ImportOriginal(ParlaiScript):
     """Convert models of the paper's released code (--transmitter, --receiver) to our format
     (--outfile DIR)."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(
+            True, False, "Convert models of the paper's released code, without running code in them"
+        )
+        group = parser.add_argument_group("Import")
+        # not "required": without a command ParlAI parses the options of all of them
+        group.add_argument(
+            "--transmitter",
+            help="Released Transmitter, before or after self-play (psqaure_original.model)",
+        )
+        group.add_argument("--receiver", help="Released Receiver")
+        group.add_argument(
+            "--outfile",
+            "--out",
+            help="Output folder; the models in it are named transmitter and receiver",
+        )
+        group.add_argument(
+            "--tokenizer",
+            default="openai-gpt",
+            help="GPT's vocabulary: hub name, or folder with vocab.json and merges.txt",
+        )
+        group.add_argument(
+            "--encoder-tokenizer",
+            default="bert-base-uncased",
+            help="BERT's vocabulary, for --receiver: hub name, or folder with tokenizer.json",
+        )
+        group.add_argument(
+            "--head-size",
+            type=int,
+            default=64,
+            help="Width of an attention head, which the file does not record: 64 in GPT and BERT",
+        )
+        return parser
 
     def run(self) -> None:
         opt = self.opt
@@ -101,7 +91,3 @@ class ImportOriginal(ParlaiScript):
 
 def _weights(path: str, flag: str) -> Weights:
     return Weights(read_weights(path, flag), f"{flag} {path}")
-
-
-if __name__ == "__main__":
-    ImportOriginal.main()

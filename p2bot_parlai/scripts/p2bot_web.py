@@ -27,41 +27,9 @@ if TYPE_CHECKING:
 DRAWN = 40  # personas from p2bot:sketch if no task is given
 # options of the page; all others are passed to the model
 OF_THE_PAGE = {
-    *("receiver", "host", "port", "max_visitors", "max_turns", "persona", "partner_persona"),
+    *("receiver", "host", "port", "persona", "partner_persona"),
     *("seed", "task", "model_file", "datatype", "verbose", "loglevel", "display_partner_persona"),
 }
-
-
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Talk with a bot in a browser")
-    group = parser.add_argument_group("Web page")
-    group.add_argument(
-        "--host",
-        type=str,
-        default="127.0.0.1",
-        help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
-    )
-    group.add_argument("--port", type=int, default=7860, help="Port to listen on; 0: any free port")
-    group.add_argument(
-        "--max-visitors",
-        type=int,
-        default=100,
-        help="Browser windows whose conversations are kept; the longest unused are dropped",
-    )
-    group.add_argument(
-        "--max-turns", type=int, default=50, help="Maximum number of replies in one conversation"
-    )
-    if "--receiver" not in parser._option_string_actions:
-        group.add_argument(
-            "--receiver",
-            type=str,
-            default=None,
-            help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
-            "receiver beside the model, if there is one",
-        )
-    add_chat_options(parser)
-    parser.set_defaults(datatype="valid")
-    return parser
 
 
 @register_script("p2bot_web")
@@ -70,16 +38,31 @@ class P2botWeb(ParlaiScript):
     are made up."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Talk with a bot in a browser")
+        group = parser.add_argument_group("Web page")
+        group.add_argument(
+            "--host",
+            default="127.0.0.1",
+            help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
+        )
+        group.add_argument(
+            "--port", type=int, default=7860, help="Port to listen on; 0: any free port"
+        )
+        if "--receiver" not in parser._option_string_actions:
+            group.add_argument(
+                "--receiver",
+                help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
+                "receiver beside the model, if there is one",
+            )
+        add_chat_options(parser)
+        parser.set_defaults(datatype="valid")
+        return parser
 
     def run(self) -> None:
         opt = self.opt
         if not opt.get("model_file"):
             raise UsageError("name the model: -mf MODEL, trained with -m p2bot")
-        for flag in ("max_visitors", "max_turns"):
-            if opt[flag] < 1:
-                raise UsageError(f"--{flag.replace('_', '-')} {opt[flag]} is less than 1")
         need_extra("gradio")
         from p2bot_parlai.tools.web import page, server  # every command imports this file
         from p2bot_parlai.tools.web.rewards import ReplyRewards
@@ -88,9 +71,8 @@ class P2botWeb(ParlaiScript):
         with server.bind(opt["host"], opt["port"]) as listening:
             bot = load_bot(opt)
             cast = page.Cast(*choose_cast(opt))
-            limits = Limits(visitors=opt["max_visitors"], exchanges=opt["max_turns"])
             bank = list(dict.fromkeys(s for persona in cast.personas for s in persona))
-            studio = Studio(bot, ReplyRewards(bot), bank, limits, opt["seed"])
+            studio = Studio(bot, ReplyRewards(bot), bank, Limits(), opt["seed"])
             model = "/".join(Path(opt["model_file"]).parts[-2:])  # visitors see no full path
             port = listening.getsockname()[1]
             app = page.make_app(studio, cast, opt["host"], port, model)
@@ -130,7 +112,3 @@ def choose_cast(opt: Opt) -> tuple[list[list[str]], list[str], list[str]]:
         personas = [next(drawn).original for _ in range(DRAWN)]
     bot = personas[0] if opt["persona"] is None else list(split_persona(opt["persona"]))
     return personas, bot, list(split_persona(opt["partner_persona"] or ""))
-
-
-if __name__ == "__main__":
-    P2botWeb.main()

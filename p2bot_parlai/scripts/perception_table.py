@@ -4,10 +4,7 @@
 Random, TF-IDF and a trained Receiver rank the same lists of personas, original and revised.
 """
 
-import contextlib
 import copy
-import io
-import json
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -18,7 +15,8 @@ from parlai.utils import logging
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.tools.report import laid_out
+from p2bot_parlai.tools.quiet import quiet
+from p2bot_parlai.tools.report import laid_out, write_json
 
 TASK = "p2bot:persona_perception"
 BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
@@ -26,20 +24,6 @@ BASELINES = {"Random": "p2bot/random_perception", "IR": "p2bot/ir_perception"}
 METRICS = {"Hits@1": "hits@1", "MRR": "mrr", "Hits@1 of {}": "hits@1_of_{}"}
 # where the task knows which sentence an utterance reveals, as p2bot:sketch does
 TRUTH = {"True cell": "true_cell"}
-
-
-def setup_args() -> ParlaiParser:
-    parser = eval_args()
-    parser.description = "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists"
-    group = parser.add_argument_group("Perception table")
-    group.add_argument(
-        "--perception-tasks",
-        type=str,
-        default="convai2:self_original,convai2:self_revised",
-        help="Tasks to measure on, separated by commas",
-    )
-    parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
-    return parser
 
 
 def measure(opt: Opt) -> dict[str, dict[str, dict]]:
@@ -55,17 +39,9 @@ def measure(opt: Opt) -> dict[str, dict[str, dict]]:
             if row in BASELINES:
                 settings["model_file"] = settings["init_model"] = None
             logging.info(f"{row}: {task}")
-            table.setdefault(row, {})[task] = _quietly(eval_model, settings)
+            with quiet():
+                table.setdefault(row, {})[task] = eval_model(settings)
     return table
-
-
-def _quietly(function, settings: Opt):
-    logging.disable()
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return function(settings)
-    finally:
-        logging.enable()
 
 
 def format_table(table: dict[str, dict[str, dict]], hard_candidates: int) -> str:
@@ -89,8 +65,19 @@ class PerceptionTable(ParlaiScript):
     """Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = eval_args()
+        parser.description = (
+            "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists"
+        )
+        group = parser.add_argument_group("Perception table")
+        group.add_argument(
+            "--perception-tasks",
+            default="convai2:self_original,convai2:self_revised",
+            help="Tasks to measure on, separated by commas",
+        )
+        parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
+        return parser
 
     def run(self):
         tasks = self.opt["perception_tasks"].split(",")
@@ -101,23 +88,10 @@ class PerceptionTable(ParlaiScript):
             raise P2botError(f"there is no Receiver at {model}")
         table = measure(self.opt)
         if self.opt["report_filename"]:
-            write(table, self.opt["report_filename"])
+            plain = {
+                row: {task: {k: float(v) for k, v in r.items()} for task, r in reports.items()}
+                for row, reports in table.items()
+            }
+            write_json(self.opt["report_filename"], plain)
         print(format_table(table, self.opt["hard_candidates"]))
         return table
-
-
-def write(table: dict[str, dict[str, dict]], path: str) -> None:
-    """``--report-filename``: model -> task -> metric -> value, as JSON."""
-    plain = {
-        row: {
-            task: {name: float(value) for name, value in report.items()}
-            for task, report in reports.items()
-        }
-        for row, reports in table.items()
-    }
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(plain, file, indent=1)
-
-
-if __name__ == "__main__":
-    PerceptionTable.main()

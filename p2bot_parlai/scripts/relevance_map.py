@@ -19,33 +19,6 @@ from p2bot_parlai.parlai_support.files import read_text
 from p2bot_parlai.tools.figures import draw_relevance_map
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Draw which profile sentence each utterance reveals")
-    group = parser.add_argument_group("Relevance map")
-    group.add_argument(
-        "--dialogue",
-        type=str,
-        default=None,
-        help='File with "your persona: ..." lines and, below, what that person said, one '
-        "utterance a line; in lines with a tab (ConvAI2's format) it follows the tab",
-    )
-    group.add_argument(
-        "--index",
-        type=int,
-        default=0,
-        help="Index of the dialogue in the file or task, from 0",
-    )
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default="relevance.png",
-        help="Image to write: .png, .svg or .pdf",
-    )
-    parser.set_defaults(datatype="valid")
-    return parser
-
-
 def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
     """
     Dialogues in ConvAI2's format, or as plain persona lines, then utterances.
@@ -103,8 +76,28 @@ class RelevanceMap(ParlaiScript):
     """Figure 6 of the paper: the relevance of each profile sentence to each utterance."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Draw which profile sentence each utterance reveals")
+        group = parser.add_argument_group("Relevance map")
+        group.add_argument(
+            "--dialogue",
+            help='File with "your persona: ..." lines and, below, what that person said, one '
+            "utterance a line; in lines with a tab (ConvAI2's format) it follows the tab",
+        )
+        group.add_argument(
+            "--index",
+            type=int,
+            default=0,
+            help="Index of the dialogue in the file or task, from 0",
+        )
+        group.add_argument(
+            "--outfile",
+            "--out",
+            default="relevance.png",
+            help="Image to write: .png, .svg or .pdf",
+        )
+        parser.set_defaults(datatype="valid")
+        return parser
 
     def run(self):
         if not self.opt.get("model_file"):
@@ -119,7 +112,3 @@ class RelevanceMap(ParlaiScript):
         draw_relevance_map(relevance, dialogue.utterances, dialogue.persona, path)
         print(f"wrote {path}")
         return relevance
-
-
-if __name__ == "__main__":
-    RelevanceMap.main()

@@ -24,52 +24,6 @@ from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command
 TERMINATED = 128 + signal.SIGTERM
 
 
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Reproduce Tables 1, 3, 4 and 5 of the paper, with a report")
-    group = parser.add_argument_group("Reproduce")
-    group.add_argument(
-        "--preset",
-        type=str,
-        default=None,
-        help=f"Models and data: {', '.join(PRESETS)} (docs/reproduce.md)",
-    )
-    group.add_argument(
-        "--table",
-        type=str,
-        default=None,
-        help=f"Tables to make, separated by commas: {', '.join(TABLES)}; default: the preset's",
-    )
-    group.add_argument(
-        "--seeds",
-        type=str,
-        default=None,
-        help="Seeds of the trainings, separated by commas; figures are means over them; "
-        "default: the preset's",
-    )
-    group.add_argument(
-        "--outfile-folder",
-        type=str,
-        default=None,
-        help="Folder of models, logs and report; default: reproduced/<preset>",
-    )
-    group.add_argument(
-        "--examples",
-        type=int,
-        default=None,
-        help="Validation examples that an evaluation reads, -1: all; default: the preset's",
-    )
-    group.add_argument(
-        "--scale",
-        type=float,
-        default=1.0,
-        help="Share of every training that is done, for a trial; figures are then no results",
-    )
-    group.add_argument(
-        "--dry-run", type="bool", default=False, help="Print the commands and run nothing"
-    )
-    return parser
-
-
 def make_plan(opt: Opt) -> Plan:
     """:raises UsageError: for values that can never work."""
     if opt["preset"] not in PRESETS:
@@ -116,8 +70,43 @@ class Reproduce(ParlaiScript):
     """Tables 1, 3, 4 and 5 of the paper over several seeds; it resumes, and writes a report."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(
+            True, False, "Reproduce Tables 1, 3, 4 and 5 of the paper, with a report"
+        )
+        group = parser.add_argument_group("Reproduce")
+        group.add_argument(
+            "--preset",
+            help=f"Models and data: {', '.join(PRESETS)} (docs/reproduce.md)",
+        )
+        group.add_argument(
+            "--table",
+            help=f"Tables to make, separated by commas: {', '.join(TABLES)}; default: the preset's",
+        )
+        group.add_argument(
+            "--seeds",
+            help="Seeds of the trainings, separated by commas; figures are means over them; "
+            "default: the preset's",
+        )
+        group.add_argument(
+            "--outfile-folder",
+            help="Folder of models, logs and report; default: reproduced/<preset>",
+        )
+        group.add_argument(
+            "--examples",
+            type=int,
+            help="Validation examples that an evaluation reads, -1: all; default: the preset's",
+        )
+        group.add_argument(
+            "--scale",
+            type=float,
+            default=1.0,
+            help="Share of every training that is done, for a trial; figures are then no results",
+        )
+        group.add_argument(
+            "--dry-run", type="bool", default=False, help="Print the commands and run nothing"
+        )
+        return parser
 
     def run(self):
         plan = make_plan(self.opt)
@@ -138,7 +127,3 @@ class Reproduce(ParlaiScript):
             print(f"\n{table.title}\n{laid_out(table.header, table.rows)}")
         print(f"\nfigures in brackets are the paper's; report: {plan.folder / 'report.html'}")
         return tables
-
-
-if __name__ == "__main__":
-    Reproduce.main()

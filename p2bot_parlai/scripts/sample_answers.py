@@ -7,27 +7,10 @@ The human and each system answer the same contexts, sampled with ``--seed``.
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval import side_by_side
 from p2bot_parlai.tools.human_eval.answers import collect, parse_systems
 from p2bot_parlai.tools.human_eval.options import add_sampling_options
 from p2bot_parlai.tools.human_eval.sampling import draw_samples
-from p2bot_parlai.tools.human_eval.study import write_text
-
-
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, False, "Write the answers of several systems side by side")
-    group = parser.add_argument_group("Sampled answers")
-    add_sampling_options(group, number=3)
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default="answers",
-        help="Writes <outfile>.md, <outfile>.html and <outfile>.jsonl",
-    )
-    parser.set_defaults(datatype="valid", batchsize=16)
-    return parser
 
 
 @register_script("sample_answers")
@@ -35,8 +18,18 @@ class SampleAnswers(ParlaiScript):
     """Table 4 of the paper: sampled contexts with the answers of every system."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, False, "Write the answers of several systems side by side")
+        group = parser.add_argument_group("Sampled answers")
+        add_sampling_options(group, number=3)
+        group.add_argument(
+            "--outfile",
+            "--out",
+            default="answers",
+            help="Writes <outfile>.md, <outfile>.html and <outfile>.jsonl",
+        )
+        parser.set_defaults(datatype="valid", batchsize=16)
+        return parser
 
     def run(self) -> list[dict]:
         opt = self.opt
@@ -45,13 +38,7 @@ class SampleAnswers(ParlaiScript):
         answers = collect(systems, samples, opt, opt["human"], opt["seed"])
         found = side_by_side.records(samples, answers)
         out = opt["outfile"]
-        made_by = command(opt, systems)
-        write_text(f"{out}.md", side_by_side.as_markdown(found, made_by))
-        write_text(f"{out}.jsonl", side_by_side.as_jsonl(found))
-        try:
-            side_by_side.write_html(found, made_by, f"{out}.html")
-        except OSError as error:
-            raise P2botError(f"--outfile {out}: {error.strerror}") from error
+        side_by_side.write(found, command(opt, systems), out)
         print(f"wrote {out}.md, {out}.html and {out}.jsonl")
         return found
 
@@ -64,7 +51,3 @@ def command(opt: dict, systems: dict[str, str]) -> str:
         f"--seed {opt['seed']} --human {str(opt['human']).lower()}"
         + (f" --systems{named}" if named else "")
     )
-
-
-if __name__ == "__main__":
-    SampleAnswers.main()

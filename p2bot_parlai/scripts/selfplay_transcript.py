@@ -16,21 +16,7 @@ from tqdm import tqdm
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.transcript import as_text
-
-
-def setup_args() -> ParlaiParser:
-    parser = ParlaiParser(True, True, "Write self-play dialogues with their rewards")
-    group = parser.add_argument_group("Transcript")
-    group.add_argument(
-        "--outfile",
-        "--out",
-        type=str,
-        default="selfplay",
-        help="Writes <outfile>.txt, to read, and <outfile>.jsonl, one dialogue per line",
-    )
-    group.add_argument("--num-dialogues", type=int, default=20, help="Number of dialogues to play")
-    parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
-    return parser
+from p2bot_parlai.tools.report import write_text
 
 
 @register_script("selfplay_transcript")
@@ -38,8 +24,20 @@ class SelfplayTranscript(ParlaiScript):
     """Self-play dialogues with both personas and all rewards of each turn."""
 
     @classmethod
-    def setup_args(cls):
-        return setup_args()
+    def setup_args(cls) -> ParlaiParser:
+        parser = ParlaiParser(True, True, "Write self-play dialogues with their rewards")
+        group = parser.add_argument_group("Transcript")
+        group.add_argument(
+            "--outfile",
+            "--out",
+            default="selfplay",
+            help="Writes <outfile>.txt, to read, and <outfile>.jsonl, one dialogue per line",
+        )
+        group.add_argument(
+            "--num-dialogues", type=int, default=20, help="Number of dialogues to play"
+        )
+        parser.set_defaults(task="p2bot:selfplay", datatype="valid", batchsize=20)
+        return parser
 
     def run(self) -> list[dict]:
         # transformers takes seconds to import, and every ``parlai`` command imports this file
@@ -63,21 +61,8 @@ class SelfplayTranscript(ParlaiScript):
                 scored = agent.play(batch)
                 transcripts += [scored.transcript(i) for i in range(len(batch))]
                 bar.update(len(batch))
-        write(transcripts, opt["outfile"])
+        lines = (json.dumps(t, ensure_ascii=False) for t in transcripts)
+        write_text(f"{opt['outfile']}.jsonl", "".join(f"{line}\n" for line in lines))
+        write_text(f"{opt['outfile']}.txt", "\n\n".join(map(as_text, transcripts)) + "\n")
         print(f"wrote {opt['outfile']}.txt and {opt['outfile']}.jsonl")
         return transcripts
-
-
-def write(transcripts: list[dict], outfile: str) -> None:
-    """:raises P2botError: if a file cannot be written."""
-    try:
-        with open(f"{outfile}.jsonl", "w", encoding="utf-8", errors="replace") as file:
-            file.writelines(json.dumps(t, ensure_ascii=False) + "\n" for t in transcripts)
-        with open(f"{outfile}.txt", "w", encoding="utf-8", errors="replace") as file:
-            file.write("\n\n".join(map(as_text, transcripts)) + "\n")
-    except OSError as error:
-        raise P2botError(f"--outfile {outfile}: {error.strerror}") from error
-
-
-if __name__ == "__main__":
-    SelfplayTranscript.main()

@@ -11,7 +11,6 @@ FORMATS = (".png", ".svg", ".pdf")
 # characters a line, inches a line of text, inches a column
 UTTERANCE_CHARACTERS, SENTENCE_CHARACTERS = 44, 20
 LINES = 12  # of one text at most: what is longer is cut
-MOST_ROWS, MOST_COLUMNS = 1000, 100
 LINE, COLUMN, LABELS = 0.17, 1.55, 3.4
 
 
@@ -27,7 +26,6 @@ def draw_relevance_map(
     utterances: Sequence[str],
     sentences: Sequence[str],
     path: str,
-    title: str | None = None,
 ) -> None:
     """
     Utterances down, profile sentences across, the score as number and colour: the darker,
@@ -39,17 +37,12 @@ def draw_relevance_map(
     """
     if not path.lower().endswith(FORMATS):
         raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")
-    if len(utterances) > MOST_ROWS or len(sentences) > MOST_COLUMNS:
-        raise P2botError(
-            f"{path}: {len(utterances)} utterances by {len(sentences)} profile sentences are too "
-            f"many for a picture; it shows {MOST_ROWS} by {MOST_COLUMNS} at most"
-        )
     down = [_wrapped(text, UTTERANCE_CHARACTERS) for text in utterances]
     across = [_wrapped(text, SENTENCE_CHARACTERS) for text in sentences]
     # a row is as high as its text; edges are counted from the top
     heights = [LINE * (text.count("\n") + 1) + 0.16 for text in down]
     edges = np.concatenate([[0.0], np.cumsum(heights)])
-    top = LINE * max(text.count("\n") + 1 for text in across) + (0.55 if title else 0.2)
+    top = LINE * max(text.count("\n") + 1 for text in across) + 0.2
     columns = COLUMN * len(sentences)
     width, height = LABELS + columns + 1.1, top + edges[-1] + 0.2
     figure = new_figure(width, height)
@@ -74,8 +67,6 @@ def draw_relevance_map(
             axes.text(*place, f"{value:.2f}", ha="center", va="center", color=color)
         bar = figure.add_axes(((LABELS + columns + 0.2) / width, bottom, 0.15 / width, share))
         figure.colorbar(mesh, cax=bar, label="relevance (Eq. 11)")
-        if title:
-            figure.text(0.1 / width, 1 - 0.25 / height, title, fontsize=11, va="center")
         figure.savefig(path, dpi=150)
 
 

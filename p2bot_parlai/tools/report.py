@@ -6,13 +6,14 @@ Drawings are SVG in the page and left out of the Markdown. All text is escaped i
 
 import html
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import parse_json, whole
+from p2bot_parlai.parlai_support.files import make_folder, parse_json, whole
 from p2bot_parlai.tools.figures import new_figure
 
 STYLE = """
@@ -52,12 +53,13 @@ class Report:
     def text(self, text: str) -> None:
         """A paragraph."""
         self._html.append(f"<p>{html.escape(text)}</p>")
-        self._markdown.append(text)
+        self._markdown.append(escape(text))
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """The first column names the rows."""
         self._html.append(laid_out(header, rows, "html"))
-        self._markdown.append(laid_out(header, rows, "pipe"))
+        cells = [[escape(cell) for cell in row] for row in rows]
+        self._markdown.append(laid_out(header, cells, "pipe"))
 
     def drawing(self, svg: str, caption: str = "") -> None:
         """:param svg: what `curves` or `svg_of` returned."""
@@ -86,8 +88,19 @@ class Report:
                 f"<title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
                 + "\n".join([*self._html, "</body></html>\n"])
             )
-        with whole(str(path)) as temporary:
-            Path(temporary).write_text(text, encoding="utf-8")
+        write_text(str(path), text)
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a whole file or nothing; makes the folders on the way."""
+    make_folder(path)
+    with whole(path) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+
+
+def write_json(path: str, content: dict) -> None:
+    """Indented; see `write_text`."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "simple") -> str:
@@ -98,6 +111,13 @@ def laid_out(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "
     """
     aligned = ("left", *["right"] * (len(header) - 1))
     return tabulate(rows, header, tablefmt=form, disable_numparse=True, colalign=aligned)
+
+
+def escape(text: str) -> str:
+    """Text that Markdown, and HTML within it, show as it is."""
+    for sign in "\\`*_<>|":
+        text = text.replace(sign, "\\" + sign)
+    return text
 
 
 def _fenced(text: str) -> str:

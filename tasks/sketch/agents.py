@@ -7,14 +7,12 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FbDeprecatedDialogTeacher
 from parlai.utils.data import DatatypeHelper
 
-from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.method.context import parse_message
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.tasks.sketch import corpus
-from p2bot_parlai.tasks.sketch.files import data_file, read_truth, truth_file
+from p2bot_parlai.tasks.sketch.files import data_file
 
 NO_CANDS = "no_cands"
 DEFAULT_SEED = 1
-LARGEST_SEED, MOST_DIALOGUES = 10**18, 10**6
 # variants of p2bot:sketch, as of convai2
 VARIANTS = {
     "self_original": "self_original",
@@ -77,13 +75,9 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
         # a command that names this task by an option of its own does not parse ours
         opt.setdefault("sketch_seed", DEFAULT_SEED)
         opt.setdefault("sketch_dialogues", corpus.DIALOGUES)
-        if not 1 <= opt["sketch_dialogues"] <= MOST_DIALOGUES:
-            raise UsageError(
-                f"--sketch-dialogues {opt['sketch_dialogues']}: it must be 1 to {MOST_DIALOGUES}"
-            )
-        if abs(opt["sketch_seed"]) >= LARGEST_SEED:  # the folder of its files is named by it
-            raise UsageError("--sketch-seed has more than 18 digits")
-        self.truth_path = None
+        if opt["sketch_dialogues"] < 1:
+            raise UsageError(f"--sketch-dialogues {opt['sketch_dialogues']} is not positive")
+        self.revealed: list[list[int | None]] = []
         if not shared:
             # like convai2, there is no test fold: valid is what models are compared on
             fold = "train" if DatatypeHelper.fold(opt["datatype"]) == "train" else "valid"
@@ -91,32 +85,19 @@ class SketchTeacher(FbDeprecatedDialogTeacher):
             datapath = opt["datapath"]
             opt["datafile"] = data_file(datapath, fold, variant, candidates, seed, dialogues)
             if not variant.startswith("none"):
-                self.truth_path = truth_file(datapath, fold, seed, dialogues)
+                self.revealed = corpus.revealed(fold, seed, dialogues)
         super().__init__(opt, shared)
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
 
     def setup_data(self, path: str) -> Iterator[tuple[dict, bool]]:
-        """The examples of the file, with what each label reveals if that is known."""
-        truth = read_truth(self.truth_path) if self.truth_path else None
-        dialogue = reply = own = 0
+        """The examples of the file, with what each label reveals if a persona is shown."""
+        truth = iter(self.revealed)
         for (text, labels, *rest), starts in super().setup_data(path):
             example = {"text": text, "labels": labels}
             if len(rest) > 1:
                 example["label_candidates"] = rest[1]
-            if truth is not None:
-                dialogue, reply, own = (dialogue + 1, 0, 0) if starts else (dialogue, reply, own)
-                own += len(parse_message(text).persona)
-                example["reveals"] = self._revealed(truth, dialogue - 1, reply, own, path)
-                reply += 1
+            if self.revealed:
+                if starts:
+                    replies = iter(next(truth))
+                example["reveals"] = next(replies)
             yield example, starts
-
-    def _revealed(self, truth, dialogue: int, reply: int, own: int, path: str) -> int | None:
-        """:param own: profile sentences of the dialogue."""
-        known = truth[dialogue] if dialogue < len(truth) else []
-        place = known[reply] if reply < len(known) else own
-        if place is not None and not 0 <= place < own:
-            raise P2botError(
-                f"{self.truth_path} does not match {path}: one was changed; delete both, and they "
-                "are generated again"
-            )
-        return place

@@ -24,7 +24,6 @@ CANDIDATES = 20
 SAME_WORDS = 4  # distractors that say the true reply of another fact
 SAME_TOPIC = 4  # others about the same kind of thing
 CHATTER = 3  # at most so many that say nothing of their speaker
-NONE = "-"
 
 
 @dataclass
@@ -79,17 +78,12 @@ def file_lines(
             yield f"{number} {line}\n"
 
 
-def truth_lines(name: str, seed: int, dialogues: int) -> Iterator[str]:
-    """
-    A line a dialogue, a word a reply: the place of the profile sentence that it reveals, or "-".
-    """
-    for talk in fold(name, seed, dialogues):
-        yield " ".join(str(revealed(talk, reply)) for _, reply in talk.exchanges) + "\n"
-
-
-def revealed(talk: Talk, reply: Utterance) -> int | str:
-    """The place of the revealed fact in the speaker's persona."""
-    return NONE if reply.fact is None else talk.people[0].place(reply.fact.kind.name)
+def revealed(name: str, seed: int, dialogues: int) -> list[list[int | None]]:
+    """For each dialogue, for each reply: the place of the profile sentence that it reveals."""
+    return [
+        [r.fact and talk.people[0].place(r.fact.kind.name) for _, r in talk.exchanges]
+        for talk in fold(name, seed, dialogues)
+    ]
 
 
 def persona_lines(talk: Talk, variant: str) -> Iterator[str]:

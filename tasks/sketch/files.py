@@ -4,8 +4,7 @@ import os
 import threading
 from collections.abc import Iterable
 
-from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import read_text, whole
+from p2bot_parlai.parlai_support.files import whole
 from p2bot_parlai.tasks.sketch import corpus
 
 FOLDER = "p2bot_sketch"
@@ -20,29 +19,6 @@ def data_file(
     if not os.path.exists(path):
         _write(path, corpus.file_lines(fold, variant, candidates, seed, dialogues))
     return path
-
-
-def truth_file(datapath: str, fold: str, seed: int, dialogues: int) -> str:
-    """The path of `corpus.truth_lines`."""
-    path = os.path.join(_folder(datapath, seed, dialogues), f"{fold}_truth.txt")
-    if not os.path.exists(path):
-        _write(path, corpus.truth_lines(fold, seed, dialogues))
-    return path
-
-
-def read_truth(path: str) -> list[list[int | None]]:
-    """
-    For each dialogue, for each reply: the profile sentence that it reveals.
-
-    :raises P2botError: if the file was changed.
-    """
-    try:
-        return [
-            [None if word == corpus.NONE else int(word) for word in line.split()]
-            for line in read_text(path).split("\n")[:-1]
-        ]
-    except ValueError as error:
-        raise P2botError(f"{path} was changed: delete it, and it is generated again") from error
 
 
 def _folder(datapath: str, seed: int, dialogues: int) -> str:

@@ -22,8 +22,8 @@ def test_the_settings_of_the_run_are_told(tmp_path):
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_receivers_card_says_how_many_encoders_it_has(tmp_path, shared):
     card = receiver_card({**OPT, "share_encoders": shared}, str(tmp_path / "model"), 0.5)
-    assert ("{folder}/impression" in card) is not shared
-    assert "(Eq. 13) is 0.5." in card and "{tau" not in card
+    assert ("/impression" in card) is not shared
+    assert "(Eq. 13) is 0.5." in card and "$" not in card
 
 
 def test_reports_beside_the_model_are_told(tmp_path):

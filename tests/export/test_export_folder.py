@@ -1,12 +1,11 @@
 """An export is there whole or not at all, and takes nothing that is not its own."""
 
-import json
 import os
 
 import pytest
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tools.export.folder import MANIFEST, new_folder
+from p2bot_parlai.tools.export.folder import new_folder
 
 
 def export(out, **files):
@@ -27,32 +26,17 @@ def test_a_new_or_an_empty_folder_is_filled(tmp_path, there):
     if there:
         out.mkdir(parents=True)
     export(out, a="1", sub__b="2")
-    assert names(out) == ["a", MANIFEST, "sub/b"]
-    assert json.loads((out / MANIFEST).read_text())["files"] == ["a", "sub/b", MANIFEST]
+    assert names(out) == ["a", "sub/b"]
     assert os.listdir(out.parent) == ["out"], "no temporary folder is left"
 
 
-def test_an_earlier_export_is_replaced_and_strange_files_stay(tmp_path):
-    out = tmp_path / "out"
-    export(out, a="1", sub__b="2")
-    (out / ".git").write_text("mine")
-    export(out, a="3")
-    assert names(out) == [".git", "a", MANIFEST]
-    assert (out / "a").read_text() == "3" and (out / ".git").read_text() == "mine"
-
-
-@pytest.mark.parametrize("name, text", [("notes.txt", "x"), (MANIFEST, "{}"), (MANIFEST, "[1")])
-def test_what_is_no_export_is_left_alone(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(P2botError, match="--out .* is not an earlier export"):
-        export(tmp_path, a="1")
-    assert names(tmp_path) == [name]
-
-
-def test_a_file_has_the_name(tmp_path):
-    (tmp_path / "out").write_text("x")
-    with pytest.raises(P2botError, match="--out .* is not an earlier export"):
+@pytest.mark.parametrize("there", ["out/notes.txt", "out"])
+def test_what_is_there_is_left_alone(tmp_path, there):
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("x")
+    with pytest.raises(P2botError, match="--out .*out exists: name a new or an empty folder"):
         export(tmp_path / "out", a="1")
+    assert names(tmp_path) == [there]
 
 
 def test_a_failure_leaves_nothing(tmp_path):

@@ -15,6 +15,7 @@ from p2bot_parlai.tools.human_eval.answers import from_file, parse_systems
 from p2bot_parlai.tools.human_eval.ratings import RatingLog, check_rater, latest, read_ratings
 from p2bot_parlai.tools.human_eval.sheet import read_sheet, write_sheet
 from p2bot_parlai.tools.human_eval.statistics import evaluate
+from p2bot_parlai.tools.report import write_json
 
 STUDY, KEY = studies.study(3)
 IDS = [response.id for _, response in STUDY.responses()]
@@ -44,7 +45,7 @@ def test_a_study_and_its_key_are_read_or_refused(folder, data):
     found, refused = outcome(study_files.read_study, str(folder / "a.json"))
     assert refused or study_files.fingerprint(found.items) == found.id
     if found:
-        study_files.write_json(str(folder / "again.json"), study_json(found))
+        write_json(str(folder / "again.json"), study_json(found))
     (folder / "a.key.json").write_bytes(data.draw(fuzzing.json_files(sound["study.key"])))
     key, refused = outcome(study_files.read_key, str(folder / "a.key.json"), STUDY)
     if not refused:
@@ -63,8 +64,7 @@ def read_ratings_of(folder, lines):
 
 
 def check_report(found):
-    for markdown in (False, True):
-        results.as_text(found, markdown).encode("utf-8")
+    results.as_text(found).encode("utf-8")
     json.dumps(results.as_json(found))
 
 

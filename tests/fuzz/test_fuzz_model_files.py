@@ -98,7 +98,6 @@ TENSORS = st.one_of(
         (
             torch.tensor([2]),
             torch.zeros(2, 2, dtype=torch.int8),
-            torch.zeros(2, 2, dtype=torch.complex64),
             torch.zeros(2, 2).to_sparse(),
             torch.zeros(2, 2, dtype=torch.float64) / 0,
             torch.zeros(1, 1).expand(50, 16),

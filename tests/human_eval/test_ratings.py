@@ -41,36 +41,16 @@ def test_the_last_rating_counts_and_the_first_stays(study, path):
     assert latest(kept) == {("anna", "c1r1"): 4}
 
 
-def test_it_is_synced_before_it_is_confirmed(study, path, monkeypatch):
-    with RatingLog(path, study) as log:
-        synced = []
-        monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(path).read_text()))
-        log.add("anna", "c1r1", 3)
-        assert len(synced) == 1 and '"rating": 3' in synced[0]
-
-
-def test_a_torn_last_line_is_cut_off(study, path):
-    with RatingLog(path, study) as log:
-        log.add("anna", "c1r1", 2)
-    with open(path, "a") as file:
-        file.write('{"study": "')
-    assert len(read_ratings(path, study)) == 1
-    with RatingLog(path, study) as log:
-        log.add("anna", "c1r2", 4)
-        assert log.of("anna") == {"c1r1": 2, "c1r2": 4}
-    assert len(read_ratings(path, study)) == 2
-
-
 def test_a_full_disk_leaves_no_half_line(study, path, monkeypatch):
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with RatingLog(path, study) as log:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(P2botError, match="not saved: No space left"):
+        with pytest.raises(P2botError, match="No space left"):
             log.add("anna", "c1r1", 2)
         monkeypatch.undo()
-        assert log.of("anna") == {} and Path(path).read_text() == ""
+        assert log.of("anna") == {} and not Path(path).exists()
         log.add("anna", "c1r1", 2)
     assert len(read_ratings(path, study)) == 1
 
@@ -96,13 +76,14 @@ def test_one_process_at_a_time(study, path):
 def test_what_is_refused(study, path, rating, message):
     with RatingLog(path, study) as log, pytest.raises(P2botError, match=message):
         log.add(*rating)
-    assert Path(path).read_text() == ""
+    assert not Path(path).exists()
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
         ("nonsense", "line 2 is not a rating"),
+        ("nonsense\nnew", "line 3 is incomplete"),
         ({"rating": None}, "line 2: None is not a grade"),
         ({"study": "x"}, "line 2 rates another study"),
         ({"response": "c9r9"}, "line 2: the study has no response 'c9r9'"),
@@ -113,7 +94,8 @@ def test_bad_lines_are_named(study, path, change, message):
         log.add("anna", "c1r1", 2)
     good = json.loads(Path(path).read_text())
     with open(path, "a") as file:
-        file.write((json.dumps(good | change) if isinstance(change, dict) else change) + "\n")
+        change = json.dumps(good | change) if isinstance(change, dict) else change
+        file.write(change if change.endswith("new") else f"{change}\n")
     with pytest.raises(P2botError, match=message):
         read_ratings(path, study)
     with pytest.raises(P2botError, match=message):
@@ -126,5 +108,5 @@ def test_paths_that_cannot_be(study, tmp_path):
     with pytest.raises(P2botError, match="cannot be read"):
         read_ratings(str(tmp_path / "none"), study)
     (tmp_path / "file").write_text("")
-    with pytest.raises(P2botError, match="cannot be written"):
+    with pytest.raises(P2botError, match="cannot write"):
         RatingLog(str(tmp_path / "file" / "ratings"), study)

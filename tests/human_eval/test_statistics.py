@@ -71,26 +71,16 @@ def test_comparisons_without_p_are_not_counted():
     assert second.p is second.p_holm is third.p is None
 
 
-def test_as_text_and_markdown(rated):
+def test_as_text_and_json(rated):
     found = evaluate(*rated)
     text = results.as_text(found)
     row = next(line for line in text.splitlines() if line.startswith("human ")).split()
     assert row[:6] == ["human", "0.0", "0.0", "40.0", "60.0", "3.600"] and row[7:] == ["5", "4"]
     assert "P²Bot (paper)" in text and "2.621" in text and "not measured here" in text
     assert "not defined, all their grades are the same (1 of 8" in text
-    page = results.as_text(found, markdown=True)
-    row = next(line for line in page.splitlines() if line.startswith("| human "))
-    assert [cell.strip() for cell in row.split("|")[2:7]] == ["0.0", "0.0", "40.0", "60.0", "3.600"]
     content = results.as_json(found)
     assert content["systems"][0]["counts"] == (0, 0, 2, 3)
     assert content["paper"]["P²Bot"]["mean"] == 2.621
-
-
-def test_names_cannot_break_the_markdown():
-    study, key = studies.study(1, **{"a|b<i>": ["x"], "c": ["y"]})
-    grades = {("r|x", response.id): 2 for _, response in study.responses()}
-    page = results.as_text(evaluate(study, key, grades), markdown=True)
-    assert "| a\\|b\\<i\\> " in page and "r\\|x 2" in page
 
 
 def test_the_papers_means_are_those_of_its_shares():

@@ -180,10 +180,3 @@ def test_the_program_on_the_card_runs(transmitter, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.S)
     exec(code.replace("path/to/this/folder", str(folder)), {})
     assert capsys.readouterr().out
-
-
-def test_an_export_replaces_an_earlier_one(tiny_model, tiny_receiver, tmp_path):
-    export(tiny_model, tmp_path / "out")
-    folder = export(tiny_receiver, tmp_path / "out")
-    assert not (folder / "chat_template.jinja").exists()
-    assert (folder / "persona/modules.json").exists()

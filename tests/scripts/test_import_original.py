@@ -286,7 +286,7 @@ def changed(weights: dict, **changes) -> dict:
         ({"more": torch.zeros(1)}, "has weights that no released model has: more"),
         (
             {"transformer_module__transformer__h__0__ln_1__weight": None},
-            "h.0.ln_1.weight has shape none in the file",
+            "h.0.ln_1.weight is missing",
         ),
         (
             {"transformer_module__lm_head__decoder__weight": torch.zeros(2, 16)},

@@ -1,7 +1,5 @@
 """``parlai relevance_map``: Figure 6 from a file and from a task, and its errors."""
 
-import builtins
-
 import numpy as np
 import people
 import pytest
@@ -44,7 +42,6 @@ def test_half_a_dialogue_is_named(text, missing):
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_a_picture_of_a_file(model, tmp_path, ending):
-    pytest.importorskip("matplotlib")
     (tmp_path / "mine.txt").write_text(PLAIN, encoding="utf-8")
     path = tmp_path / f"map.{ending}"
     relevance = RelevanceMap.main(
@@ -63,7 +60,6 @@ def test_a_picture_of_a_file(model, tmp_path, ending):
 
 
 def test_a_picture_of_a_task(model, tmp_path):
-    pytest.importorskip("matplotlib")
     given = {"model_file": str(model / "model"), "datapath": str(model / "data"), "index": 6}
     relevance = RelevanceMap.main(
         task="convai2:self_revised", outfile=str(tmp_path / "map.png"), loglevel="error", **given
@@ -73,19 +69,6 @@ def test_a_picture_of_a_task(model, tmp_path):
         RelevanceMap.main(task="convai2:self_revised", loglevel="error", **{**given, "index": 99})
     with pytest.raises(P2botError, match="--dialogue FILE"):
         RelevanceMap.main(loglevel="error", **given)
-
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(P2botError, match=r"p2bot-parlai\[plot\]"):
-        draw_relevance_map(np.zeros((1, 1)), ["a"], ["b"], str(tmp_path / "map.png"))
 
 
 def test_an_unknown_ending_is_named(tmp_path):

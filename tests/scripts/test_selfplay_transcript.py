@@ -71,7 +71,7 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
         ({"model_file": None, "receiver": None}, "-mf MODEL"),
         ({"receiver": None}, "--receiver"),
         ({"num_dialogues": 0}, "--num-dialogues 0"),
-        ({"outfile": "/nowhere/out"}, "--outfile /nowhere/out"),
+        ({"outfile": "/dev/null/out"}, "cannot write /dev/null/out.jsonl"),
     ],
 )
 def test_mistakes_are_said(convai2, tiny_model, tiny_receiver, tmp_path, changes, message):

@@ -119,8 +119,6 @@ def test_missing_rewards_are_explained(tiny_model):
     "options, why",
     [
         ({"port": -1}, "--port -1"),
-        ({"max_visitors": 0}, "--max-visitors 0"),
-        ({"max_turns": 0}, "--max-turns 0"),
         ({"task": "convai2:none", "port": 0}, "has no personas"),
         ({"receiver": "/nowhere/model", "port": 0}, "there is no Receiver at /nowhere/model"),
     ],

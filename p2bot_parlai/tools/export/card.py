@@ -3,11 +3,12 @@
 import glob
 import json
 from pathlib import Path
+from string import Template
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
+from p2bot_parlai.tools.export.receiver import IMPRESSION, PERSONA
 
-PAPER = "https://aclanthology.org/2020.acl-main.131/"
 # options that say how a model was made; paths and what belongs to one machine are not among them
 SETTINGS = (
     *("model", "task", "backbone", "encoder", "share_encoders", "n_layers", "n_heads"),
@@ -21,90 +22,35 @@ METRICS = (
     *("mrr", "hits@1_of_100", "true_cell"),
 )
 
-TRANSMITTER_USE = """\
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-folder = "path/to/this/folder"
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder)
-messages = [
-    {"role": "system", "content": "i have two dogs.\\ni work as a nurse."},
-    {"role": "user", "content": "hi , how are you ?"},
-]
-inputs = tokenizer.apply_chat_template(
-    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-)
-answer = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
-print(tokenizer.decode(answer, skip_special_tokens=True))
-```
-
-The persona is the system message, one sentence per line. A conversation becomes
-`{form}`;
-special tokens in a message are rendered as text.
-
-`next_utterance.safetensors` holds the head that tells the next utterance from a distractor:
-weight (1, D) and bias (1,), applied to the last hidden state {place}. p2bot_parlai
-re-ranks beam hypotheses with it (Eq. 3); plain `generate` does not.
-
-To train it further: `parlai train_model -m p2bot --backbone <this folder>`, which takes the
-language model and the tokenizer; the head starts from random weights."""
-
-RECEIVER_USE = """\
-```python
-from sentence_transformers import SentenceTransformer
-
-folder = "path/to/this/folder"
-{loading}
-relevance = said @ profile.T / said.shape[1] ** 0.5  # Eq. 11: (utterances, sentences)
-```
-
-A sentence vector is the mean of all token vectors. transformers may warn about a newly initialised
-pooler; it is not used. The temperature of Agg (Eq. 13) is {tau:.4g}."""
-ONE_ENCODER = """\
-encoder = SentenceTransformer(folder)
-said = encoder.encode(["i walk my dogs every morning ."])
-profile = encoder.encode(["i have two dogs.", "i work as a nurse."])"""
-TWO_ENCODERS = """\
-said = SentenceTransformer(f"{folder}/impression").encode(["i walk my dogs every morning ."])
-profile = SentenceTransformer(f"{folder}/persona").encode(["i have two dogs."])"""
-
 
 def transmitter_card(opt: dict, model_file: str) -> str:
-    head = ["library_name: transformers", "pipeline_tag: text-generation"]
-    about = "A Transmitter of P²Bot: it responds as a speaker with the given persona."
+    """:param opt: of the training run."""
     if opt.get("context_style", APPEND.name) == ORIGINAL.name:
         form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
         place = "of a response, at `<end>`"
     else:
         form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
         place = "at [CLS], after `[EOS]`"
-    use = TRANSMITTER_USE.replace("{form}", form).replace("{place}", place)
-    return _card(head, about, use, opt, model_file)
+    return _card("transmitter", opt, model_file, form=form, place=place)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:
-    head = ["library_name: sentence-transformers", "pipeline_tag: sentence-similarity"]
-    about = "A Receiver of P²Bot: how strongly an utterance reveals each profile sentence."
-    loading = ONE_ENCODER if opt["share_encoders"] else TWO_ENCODERS
-    use = RECEIVER_USE.format(loading=loading, tau=tau)
-    return _card(head, about, use, opt, model_file)
+    """:param opt: of the training run. :param tau: temperature of Eq. 13."""
+    names = (IMPRESSION, PERSONA)
+    folders = {n: "folder" if opt["share_encoders"] else f'folder + "/{n}"' for n in names}
+    return _card("receiver", opt, model_file, **folders, tau=f"{tau:.4g}")
 
 
-def _card(head: list[str], about: str, use: str, opt: dict, model_file: str) -> str:
-    lines = ["---", *head, "tags:", "- p2bot", "- persona", "- dialogue", "---", ""]
-    lines += ["# P²Bot", "", about, ""]
-    lines += [
-        f"The method is from [You Impress Me]({PAPER}) (ACL 2020). Trained with p2bot_parlai."
-    ]
-    lines += ["", "## Use", "", use, "", "## Training", "", "| option | |", "|---|---|"]
+def _card(name: str, opt: dict, model_file: str, **facts: str) -> str:
+    """:param name: of the template. :param facts: what to fill in besides options and results."""
+    template = Template(Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8"))
     shown = {name: opt[name] for name in SETTINGS if opt.get(name) not in (None, "", -1)}
-    for name, value in shown.items():
-        lines.append(f"| `--{name.replace('_', '-')}` | {_without_paths(value)} |")
+    settings = [f"| `--{n.replace('_', '-')}` | {_without_paths(v)} |" for n, v in shown.items()]
+    results = []
     for title, report in reports(model_file).items():
-        lines += ["", f"## Results: {title}", "", "| metric | |", "|---|---|"]
-        lines += [f"| {name} | {value:.4g} |" for name, value in report.items()]
-    return "\n".join(lines) + "\n"
+        results += ["", f"## Results: {title}", "", "| metric | |", "|---|---|"]
+        results += [f"| {metric} | {value:.4g} |" for metric, value in report.items()]
+    return template.substitute(facts, settings="\n".join(settings), results="\n".join(results))
 
 
 def reports(model_file: str) -> dict[str, dict[str, float]]:

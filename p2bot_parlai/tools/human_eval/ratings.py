@@ -1,5 +1,5 @@
 """
-Ratings are appended to a file, one JSON line each, and synced to disk before they are confirmed.
+Ratings are appended to a file, one JSON line each, and are on the disk before they are confirmed.
 
 A correction is one more line; a rater's last rating of a response counts.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.parlai_support.files import parse_json
+from p2bot_parlai.parlai_support.files import append, make_folder, parse_json
 from p2bot_parlai.tools.human_eval.scale import GRADES
 from p2bot_parlai.tools.human_eval.study import Study
 
@@ -62,15 +62,15 @@ def read_ratings(path: str, study: Study) -> list[Rating]:
     """
     All ratings in a file, in the order in which they were given.
 
-    An incomplete last line, left by a crash, was never confirmed and is ignored.
-
     :raises P2botError: for a line that is not a rating of this study; it names the line.
     """
     try:
         with open(path, "rb") as file:
-            *lines, _ = file.read().split(b"\n")
+            *lines, incomplete = file.read().split(b"\n")
     except OSError as error:
         raise P2botError(f"--ratings {path} cannot be read: {error.strerror}") from error
+    if incomplete:
+        raise P2botError(f"{path}, line {len(lines) + 1} is incomplete: delete it")
     found = []
     for number, line in enumerate(lines, start=1):
         where = f"{path}, line {number}"
@@ -100,19 +100,13 @@ class RatingLog:
         self.path, self.study = path, study
         self._lock = threading.Lock()
         self._owner = FileLock(f"{path}.lock")
+        make_folder(path)
         try:
-            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             self._owner.acquire(timeout=0)
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
         except Timeout as error:
             raise P2botError(f"--ratings {path} is open in another process") from error
-        except OSError as error:
-            self._owner.release()
-            raise P2botError(f"--ratings {path} cannot be written: {error.strerror}") from error
         try:
-            self._grades = latest(read_ratings(path, study))
-            with open(path, "rb") as file:  # drop an incomplete last line
-                self._file.truncate(file.read().rfind(b"\n") + 1)
+            self._grades = latest(read_ratings(path, study)) if os.path.exists(path) else {}
         except P2botError:
             self.close()
             raise
@@ -135,20 +129,11 @@ class RatingLog:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         entry = {"study": self.study.id, "rater": rating.rater, "response": response}
         entry |= {"rating": grade, "time": now}
-        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
         with self._lock:
-            start = os.fstat(self._file.fileno()).st_size
-            try:
-                if self._file.write(line) != len(line):
-                    raise OSError(None, "the disk took only a part")
-                os.fsync(self._file.fileno())
-            except OSError as error:
-                self._file.truncate(start)
-                raise P2botError(f"{self.path}: not saved: {error.strerror}") from error
+            append(self.path, json.dumps(entry, ensure_ascii=False) + "\n")
             self._grades[rating.rater, response] = grade
 
     def close(self) -> None:
-        self._file.close()
         self._owner.release()
 
     def __enter__(self) -> "RatingLog":

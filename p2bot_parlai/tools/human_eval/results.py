@@ -1,11 +1,11 @@
-"""Table 2 with agreement and significance, as text, Markdown and JSON."""
+"""Table 2 with agreement and significance, as text, `Report` and JSON."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
-
-from tabulate import tabulate
 
 from p2bot_parlai.tools.human_eval.scale import GRADES, PAPER_TABLE_2
 from p2bot_parlai.tools.human_eval.statistics import Results
+from p2bot_parlai.tools.report import Report, laid_out
 
 HEADER = ("Model", *(f"{grade} (%)" for grade in GRADES), "Avg", "95%", "ratings", "contexts")
 COMPARISON_HEADER = ("Comparison", "difference", "contexts", "unequal", "p", "p (Holm)")
@@ -59,32 +59,28 @@ def raters_text(results: Results) -> str:
     return "Raters: " + ", ".join(each)
 
 
-def as_text(results: Results, markdown: bool = False) -> str:
-    """For the terminal, or as Markdown."""
-    blocks = ["## Human evaluation (Table 2)"] if markdown else []
-    blocks += [_table(HEADER, table_rows(results), markdown), PAPER_NOTE, agreement_text(results)]
-    blocks.append(escape(raters_text(results)) if markdown else raters_text(results))
+def blocks(results: Results) -> Iterator[str | tuple[tuple[str, ...], list[list[str]]]]:
+    """Paragraphs, and tables as header and rows."""
+    yield HEADER, table_rows(results)
+    yield from (PAPER_NOTE, agreement_text(results), raters_text(results))
     if results.comparisons:
-        blocks += [_table(COMPARISON_HEADER, comparison_rows(results), markdown), TEST_NOTE]
-    return "\n\n".join(blocks)
+        yield COMPARISON_HEADER, comparison_rows(results)
+        yield TEST_NOTE
+
+
+def as_text(results: Results) -> str:
+    """For the terminal."""
+    return "\n\n".join(b if isinstance(b, str) else laid_out(*b) for b in blocks(results))
+
+
+def as_report(results: Results) -> Report:
+    report = Report("Human evaluation (Table 2)")
+    for block in blocks(results):
+        report.text(block) if isinstance(block, str) else report.table(*block)
+    return report
 
 
 def as_json(results: Results) -> dict:
     """Everything that `Results` holds, and the paper's rows under ``paper``."""
     paper = {name: row._asdict() for name, row in PAPER_TABLE_2.items()}
     return {**asdict(results), "paper": paper}
-
-
-def _table(header: tuple[str, ...], rows: list[list[str]], markdown: bool) -> str:
-    if markdown:
-        rows = [[escape(cell) for cell in row] for row in rows]
-    align = ("left", *["right"] * (len(header) - 1))
-    form = "pipe" if markdown else "plain"
-    return tabulate(rows, header, tablefmt=form, colalign=align, disable_numparse=True)
-
-
-def escape(text: str) -> str:
-    """Text that Markdown, and HTML within it, show as it is."""
-    for sign in "\\`*_[]<>|#":
-        text = text.replace(sign, "\\" + sign)
-    return text

@@ -6,7 +6,8 @@ import io
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval.ratings import RatingLog
 from p2bot_parlai.tools.human_eval.scale import GRADES
-from p2bot_parlai.tools.human_eval.study import Study, write_text
+from p2bot_parlai.tools.human_eval.study import Study
+from p2bot_parlai.tools.report import write_text
 
 COLUMNS = ("response_id", "persona", "context", "response", "rating")
 # what a spreadsheet would take for a formula

@@ -18,6 +18,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.parlai_support.files import parse_json
 from p2bot_parlai.tools.human_eval.sampling import Sample, named_turns
 from p2bot_parlai.tools.human_eval.scale import SCALE
+from p2bot_parlai.tools.report import write_json
 
 FORM = "p2bot human_eval 1"
 
@@ -137,20 +138,6 @@ def write_study(path: str, study: Study, key: Key, drawn: dict) -> None:
     scale = {grade.value: f"{grade.name}: {grade.meaning}" for grade in SCALE}
     write_json(path, {"form": FORM, "study": study.id, "scale": scale, "items": items})
     write_json(key_path(path), {"form": FORM, **drawn, **asdict(key)})
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a whole file or nothing; makes the folders on the way."""
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        Path(f"{path}.tmp").write_text(text, encoding="utf-8")
-        os.replace(f"{path}.tmp", path)
-    except OSError as error:
-        raise P2botError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def write_json(path: str, content: dict) -> None:
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_study(path: str) -> Study:

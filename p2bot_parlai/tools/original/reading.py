@@ -13,7 +13,7 @@ import re
 import torch
 from torch import Tensor
 
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 
 # the classes in optimizer states of pytorch_pretrained_bert 0.6 and in ParlAI's options
 _STAND_INS = {
@@ -60,7 +60,7 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         raise P2botError(f"{flag} {path} cannot be read: {why}") from error
     weights = states.get("model") if isinstance(states, dict) else None
     if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and _is_plain(value) for name, value in weights.items()
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
     ):
         raise P2botError(
             f"{flag} {path} is not a model file of the released code: it has no 'model' weights"
@@ -69,13 +69,6 @@ def read_weights(path: str, flag: str) -> dict[str, Tensor]:
         name: value.float() if value.is_floating_point() else value
         for name, value in weights.items()
     }
-
-
-def _is_plain(value) -> bool:
-    """Whether it is an ordinary dense tensor of real numbers."""
-    if not isinstance(value, Tensor) or value.is_complex():
-        return False
-    return value.layout == torch.strided and not value.is_quantized and not value.is_meta
 
 
 class Weights:
@@ -113,16 +106,22 @@ class Weights:
 
     def load_into(self, network: torch.nn.Module, weights: dict[str, Tensor]) -> None:
         """:raises P2botError: if names or shapes are not exactly the network's."""
-        wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        found = {name: tuple(t.shape) for name, t in weights.items()}
-        odd = sorted(wanted.items() ^ found.items())
-        if odd:
-            name = odd[0][0]
+        wanted, found = (
+            {name: (tensor.shape, tensor.layout) for name, tensor in states.items()}
+            for states in (network.state_dict(), weights)
+        )
+        for name, _ in sorted(wanted.items() ^ found.items(), key=str):
             raise P2botError(
-                f"{self.where}: {name} has shape {found.get(name, 'none')} in the file, expected "
-                f"{wanted.get(name, 'none')}; is --head-size right?"
+                f"{self.where}: {name} is missing, or has another shape than expected; is "
+                "--head-size right?"
             )
         network.load_state_dict(weights)
+
+    def heads(self, width: int, head_size: int) -> int:
+        """Attention heads. :raises UsageError: if ``--head-size`` does not divide the width."""
+        if head_size < 1 or not width or width % head_size:
+            raise UsageError(f"--head-size {head_size}: the width of {self.where} is {width}")
+        return width // head_size
 
     def finish(self) -> None:
         """:raises P2botError: if weights are left over."""

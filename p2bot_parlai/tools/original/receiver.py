@@ -11,7 +11,7 @@ No released file was available: names and shapes are those of the released sourc
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel
 
-from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
@@ -45,8 +45,6 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
     width = words.shape[1]
     if len(segments) != 2:
         raise P2botError(f"{weights.where} has {len(segments)} segments; BERT has 2")
-    if head_size < 1 or not width or width % head_size:
-        raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     if len(words) != len(tokenizer):
         raise P2botError(
             f"{weights.where} has {len(words)} tokens, --encoder-tokenizer has {len(tokenizer)}: "
@@ -56,7 +54,7 @@ def to_receiver(weights: Weights, tokenizer: SentenceTokenizer, head_size: int) 
         vocab_size=len(words),
         hidden_size=width,
         num_hidden_layers=len(layers),
-        num_attention_heads=width // head_size,
+        num_attention_heads=weights.heads(width, head_size),
         intermediate_size=len(inner),
         max_position_embeddings=len(positions),
         type_vocab_size=len(segments),

@@ -6,7 +6,7 @@ Its parameters have the names and shapes of Hugging Face's 2019 GPT, as `backbon
 
 import torch
 
-from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -32,14 +32,12 @@ def to_transmitter(weights: Weights, tokenizer: P2botTokenizer, head_size: int) 
     }
     _check_vocabulary(weights, embedding, tokenizer)
     width = embedding.shape[1]
-    if head_size < 1 or not width or width % head_size:
-        raise UsageError(f"--head-size {head_size}: the width of {weights.where} is {width}")
     config = GPTConfig(
         vocab_size=len(embedding),
         n_positions=len(positions),
         n_embd=width,
         n_layer=len(layers),
-        n_head=width // head_size,
+        n_head=weights.heads(width, head_size),
     )
     network = Transmitter(GPT(config))
     weights.load_into(network.backbone, body)

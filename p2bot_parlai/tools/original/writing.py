@@ -44,7 +44,7 @@ def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer
         "next_utterance": True,
         "run": {},
     }
-    _write(path, network, saved, opt, lambda name: write_tokenizer(tokenizer, name))
+    _write(path, network, saved, opt, tokenizer)
 
 
 def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -> None:
@@ -69,8 +69,7 @@ def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -
         "text_truncate": opt["text_truncate"],
         "run": {},
     }
-
-    _write(path, network, saved, opt, lambda name: write_tokenizer(tokenizer, name))
+    _write(path, network, saved, opt, tokenizer)
 
 
 def _options(**given) -> Opt:
@@ -81,10 +80,10 @@ def _options(**given) -> Opt:
     return opt
 
 
-def _write(path: str, network, saved: dict, opt: Opt, write_dict) -> None:
+def _write(path: str, network, saved: dict, opt: Opt, tokenizer) -> None:
     """The weights come last: a model that is there is whole."""
     make_folder(path)
     with whole(path) as temporary:
-        write_dict(f"{path}.dict")
+        write_tokenizer(tokenizer, f"{path}.dict")
         opt.save(f"{path}.opt")
         torch.save({"model": network.state_dict(), "p2bot": saved}, temporary)
