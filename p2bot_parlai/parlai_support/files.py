@@ -95,9 +95,9 @@ def said(path: str, saved: bool = False) -> Iterator[None]:
         if reason is None:
             raise
         remedy = "make room there, or " if reason.errno in FULL else ""
-        remedy += "choose another --model-file"
+        remedy += "choose another path"
         if saved:
-            remedy += "; what was saved before is untouched: to resume, repeat the command"
+            remedy += "; what was there before is untouched: repeat the command"
         raise P2botError(f"cannot write {path}: {reason.strerror}; {remedy}") from error
 
 

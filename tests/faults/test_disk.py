@@ -157,7 +157,7 @@ def test_the_command_says_it_in_one_line_and_ends_with_status_1(convai2, tmp_pat
     assert done.returncode == 1
     path = f"{tmp_path}/file/model"
     assert done.stderr == (
-        f"p2bot: error: cannot write {path}: Not a directory; choose another --model-file\n"
+        f"p2bot: error: cannot write {path}: Not a directory; choose another path\n"
     )
 
 
