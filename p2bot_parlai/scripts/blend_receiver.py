@@ -16,7 +16,6 @@ from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.parlai_support.files import make_folder, whole
 
 
@@ -49,6 +48,8 @@ def pretrained_weights(options: dict) -> dict[str, Tensor]:
 
 
 def read_receiver(path: str) -> dict:
+    from p2bot_parlai.method.model_files import read_model_file
+
     if not PathManager.exists(path):
         raise P2botError(f"there is no Receiver at {path}")
     states = read_model_file(path)

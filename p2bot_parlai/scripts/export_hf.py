@@ -14,7 +14,6 @@ from parlai.core.script import ParlaiScript, register_script
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.method.model_files import read_model_file
 
 
 @register_script("export_hf")
@@ -48,6 +47,8 @@ class ExportHf(ParlaiScript):
         from p2bot_parlai.tools.export.folder import new_folder
         from p2bot_parlai.tools.export.receiver import write_receiver
         from p2bot_parlai.tools.export.transmitter import write_transmitter
+
+        from p2bot_parlai.method.model_files import read_model_file
 
         saved = read_model_file(path)["p2bot"]
         opt = {**_trained_with(path), **saved["options"]}
