@@ -17,7 +17,6 @@ import torch
 from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import SearchBlocklist, TreeSearch
-from parlai.utils.torch import neginf
 from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
@@ -96,18 +95,16 @@ class Responder:
         self,
         states: ContextStates,
         contexts: Tensor,
-        prefix: Tensor | None = None,
         verbose: bool = False,
     ) -> tuple[list[Hypothesis], list[TreeSearch]]:
         """
         :param states: B encoded contexts. :param contexts: int (B, T), padded: what
             ``--beam-context-block-ngram`` looks at.
-        :param prefix: int (B, P), tokens that each row's response begins with.
         :param verbose: whether the searches note details of each token.
         :return: the best hypothesis of each row, and the searches.
         """
         searches = self._searches(contexts, verbose)
-        for _ in self._steps(states, searches, prefix):
+        for _ in self._steps(states, searches):
             pass
         return self._best(states, searches), searches
 
@@ -137,9 +134,9 @@ class Responder:
             for row in range(len(contexts))
         ]
 
-    def _steps(self, states, searches, prefix: Tensor | None = None) -> Iterator[int]:
+    def _steps(self, states, searches) -> Iterator[int]:
         start = self.tokens.self_
-        return decode(self.network, states, searches, start, self.longest, self._log_p, prefix)
+        return decode(self.network, states, searches, start, self.longest, self._log_p)
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
@@ -216,7 +213,6 @@ def decode(
     start: int,
     longest: int,
     log_p: Callable[[Tensor], Tensor],
-    prefix: Tensor | None = None,
 ) -> Iterator[int]:
     """
     Advance every search until it is done, ``longest`` tokens at most.
@@ -224,7 +220,6 @@ def decode(
     :param states: B encoded contexts. :param searches: one a row, of K hypotheses each.
     :param start: the token before a response.
     :param log_p: from hidden states (B, K, D) to log-probabilities (B, K, V).
-    :param prefix: int (B, P), tokens that the response of each row begins with.
     :return: the number of each step, from 0, when all searches that it concerns have taken it.
     """
     going = torch.arange(len(searches), device=states.valid.device)  # rows that are not done
@@ -233,8 +228,6 @@ def decode(
     for step in range(longest):
         hidden, states = network.step(states, tokens, seen)
         scores = log_p(hidden)
-        if prefix is not None and step < prefix.shape[1]:
-            scores = _only(scores, prefix.to(going.device)[going, step])
         running = [searches[row] for row in going.tolist()]
         if step == 0:
             scores = scores.repeat(1, running[0].beam_size, 1)
@@ -255,12 +248,3 @@ def decode(
         parents = torch.stack([search.get_backtrack_from_current_step() for search in running])
         seen = seen.gather(1, parents.long()[:, :, None].expand(-1, -1, seen.shape[2]))
         tokens = torch.stack([search.get_output_from_current_step() for search in running])
-
-
-def _only(scores: Tensor, tokens: Tensor) -> Tensor:
-    """
-    Rule out all other tokens. :param scores: (B, K, V). :param tokens: int (B,), one a row.
-    """
-    index = tokens[:, None, None].expand(-1, scores.shape[1], 1)
-    forced = torch.full_like(scores, neginf(scores.dtype))
-    return forced.scatter(2, index, scores.gather(2, index))

@@ -325,7 +325,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details
         own: SupervisedBatch = batch.p2bot
-        found, searches = self.responder.respond(own.states, contexts, prefix_tokens, verbose)
+        found, searches = self.responder.respond(own.states, contexts, verbose)
         own.scores = [float(score) for _, score, _ in found]
         return found, searches
 

@@ -33,12 +33,15 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "p2bot_parlai"
 
 
-def convert_once(gguf: Path, folder: Path) -> None:
+def convert_once(gguf: Path, folder: Path, command: str) -> None:
     """
     Make ``folder`` from a GGUF file, unless it exists or another process makes it.
 
+    :param command: installs what reading the file needs.
     :raises P2botError: if it cannot be written.
     """
+    if folder.exists():
+        return
     work = Path(f"{folder}.tmp")  # renamed when complete
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +57,8 @@ def convert_once(gguf: Path, folder: Path) -> None:
             work.rename(folder)
     except (OSError, ValueError, ImportError) as error:
         raise P2botError(
-            f"cannot convert {gguf} to {folder}: {error}. It needs 600 MB in a writable folder; "
-            f"{CACHE_VARIABLE} names another"
+            f"cannot convert {gguf} to {folder}: {error}. It needs 600 MB in a writable folder "
+            f"({CACHE_VARIABLE} names another) and its packages: {command}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
