@@ -149,7 +149,7 @@ class P2botDictionary(TokenizerDictionary):
         """
         if response and len(response) <= len(self.txt2vec(label or "")):
             # cut by --label-truncate
-            ended = response[-1] == self.p2bot.eos
+            ended = self.p2bot.marks.words(response) != response
             return max(1, len(self.vec2txt(response).split()) + ended)
         return len((label or "").split()) + 1
 

@@ -26,7 +26,6 @@ class DialogueHistory(History):
 
     def update_history(self, obs: Message, temp_history: str | None = None):
         text = obs.get(self.field)
-        self.temp_history = temp_history
         if text is not None:
             self._update_raw_strings(text)
             self.dialogue.hear(text)
@@ -44,9 +43,6 @@ class DialogueHistory(History):
     def context(self, limit: int | None) -> Context:
         """The context ids, at most ``limit`` of them; see `build_context`."""
         turns = self.dialogue.turns
-        if self.temp_history:
-            own, last = turns[-1] if turns else (False, "")
-            turns = [*turns[:-1], (own, f"{last} {self.temp_history}".strip())]
         if self.size > 0:  # --history-size counts utterances, the persona apart
             turns = turns[-self.size :]
         seen = Dialogue(self.dialogue.persona, self.dialogue.partner_persona, turns)

@@ -49,12 +49,12 @@ class Question:
         """:raises P2botError: for a message that offers no personas to choose from."""
         labels = message.get("labels") or message.get("eval_labels")
         candidates = list(message.get("label_candidates") or ())
-        if not candidates:
+        if not candidates or (labels and labels[0] not in candidates):
             raise P2botError(
-                "there are no personas to choose from (label_candidates): use a task such as "
-                "-t p2bot:persona_perception"
+                "label_candidates must hold the personas to choose from, and the label among "
+                "them: use a task such as -t p2bot:persona_perception"
             )
-        question = cls(
+        return cls(
             utterances=lines(message.get("text") or ""),
             candidates=candidates,
             people=list(message.get("candidate_people") or range(len(candidates))),
@@ -64,31 +64,6 @@ class Question:
             own=list(message.get("own_sentences") or ()),
             reveals=list(message.get("reveals") or ()),
         )
-        question.check()
-        return question
-
-    def check(self) -> None:
-        """:raises P2botError: where the fields do not go together."""
-        own = lines(self.truth or "")
-        sound = {
-            "labels": self.truth is None or self.truth in self.candidates,
-            "candidate_people": len(self.people) == len(self.candidates),
-            "own_sentences": _are_rows(self.own, len(self.profile_sentences)),
-            "reveals": not self.reveals
-            or len(self.reveals) == len(self.utterances)
-            and _are_rows([place for place in self.reveals if place is not None], len(own)),
-        }
-        for field_name, fits in sound.items():
-            if not fits:
-                raise P2botError(
-                    f"{field_name} of a message and its label_candidates, text or "
-                    "profile_sentences contradict each other: use a task such as "
-                    "-t p2bot:persona_perception"
-                )
-
-
-def _are_rows(places: Sequence[int], size: int) -> bool:
-    return all(0 <= place < size for place in places)
 
 
 def lines(text: str) -> list[str]:

@@ -246,11 +246,9 @@ class SelfPlaySetup:
         def respond(speakers: Speakers) -> list[list[int]]:
             contexts = [torch.tensor(ids) for ids in speakers.contexts()]
             found, _ = responder.respond(speakers.states(), pad_sequence(contexts, True))
-            answers, eos = [], self.dictionary.p2bot.eos
-            for tokens, *_ in found:
-                ids = tokens.tolist()[1:]  # ParlAI begins with the start token
-                answers.append(ids[: ids.index(eos)] if eos in ids else ids)
-            return answers
+            marks = self.dictionary.p2bot.marks
+            # ParlAI begins with the start token
+            return [marks.words(tokens.tolist()[1:]) for tokens, *_ in found]
 
         return respond
 

@@ -52,8 +52,7 @@ class Speakers:
     def say(self, responses: Sequence[list[int]]) -> None:
         """The speaker's responses: ids, with or without [EOS] at their end."""
         for blocks, ids in zip(self.blocks, responses, strict=True):
-            words = ids[:-1] if ids and ids[-1] == self.tokenizer.eos else ids
-            blocks.append(self.tokenizer.marks.own_turn(words))
+            blocks.append(self.tokenizer.marks.own_turn(self.tokenizer.marks.words(ids)))
 
     def contexts(self) -> list[list[int]]:
         """The state s_n of each dialogue, as ids: the same as in a chat."""

@@ -127,8 +127,7 @@ class P2botTokenizer(BaseTokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids up to the first end of a response, without special tokens."""
-        ids = list(map(int, ids))
-        words = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        words = self.marks.words(list(map(int, ids)))
         kept = [index for index in words if index not in self.special_ids]
         text = self.backend.decode(kept, skip_special_tokens=True)
         return _CONTRACTION.sub("'", text).strip()

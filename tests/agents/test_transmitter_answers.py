@@ -237,12 +237,3 @@ def test_history_size_counts_utterances_and_keeps_the_persona(tiny_model):
     agent.observe(Message({"text": QUESTIONS[1], "episode_done": False}))
     text = agent.dict.p2bot.backend.decode(agent.observation["text_vec"].tolist())
     assert "soup" in text and "what do you eat" in text and "hello" not in text
-
-
-def test_a_temporary_history_is_seen_once(bot):
-    agent = bot.clone()
-    agent.observe(Message({"text": "hi", "temp_history": "psst", "episode_done": False}))
-    assert agent.dict.txt2vec("hi psst") == agent.observation["text_vec"].tolist()[1:]
-    agent.act()
-    agent.observe(Message({"text": "there", "episode_done": False}))
-    assert "psst" not in agent.dict.vec2txt(agent.observation["text_vec"])
