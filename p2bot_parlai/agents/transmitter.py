@@ -12,8 +12,13 @@ from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
+from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
-from p2bot_parlai.agents.options.transmitter import add_transmitter_options, check_options
+from p2bot_parlai.agents.options.transmitter import (
+    NEEDS,
+    add_transmitter_options,
+    check_options,
+)
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import Responder
 from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
@@ -50,6 +55,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def check_training(opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
         check_options(opt)
+        check_metric(opt, NEEDS)
 
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)

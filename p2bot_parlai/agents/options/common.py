@@ -43,6 +43,18 @@ def refuse(opt: Opt, name: str, why: str) -> None:
         raise UsageError(f"{flag(name)} {why}")
 
 
+def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
+    """
+    :param needs: of metrics that are reported under one option alone: the option, and whether
+        it must be on or off.
+    :raises UsageError: for a ``--validation-metric`` that is not reported.
+    """
+    metric = opt["validation_metric"].rsplit("/", 1)[-1]
+    name, on = needs.get(metric, ("", False))
+    if name and bool(opt[name]) != on:
+        raise UsageError(f"--validation-metric {metric}: {flag(name)} {opt[name]} leaves it out")
+
+
 # option: (default, help, and what it may be where that is a list)
 Options = dict[str, tuple]
 

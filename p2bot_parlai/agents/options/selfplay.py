@@ -12,6 +12,7 @@ from p2bot_parlai.agents.options.common import (
     NOT_NEGATIVE,
     add_options,
     check_bounds,
+    check_metric,
     set_epochs,
 )
 from p2bot_parlai.agents.options.paper import PAPER
@@ -25,6 +26,11 @@ WEIGHTS = {
 }
 # what evaluation on p2bot:selfplay reports
 REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
+# and the weight that each needs
+NEEDS = {
+    **{name: (weight, True) for name, weight in WEIGHTS.items()},
+    **dict.fromkeys(("perception", "user_perception"), ("lambda_persona", True)),
+}
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
@@ -177,8 +183,7 @@ def check_rewards(opt: Opt) -> None:
 
 def check_validation_metric(opt: Opt) -> None:
     """:raises P2botError: for a metric that validation will never report."""
-    if "validation_metric" not in opt:
-        return
+    check_metric(opt, NEEDS)
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
     never = f"--validation-metric {metric} will never be reported: validation runs on "

@@ -47,6 +47,11 @@ BOUNDS = {
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
 }
+# metrics of validation: the option that they need
+NEEDS = {
+    **dict.fromkeys(("f1", "bleu-4", "accuracy"), ("skip_generation", False)),
+    **dict.fromkeys(("hits@1", "hits@5", "hits@10"), ("rank_candidates", True)),
+}
 UNTRAINED = f"--backbone {SCRATCH} or {SKETCH}"
 OPTIONS = {
     "--backbone": (
