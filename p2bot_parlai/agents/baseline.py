@@ -28,7 +28,8 @@ class Baseline(Learner):
     """
     Dictionary, history, saving and loading. To be named before an agent of ParlAI's.
 
-    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps. With
+    A subclass defines `build_network`, by the options, which are those of the saved model where
+    there is one, and names in `SHAPE_OPTIONS` the options that a saved model keeps. With
     `READS_PROFILE` it keeps the profile sentences apart from the history: ``text_vec`` is the
     history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
@@ -80,10 +81,6 @@ class Baseline(Learner):
         if self.saved:
             check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
-
-    def build_network(self) -> torch.nn.Module:
-        """By the options, which are now those of the saved model where there is one."""
-        raise NotImplementedError
 
     def describe(self) -> dict:
         return {"baseline": type(self).__name__, "tokenizer": self.dict.p2bot.fingerprint()}

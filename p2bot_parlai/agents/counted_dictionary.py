@@ -39,13 +39,12 @@ class CountedDictionary(P2botDictionary):
         super().load(filename)
         with PathManager.open(filename, "rb") as file:
             counts = parse_json(file.read()).get("counts")
-        self.counts = counts if isinstance(counts, list) else []
-        whole = all(type(count) is int and count >= 0 for count in self.counts)
-        if not whole or len(self.counts) != len(self):
+        if not isinstance(counts, list) or len(counts) != len(self):
             raise P2botError(
                 f"{filename} does not count its tokens, it belongs to a Transmitter: give another "
                 "--dict-file or --model-file"
             )
+        self.counts = counts
 
     def share(self):
         return {**super().share(), "counts": self.counts}

@@ -30,8 +30,9 @@ class TokenizerDictionary(DictionaryAgent):
     """
     A tokenizer that is read from a ``.dict``, or found elsewhere, or learnt from the task.
 
-    Saved as one JSON file beside the model, so that the model loads offline. Subclasses say
-    how to read, find and learn it, and from which texts of an observation.
+    Saved as one JSON file beside the model, so that the model loads offline. Subclasses define
+    `load` (read it), `find` (use one from elsewhere, where the options name one), `texts_of` (what
+    to learn from an observation) and `learn` (from the collected ``texts``).
     """
 
     def __init__(self, opt: Opt, shared=None):
@@ -50,18 +51,6 @@ class TokenizerDictionary(DictionaryAgent):
 
     def use(self, tokenizer) -> None:
         self.p2bot = tokenizer
-
-    def find(self) -> None:
-        """Use a tokenizer from elsewhere, where the options name one."""
-        raise NotImplementedError
-
-    def learn(self) -> None:
-        """Learn the tokenizer from the collected texts."""
-        raise NotImplementedError
-
-    def texts_of(self, observation: dict[str, Any]) -> Iterator[str]:
-        """What to learn from one example."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.p2bot) if self.p2bot else 0

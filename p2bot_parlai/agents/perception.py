@@ -124,16 +124,15 @@ def true_cell_metric(question: Question, U: Tensor) -> Metric | None:
 
 
 class PerceptionBaseline(Agent):
-    """An agent without training; a subclass says how personas and sentences score."""
+    """
+    An agent without training. A subclass defines `scores` of utterances and personas (lists of
+    sentences): one score a persona.
+    """
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt=None):
         set_model_type(parser)
         return parser
-
-    def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
-        """One score a persona."""
-        raise NotImplementedError
 
     def act(self) -> Message:
         message = Message(self.observation)

@@ -45,7 +45,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
             encoder = encoders.from_json(self.saved.about["encoder"])
         else:
             encoder = self.build_encoder()
-        self.dict.sentences.limit(min(self.text_truncate, encoder.max_tokens))
+        self.dict.p2bot.limit(min(self.text_truncate, encoder.max_tokens))
         network = PersonaNli(encoder, self.opt["pairing"], self.opt["dropout"])
         set_computing(network, self.opt["precision"])
         return network
@@ -56,7 +56,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
 
     # -------------------------------------------------------------- from text to ids
     def ids_of(self, obs) -> list[int]:
-        return self.dict.sentences.encode_pair(*read_pair(obs.get("text") or ""))[0]
+        return self.dict.p2bot.encode_pair(*read_pair(obs.get("text") or ""))[0]
 
     def read(self, observations) -> dict:
         told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
@@ -72,7 +72,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
 
     def score(self, batch: Batch) -> Tensor:
         """Logits (B, 3)."""
-        return self.model(batch.pairs, self.dict.sentences)
+        return self.model(batch.pairs, self.dict.p2bot)
 
 
 def read_pair(text: str) -> Pair:

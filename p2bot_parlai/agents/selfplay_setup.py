@@ -28,7 +28,6 @@ from p2bot_parlai.method.model_files import (
     checksum,
     load_perceiver,
     load_transmitter,
-    read_tokenizer,
     weights_checksum,
 )
 from p2bot_parlai.method.reward_models import (
@@ -90,45 +89,23 @@ class FrozenFiles:
         return {**self.saved, **self.used}
 
 
-def is_language_model_of_ours(name: str) -> bool:
-    """Whether ``--language-model`` names a model file of p2bot, not a folder or hub name."""
-    return PathManager.exists(name) and not PathManager.isdir(name)
-
-
-def check_language_model(opt: Opt, tokenizer: P2botTokenizer) -> None:
-    """:raises P2botError: where its tokenizer is not the Transmitter's; reads no weights."""
-    name = opt.get("language_model")
-    if not name:
-        return
-    if is_language_model_of_ours(name):
-        other = read_tokenizer(f"{name}.dict")
-    else:
-        other = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
-    if other.fingerprint() != tokenizer.fingerprint():
-        raise P2botError(
-            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
-            "score its tokens: choose one with the same, or leave the option out"
-        )
-
-
 def load_language_style(
     opt: Opt, user: Transmitter, tokenizer: P2botTokenizer, files: FrozenFiles
 ) -> LanguageStyle:
     """
     The style reward with its language model.
 
-    :param user: the frozen supervised Transmitter; without any other it reads the response
+    :param user: the frozen supervised Transmitter; without another model it reads the response
         alone.
+    :raises P2botError: for a language model that is gone, or has another tokenizer.
     """
-    name = opt.get("language_model")
     before = files.saved.get("language model")
-    if name is None and before:
-        name = before["path"]
-    if name and is_language_model_of_ours(name):
-        path = files.path("language model", "--language-model", name, None)
+    given = opt.get("language_model") or (before and before["path"])
+    if given and PathManager.exists(given) and not PathManager.isdir(given):  # of p2bot
+        path = files.path("language model", "--language-model", given, None)
         lm = load_transmitter(path, tokenizer)
         return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
-    name = name or opt["backbone"]
+    name = given or opt["backbone"]
     if name in UNTRAINED:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
     try:
@@ -138,6 +115,12 @@ def load_language_style(
             f"the language model of the style reward: {error}. Name another copy of it by "
             "--language-model, or leave the reward out by --lambda-style 0"
         ) from error
+    its_own = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
+    if its_own.fingerprint() != tokenizer.fingerprint():
+        raise P2botError(
+            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
+            "score its tokens: choose one with the same, or leave the option out"
+        )
     files.note("language model", "--language-model", name, weights_checksum(pretrained))
     start = pretrained.start_token
     return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
@@ -179,8 +162,6 @@ class SelfPlaySetup:
                 "the coherence reward needs a next-utterance head, and this Transmitter was "
                 "trained with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
             )
-        if "style" in weights:
-            check_language_model(opt, tokenizer)
         start = opt.get("override", {}).get("init_model")
         path = self.files.path("user", "--init-model", start, opt.get("model_file"))
         user = load_transmitter(path, tokenizer)

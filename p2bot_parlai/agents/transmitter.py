@@ -26,7 +26,7 @@ from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
-from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import check_description, read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
@@ -305,7 +305,9 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         self.model.eval()
         own: SupervisedBatch = batch.p2bot
         with keep_casts(self.device):
-            own.states = self._read_contexts(batch.valid_indices.tolist(), own)
+            # of conversations that go on, only what is new is read
+            contexts = dict(zip(batch.valid_indices.tolist(), own.contexts, strict=True))
+            own.states = self.memory.read(self.network, contexts)
             output = super().eval_step(batch)
         if batch.label_vec is not None:
             output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
@@ -319,14 +321,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                 for name, values in metrics.items():
                     self.record_local_metric(name, values)
         return output
-
-    def _read_contexts(self, conversations: list[int], own: SupervisedBatch) -> ContextStates:
-        """The encoded contexts; of conversations that go on, only what is new is read."""
-        states = self.memory.read(self.network, dict(zip(conversations, own.contexts, strict=True)))
-        for conversation, row in zip(conversations, own.observations, strict=True):
-            if row.get("episode_done"):
-                self.memory.close(conversation)
-        return states
 
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details

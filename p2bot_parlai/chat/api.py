@@ -56,7 +56,7 @@ def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
             # before it is built: ParlAI's own agents unpickle what they load
             kind = opt_files.agent_class(path) or object
             if not issubclass(kind, TransmitterAgent):
-                raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+                raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
         agent = create_agent(opt)
     agent.model.eval().requires_grad_(False)
     return agent

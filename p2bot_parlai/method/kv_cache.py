@@ -165,12 +165,6 @@ class ContextMemory:
         self._known = {name: (row, ids) for row, (name, ids) in enumerate(contexts.items())}
         self._states, self._weights = states, network.weights_version()
 
-    def close(self, conversation: int) -> None:
-        """Forget a conversation that is over, and all states once every one is."""
-        self._known.pop(conversation, None)
-        if not self._known:
-            self.forget()
-
 
 def in_common(read: list[int], ids: list[int]) -> int:
     """Length of the common prefix in tokens."""

@@ -101,7 +101,7 @@ def test_loss_equals_a_loop_over_dialogues(folder, tmp_path):
     questions = [Question.read(message) for message in training_messages()]
     agent.perceiver.tau = 2.0
     hinge, norm, c, _ = agent._loss(questions)
-    network, tokenizer = agent.network, agent.dict.sentences
+    network, tokenizer = agent.network, agent.dict.p2bot
     for row, question in enumerate(questions):
         H = network.impression([tokenizer.encode(u) for u in question.utterances])
         scores, norms = [], []
