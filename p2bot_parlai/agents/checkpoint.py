@@ -30,10 +30,10 @@ class SavedModel:
 
 def write_model_file(agent, path: str) -> None:
     """
-    What ParlAI's ``TorchAgent.save`` writes, each file whole or not at all. The weights come
-    last: a model file that is there has its dictionary and its options beside it.
+    Write what ParlAI's ``TorchAgent.save`` does, each file completely or not at all. The weights
+    come last: where there is a model file, its dictionary and options are beside it.
 
-    :raises P2botError: where it cannot be written.
+    :raises P2botError: if it cannot be written.
     """
     if not PathManager.exists(f"{path}.dict"):
         agent.dict.save(f"{path}.dict", sort=False)

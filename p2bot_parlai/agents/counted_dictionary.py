@@ -15,9 +15,9 @@ class CountedDictionary(P2botDictionary):
     """
     Learns the same byte-level BPE as ``--backbone scratch`` and counts its tokens.
 
-    No word is unknown to it, so that perplexity a word compares with the Transmitter's:
-    a model that may say "unknown" has an easier task. ``counts[i]`` is how often token i
-    occurs in the texts that it was learnt from.
+    No word is unknown to it, so that perplexity per word compares with the Transmitter's: a model
+    that may predict "unknown" has an easier task. ``counts[i]`` is how often token i occurs in
+    the training texts.
     """
 
     counts: list[int] = []
@@ -41,7 +41,7 @@ class CountedDictionary(P2botDictionary):
             counts = parse_json(file.read()).get("counts")
         if not isinstance(counts, list) or len(counts) != len(self):
             raise P2botError(
-                f"{filename} does not count its tokens, it belongs to a Transmitter: give another "
+                f"{filename} has no token counts, so it belongs to a Transmitter: give another "
                 "--dict-file or --model-file"
             )
         self.counts = counts

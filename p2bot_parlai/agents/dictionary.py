@@ -132,7 +132,7 @@ class P2botDictionary(TokenizerDictionary):
     def words(self, response: Sequence[int] | None, label: str | None) -> int:
         """
         Words that the loss of a response covers, its end counted as one: the divisor of
-        perplexity a word.
+        perplexity per word.
 
         :param response: the ids that the loss covers.
         """

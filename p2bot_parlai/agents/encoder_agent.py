@@ -24,7 +24,7 @@ class NoHistory(History):
 
 
 class EncoderAgent(Learner):
-    """To be named before an agent of ParlAI's."""
+    """Comes before ParlAI's agent among the base classes."""
 
     @staticmethod
     def dictionary_class():

@@ -37,9 +37,6 @@ class DialogueHistory(History):
         self._update_raw_strings(text)
         self.dialogue.say(text)
 
-    def get_history_str(self) -> str | None:
-        return self.delimiter.join(self.history_raw_strings) or None
-
     def context(self, limit: int | None) -> Context:
         """The context ids, at most ``limit`` of them; see `build_context`."""
         turns = self.dialogue.turns

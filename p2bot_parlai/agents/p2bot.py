@@ -56,7 +56,7 @@ class P2botAgent(TransmitterAgent):
 
     def _set_up(self) -> SelfPlaySetup:
         model, files = self.opt.get("model_file"), None
-        # another model's self-play is over: a run that begins here has frozen models of its own
+        # a run that starts from another model has frozen models of its own
         if self.saved and self.saved.path in (model, f"{model}.checkpoint"):
             files = self.saved.about.get("selfplay")
         return SelfPlaySetup(
@@ -69,7 +69,7 @@ class P2botAgent(TransmitterAgent):
         return TransmitterAgent.trains_head(opt) and not selfplay.only_plays(opt)
 
     def begin_training(self) -> None:
-        """Called when the agent is built: load the frozen models now, not at the first batch."""
+        """Called after the agent is built: load the frozen models before the first batch."""
         if self.plays:
             self.selfplay.check_own_file()
             self.selfplay.world  # noqa: B018
@@ -104,7 +104,7 @@ class P2botAgent(TransmitterAgent):
         scored = self.play(own.openings) if own.openings else None
         self.zero_grad()
         loss = self._supervised_loss(own.spoken)
-        # what was measured on the ordinary examples gets nothing for the plays
+        # metrics of ordinary examples have no value for self-play rows
         for name, values in self._local_metrics.items():
             self._local_metrics[name] = [*[None] * len(own.openings), *values]
         ordinary = len(own.spoken.valid_indices) if own.spoken.batchsize else 0
@@ -155,7 +155,8 @@ class P2botAgent(TransmitterAgent):
         """
         Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's.
 
-        :param scored: None where only other processes play. :param ordinary: examples beside.
+        :param scored: None where only other processes play. :param ordinary: how many other
+            examples the batch has.
         """
         rewards = scored.total.flatten() if scored else torch.zeros(0)
         rewards = rewards.to(self.device)
@@ -176,7 +177,7 @@ class P2botAgent(TransmitterAgent):
         return terms.sum() / (count / num_workers())
 
     def _record(self, metrics: dict[str, list[float]], ordinary: int) -> None:
-        """One entry an example: the plays come first, then nothing for the others."""
+        """One entry per example: self-play first, then None for the others."""
         for name, values in metrics.items():
             own = AverageMetric.many(values)
             self.record_local_metric(name, [*own, *[None] * ordinary])
@@ -184,7 +185,7 @@ class P2botAgent(TransmitterAgent):
 
 def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
     """
-    What the report shows, one value a dialogue: the mean over its turns of each reward,
+    What the report shows, one value per dialogue: the mean over its turns of each reward,
     raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
     """
     rollouts = scored.rollouts
@@ -207,12 +208,12 @@ def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, li
 
 def refuse_broken(scored: ScoredRollouts) -> None:
     """:raises P2botError: where a reward, or a probability that was sampled from, is no number."""
-    # whatever a diverged agent says, the frozen models find a reward for it
+    # the frozen models reward whatever a diverged agent says, so its probabilities count too
     values = {f"the reward {name} is": raw for name, raw in scored.raw.items()}
     sampled = {"the probabilities of the agent are": torch.cat(scored.rollouts.sampled_scores, 1)}
     for what, found in (sampled | values).items():
         if not found.isfinite().all():
             raise P2botError(
-                f"{what} infinite or not a number. Nothing was learnt from it: lower "
+                f"{what} infinite or not a number. The weights were not updated: lower "
                 "--learningrate, or check the models"
             )

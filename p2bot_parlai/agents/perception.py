@@ -26,7 +26,7 @@ class Question:
     One dialogue and the personas that it may show.
 
     :param utterances: what the speaker said. :param candidates: personas as text, a
-        sentence a line. :param people: the person behind each candidate, where known.
+        sentence per line. :param people: the person behind each candidate, where known.
     :param truth: the speaker's persona as text, where known.
     :param hard_candidates: a longer list, in evaluation.
     :param profile_sentences: all of the fold, in evaluation. :param own: the rows of the
@@ -67,7 +67,7 @@ class Question:
 
 
 def lines(text: str) -> list[str]:
-    """Utterances or profile sentences, one a line."""
+    """Utterances or profile sentences, one per line."""
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
@@ -126,7 +126,7 @@ def true_cell_metric(question: Question, U: Tensor) -> Metric | None:
 class PerceptionBaseline(Agent):
     """
     An agent without training. A subclass defines `scores` of utterances and personas (lists of
-    sentences): one score a persona.
+    sentences): one score per persona.
     """
 
     @classmethod

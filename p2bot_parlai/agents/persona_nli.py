@@ -17,7 +17,7 @@ from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_fi
 
 class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     """
-    ParlAI's classifier over our encoders: accuracy, and precision, recall and F1 a class.
+    ParlAI's classifier over our encoders: accuracy, and precision, recall and F1 per class.
 
     A message is an utterance and, on the next line, a profile sentence.
     """

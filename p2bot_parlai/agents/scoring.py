@@ -1,14 +1,14 @@
 """
 Responses scored and found by one network: ranking (Eq. 2, Eq. 3, next utterance) and decoding.
 
-The searches are ParlAI's, so every ``--inference`` and every kind of blocking is; the loop
-around them is ours. It finds what the stock loop finds, and computes less:
+The searches are ParlAI's, with every ``--inference`` and every kind of blocking. The loop around
+them is ours: the same results with less computation.
 
-- A row leaves the batch when its search is done.
+- Finished rows leave the batch.
 - The hypotheses of a row share one cache. What tells them apart is a mask: each sees its
   context and the tokens that it descends from. So no cache is multiplied by the beam size,
   and none is reordered when hypotheses change places.
-- The first token is predicted once a row: all its hypotheses begin alike.
+- The first token is predicted once per row: all its hypotheses begin alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ Hypothesis = tuple[Tensor, Tensor, list | None]
 class Responder:
     """
     :param opt: options of ranking and decoding: ``alpha``, ``rank_by`` and ParlAI's.
-    :param blocked: phrases that no response may hold.
+    :param blocked: phrases that no response may contain.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Responder:
 
 
 def hypotheses(opt: Opt) -> int:
-    """How many are searched: several only in beam search, elsewhere they must be asked for."""
+    """Hypotheses per response: several in beam search, elsewhere if --beam-size is given."""
     if opt["inference"] in ("greedy", "multinomial"):
         return 1
     if opt["inference"] in BEAM_SEARCHES:
@@ -217,10 +217,10 @@ def decode(
     """
     Advance every search until it is done, ``longest`` tokens at most.
 
-    :param states: B encoded contexts. :param searches: one a row, of K hypotheses each.
+    :param states: B encoded contexts. :param searches: one per row, of K hypotheses each.
     :param start: the token before a response.
     :param log_p: from hidden states (B, K, D) to log-probabilities (B, K, V).
-    :return: the number of each step, from 0, when all searches that it concerns have taken it.
+    :return: the number of each step, from 0, once all unfinished searches have taken it.
     """
     going = torch.arange(len(searches), device=states.valid.device)  # rows that are not done
     tokens = torch.full_like(going, start)[:, None]

@@ -1,8 +1,8 @@
 """
 What `P2botAgent` needs for self-play beside its own network: frozen models, and the world.
 
-They are no part of a saved model, as a chat needs none of them: it names their files. A
-resumed run reads them again and makes sure that they are the same.
+A saved model does not contain them, since a chat needs none of them; it names their files. A
+resumed run reads them again and checks that they are the same.
 """
 
 import json
@@ -57,10 +57,10 @@ class FrozenFiles:
 
     def path(self, role: str, flag: str, given: str | None, default: str | None) -> str:
         """
-        Which file to read, noted for the next `to_json`.
+        The file to read, recorded for `to_json`.
 
-        :param given: what the user said now. :param default: for a run that begins.
-        :raises P2botError: where the file is gone, or is not the one of the earlier run.
+        :param given: by the user. :param default: for a new run.
+        :raises P2botError: if the file is gone, or is not that of the earlier run.
         """
         before = self.saved.get(role)
         path = given or (before["path"] if before else default)
@@ -73,9 +73,9 @@ class FrozenFiles:
 
     def note(self, role: str, flag: str, path: str, found: str) -> None:
         """
-        A model that was read, for the next `to_json`. :param found: its checksum.
+        Record a model that was read. :param found: its checksum.
 
-        :raises P2botError: where it is not the one of the earlier run.
+        :raises P2botError: if it is not that of the earlier run.
         """
         before = self.saved.get(role)
         if before and found != before["sha256"]:
@@ -128,7 +128,7 @@ def load_language_style(
 
 class SelfPlaySetup:
     """
-    The world that an agent plays in; its frozen models are loaded when it is first asked for.
+    The self-play of an agent; its frozen models are loaded at first use.
 
     :param opt: of the agent. :param network: the agent's, which learns.
     :param has_head: whether that was trained with a next-utterance head.
@@ -207,7 +207,7 @@ class SelfPlaySetup:
 
     def _perception(self) -> PersonaPerception:
         given = self.opt.get("override", {}).get("receiver")
-        # whoever evaluates may choose another Receiver; a run that is resumed may not
+        # an evaluation may use another Receiver; a resumed run may not
         learns = DatatypeHelper.is_training(self.opt["datatype"])
         files = FrozenFiles() if given and not learns else self.files
         perceiver = load_perceiver(
@@ -240,8 +240,8 @@ CONTEXT_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
 
 def inherit_context_options(opt: Opt) -> None:
     """
-    A run that begins from ``--init-model`` reads contexts as that model learnt to, unless
-    told otherwise: ParlAI takes no options from there.
+    A run that starts from ``--init-model`` reads contexts as that model does, unless the command
+    line says otherwise: ParlAI takes no options from there.
     """
     start = opt.get("init_model")
     begins = not (opt.get("model_file") and os.path.exists(opt["model_file"]))

@@ -62,7 +62,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         self.nup_coef = opt["nup_coef"]
         self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
-        # loaded first: what is missing shall be said before anything else takes time
+        # first, so that missing files are reported before anything slow
         self.response_metrics = (
             shared["response_metrics"] if shared else ResponseMetrics.asked_for(opt)
         )
@@ -139,7 +139,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if "labels" not in obs:
             return super().vectorize(obs, history, **kwargs)
         turns = obs["turns"] = self.reader.read(obs, history)
-        # for ParlAI's dynamic batching, which asks for lengths
+        # ParlAI's dynamic batching asks for lengths
         obs["text_vec"] = torch.tensor(turns[-1].turn.context, dtype=torch.long)
         obs["labels_vec"] = torch.tensor(turns[-1].turn.response, dtype=torch.long)
         return obs
@@ -148,7 +148,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if obs.is_padding():  # at the end of an epoch
             return obs
         context = history.context(truncate)
-        obs["full_text"] = history.get_history_str() or ""
         obs["text_vec"] = torch.tensor(context.ids, dtype=torch.long)
         if self.beam_context_block_ngram > 0:
             obs["full_text_vec"] = history.context(None).ids
@@ -170,7 +169,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         candidates = list(obs.get("label_candidates") or ())
         labels = obs.get("eval_labels") or ()
-        # distractors are the same ones in every evaluation
+        # the same distractors in every evaluation
         others = [c for c in candidates if c not in labels] if labels else []
         wrong = others[: self.reader.distractors]
         obs["distractor_vecs"] = [self.response_ids(text, truncate) for text in wrong]
@@ -187,7 +186,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
-        if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
+        if batch.text_vec is None:  # no persona, and nobody has spoken yet
             batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
         vectors = [row.get("eval_labels_vec") for row in rows]
         responses = [None if ids is None else ids.tolist() for ids in vectors]
@@ -205,7 +204,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     # --------------------------------------------------------------------- the loss
     def compute_loss(self, batch, return_output=False):
         """
-        Mean negative log-likelihood a token (Eq. 1) + nup_coef * next-utterance loss.
+        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss.
         """
         own: SupervisedBatch = batch.p2bot
         mask = batch.label_vec != self.NULL_IDX
@@ -293,12 +292,11 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):
         """
-        The context is read once, for loss, ranking, decoding and re-ranking alike.
+        The context is read once for loss, ranking, decoding and re-ranking.
 
-        :return: ParlAI's output with what ``--world-logs``, which writes all that is in it,
-            would lack: ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
-            ``label_words``, by which the report weighs an example's loss and ppl; and with
-            ``persona`` and ``nli`` where there are response metrics.
+        :return: ParlAI's output, and for ``--world-logs``: ``score`` of the response (Eq. 3 in
+            beam search), ``label_tokens`` and ``label_words``, which weight an example's loss
+            and ppl in the report, and with response metrics ``persona`` and ``nli``.
         """
         if batch.batchsize == 0:
             return None
@@ -347,4 +345,4 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     def update_params(self):
         super().update_params()
-        self.network.updates += 1  # what was read with the old weights is void
+        self.network.updates += 1  # cached states of the old weights are void

@@ -127,7 +127,8 @@ class P2Bot(Conversation):
         found = path if receiver is not None or PathManager.exists(path) else None
         bot = cls(agent, found, persona, partner_persona, seed)
         if receiver is not None:
-            bot._perceives()  # fail now rather than at first use
+            with bot.perceiver():  # fail now rather than at first use
+                pass
         return bot
 
     def conversation(
@@ -152,7 +153,7 @@ class P2Bot(Conversation):
 
     def relevance(self, utterances: Sequence[str], persona: Persona) -> list[list[float]]:
         """
-        Figure 6: U of Eq. 11, a row an utterance, a column a profile sentence.
+        Figure 6: U of Eq. 11, one row per utterance, one column per profile sentence.
 
         :raises P2botError: without a Receiver.
         """
@@ -192,19 +193,16 @@ class P2Bot(Conversation):
         :raises P2botError: if there is none.
         """
         with self._receiver_lock:
-            yield self._perceives()
+            if self._perceiver is None:
+                if self._receiver is None:
+                    raise P2botError(
+                        "this needs a Receiver: P2Bot.load(..., receiver=MODEL), trained with "
+                        "-m p2bot/receiver"
+                    )
+                self._perceiver = load_perceiver(self._receiver)
+            yield self._perceiver
 
     @property
     def speaker(self) -> Speaker:
         """The loaded Transmitter, with the lock to hold while using its network."""
         return self._speaker
-
-    def _perceives(self) -> Perceiver:
-        if self._perceiver is None:
-            if self._receiver is None:
-                raise P2botError(
-                    "perceiving needs a Receiver: P2Bot.load(..., receiver=MODEL), trained with "
-                    "-m p2bot/receiver"
-                )
-            self._perceiver = load_perceiver(self._receiver)
-        return self._perceiver

@@ -90,12 +90,12 @@ class Perceiver:
 
     @torch.no_grad()
     def impressions(self, utterances: Sequence[str]) -> Tensor:
-        """H: (S, d), one row an utterance, in evaluation mode."""
+        """H: (S, d), one row per utterance, in evaluation mode."""
         return self._remembered("impression", self.network.impression, utterances)
 
     @torch.no_grad()
     def profiles(self, sentences: Sequence[str]) -> Tensor:
-        """W: (K, d), one row a profile sentence, in evaluation mode."""
+        """W: (K, d), one row per profile sentence, in evaluation mode."""
         return self._remembered("persona", self.network.persona, sentences)
 
     def relevance(self, utterances: Utterances, persona: Persona) -> Tensor:

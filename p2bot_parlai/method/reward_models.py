@@ -1,7 +1,7 @@
 """
 The models behind the rewards, each a callable over a batch of finished dialogues.
 
-A reward has a ``name`` and returns a tensor (B, N), one value a response of the agent. To
+A reward has a ``name`` and returns a tensor (B, N), one value per response of the agent. To
 add one, write such a class and list it in `p2bot_parlai.agents.selfplay_setup`.
 """
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from p2bot_parlai.method import rewards
 from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.layout import Layout, pack
+from p2bot_parlai.method.padding import pad
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.rollouts import Rollouts
 from p2bot_parlai.method.tokenizers import P2botTokenizer
@@ -29,7 +30,7 @@ class Reward(Protocol):
     name: str
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        """(B, N), one value a response."""
+        """(B, N), one value per response."""
 
 
 class LanguageStyle:
@@ -67,18 +68,12 @@ class LanguageStyle:
         """Eq. 6 of responses as ids: (M,)."""
         device = next(self.backbone.parameters()).device
         given = len(self.prefix)
-        lines = [[*self.prefix, *response] for response in responses]
-        width = max(2, *map(len, lines))
-        ids = torch.zeros(len(lines), width, dtype=torch.long)
-        valid = torch.zeros(len(lines), width, dtype=torch.bool)
-        for row, line in enumerate(lines):
-            ids[row, : len(line)] = torch.tensor(line, dtype=torch.long)
-            valid[row, : len(line)] = True
-        ids, valid = ids.to(device), valid.to(device)
+        ids, valid = pad([[*self.prefix, *response] for response in responses], device)
+        rows, width = ids.shape
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        positions = torch.arange(width, device=device).expand(len(lines), width)
+        positions = torch.arange(width, device=device).expand(rows, width)
         # padding comes last: no real token sees it
-        hidden = self.backbone(ids, positions, causal.expand(len(lines), width, width))
+        hidden = self.backbone(ids, positions, causal.expand(rows, width, width))
         scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
         scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))
         return rewards.language_style(scores, scored, self.vocabulary)
@@ -126,7 +121,7 @@ class PersonaPerception:
     """
     RS.3, Eq. 8-9: how strongly the rest of the dialogue reveals both personas, by a Receiver.
 
-    :param gamma: discount a turn.
+    :param gamma: discount per turn.
     """
 
     name = "persona"

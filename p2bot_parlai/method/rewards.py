@@ -1,7 +1,7 @@
 """
 The rewards of self-play (paper, section 3.3): Eq. 6-10, and one of our own.
 
-Pure functions. Shapes: B dialogues of N turns, R tokens a response. The models behind them
+Pure functions. Shapes: B dialogues of N turns, R tokens per response. The models behind them
 are in `p2bot_parlai.method.reward_models`.
 """
 
@@ -47,7 +47,7 @@ def persona_perception(agent: Tensor, user: Tensor, gamma: float) -> Tensor:
 
     :param agent: r(a_n) of Eq. 9, the agent's perception scores, (B, N).
     :param user: r(x_n), the user's, (B, N); the first column is not used.
-    :param gamma: discount a turn, 0 to 1; the paper's is 0.5.
+    :param gamma: discount per turn, 0 to 1; the paper's is 0.5.
     :return: (B, N)
     """
     returns = agent.clone()

@@ -27,7 +27,7 @@ from p2bot_parlai.method.transmitter import (
     token_log_likelihood,
 )
 
-# how a user answers, as ids
+# how a user responds, as ids
 Respond = Callable[[Speakers], list[list[int]]]
 
 
@@ -100,7 +100,7 @@ def persona_heads(personas: Sequence[list[str]], tokenizer: P2botTokenizer) -> l
 class SelfPlay:
     """
     :param reading: by the frozen Transmitter of A, who starts. :param agent: that of B.
-    :param respond: how A answers; None: by sampling.
+    :param respond: how A responds; None: by sampling.
     :param rewards: of B's responses. :param weights: the lambda of each.
     :param turns: responses of B in a dialogue. :param longest: limit of one in tokens, [EOS]
         included.

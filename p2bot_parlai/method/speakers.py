@@ -45,7 +45,7 @@ class Speakers:
         return self.network.next_utterance.weight.device
 
     def hear(self, utterances: Sequence[str]) -> None:
-        """The partner's utterances, one a dialogue."""
+        """The partner's utterances, one per dialogue."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
             blocks.append(self.tokenizer.marks.partner_turn(self.tokenizer.encode(text)))
 
@@ -71,7 +71,7 @@ class Speakers:
         """
         Respond, token by token, by multinomial sampling over the full softmax.
 
-        :param uniforms: random numbers (B, R) in [0, 1), one a token, so that a dialogue does
+        :param uniforms: random numbers (B, R) in [0, 1), one per token, so that a dialogue does
             not depend on the rest of the batch. R is the limit of a response.
         :return: ids of each response, with [EOS] if it was sampled, and the sampled tokens'
             log-probabilities (B, R), 0 after the end.

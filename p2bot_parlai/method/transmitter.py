@@ -66,11 +66,11 @@ def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) 
     """
     -log p(y = 1 | response) and the mean -log p(y = 0 | distractor), averaged.
 
-    With the paper's one distractor a response this is binary cross-entropy; more of them
+    With the paper's one distractor per response this is binary cross-entropy; more of them
     leave the two classes in balance.
 
     :param score: (B,) of the true responses. :param distractor_scores: (B, K).
-    :param mask: bool (B, K), the real distractors; at least one a row.
+    :param mask: bool (B, K), the real distractors; at least one per row.
     :return: (B,)
     """
     wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)

@@ -221,7 +221,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"validation_metric": "hits@1", "rank_candidates": False}, "--rank-candidates False"),
         (
             {"validation_metric": "style", "lambda_style": 0.0, "evaltask": "p2bot:selfplay"},
-            "--lambda-style 0.0 leaves it out",
+            "style is not reported with --lambda-style 0.0",
         ),
         ({"gamma": 2.0}, "--gamma 2.0"),
         ({"selfplay_turns": 0}, "--selfplay-turns 0"),

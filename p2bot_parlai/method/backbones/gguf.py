@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from filelock import FileLock
+from huggingface_hub.constants import HF_HOME
 
 from p2bot_parlai.errors import P2botError
 
@@ -21,16 +22,8 @@ CACHE_VARIABLE = "P2BOT_CACHE"
 
 
 def cache_folder() -> Path:
-    """
-    ``$P2BOT_CACHE``, else ``p2bot_parlai`` in ``$HF_HOME`` (users move that to a larger disk)
-    or in the user's cache.
-    """
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser()
-    for variable in ("HF_HOME", "XDG_CACHE_HOME"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser() / "p2bot_parlai"
-    return Path.home() / ".cache" / "p2bot_parlai"
+    """``$P2BOT_CACHE``, else ``p2bot_parlai`` in Hugging Face's cache (``$HF_HOME``)."""
+    return Path(os.environ.get(CACHE_VARIABLE) or f"{HF_HOME}/p2bot_parlai").expanduser()
 
 
 def convert_once(gguf: Path, folder: Path, command: str) -> None:

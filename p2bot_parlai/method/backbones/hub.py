@@ -93,7 +93,7 @@ class CausalLM(Computing):
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
 
     :raises P2botError: for models whose logits are not a linear function of the last hidden
-        state under the given mask and positions; this is tried out.
+        state under the given mask and positions (checked on two tokens).
     """
 
     lm: Any  # transformers' classes have no common type

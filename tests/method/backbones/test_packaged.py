@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from huggingface_hub.constants import HF_HOME
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import backbone_path, gguf, load_backbone, packaged
@@ -66,20 +67,11 @@ def test_another_version_without_the_file_is_named(tmp_path, monkeypatch):
         backbone_path("smollm2")
 
 
-@pytest.mark.parametrize(
-    ("variable", "below"),
-    [
-        ("P2BOT_CACHE", ""),
-        ("HF_HOME", "p2bot_parlai"),
-        ("XDG_CACHE_HOME", "p2bot_parlai"),
-        ("HOME", ".cache/p2bot_parlai"),
-    ],
-)
-def test_where_the_cache_is(variable, below, tmp_path, monkeypatch):
-    for name in ("P2BOT_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(variable, str(tmp_path))
-    assert gguf.cache_folder() == tmp_path / below
+def test_where_the_cache_is(tmp_path, monkeypatch):
+    monkeypatch.delenv("P2BOT_CACHE", raising=False)
+    assert gguf.cache_folder() == Path(HF_HOME) / "p2bot_parlai"
+    monkeypatch.setenv("P2BOT_CACHE", str(tmp_path))
+    assert gguf.cache_folder() == tmp_path
 
 
 def test_whoever_may_read_one_converted_file_may_read_all(tmp_path, converted):
