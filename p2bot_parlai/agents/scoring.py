@@ -51,10 +51,6 @@ class Responder:
         self.beam_size = hypotheses(opt)
         self.longest = opt["label_truncate"]
 
-    @property
-    def device(self) -> torch.device:
-        return self.network.next_utterance.weight.device
-
     # ----------------------------------------------------------------------------- scores
     def score(
         self, states: ContextStates, responses: list[list[list[int]]], rank_by: str | None = None
@@ -77,7 +73,7 @@ class Responder:
         return scores
 
     def _scores_of(self, states, responses: list[list[list[int]]], rank_by: str) -> Tensor:
-        branches = lay_out(responses, self.tokens.marks).to(self.device)
+        branches = lay_out(responses, self.tokens.marks).to(self.network.device)
         hidden, scores = self.network.read(branches, states)
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
@@ -128,7 +124,7 @@ class Responder:
         """One for each row, at its start."""
         on_gpu = self.opt["gpu_beam_blocking"]
         return [
-            tree_search(self.opt, self.beam_size, self.dictionary, self.device, verbose)
+            tree_search(self.opt, self.beam_size, self.dictionary, self.network.device, verbose)
             .set_batch_context(contexts, row, on_gpu)
             .set_block_list(self.blocked)
             for row in range(len(contexts))

@@ -203,7 +203,7 @@ class SelfPlaySetup:
     def _freeze(self, network: nn.Module) -> None:
         set_computing(network, self.opt["precision"])
         freeze_casts(network)
-        network.to(self.network.next_utterance.weight.device)
+        network.to(self.network.device)
 
     def _perception(self) -> PersonaPerception:
         given = self.opt.get("override", {}).get("receiver")

@@ -21,8 +21,3 @@ class Seq2seqAgent(BaselineGenerator, StockSeq2seqAgent):
 
     def build_network(self):
         return StockSeq2seqAgent.build_model(self)
-
-    def load(self, path: str) -> dict:
-        states = super().load(path)
-        self.model.longest_label = states["longest_label"]
-        return states

@@ -111,7 +111,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return self.network.device
 
     def share(self):
         return {**super().share(), "response_metrics": self.response_metrics}

@@ -94,7 +94,7 @@ class SupervisedReading:
         """The packed turns, hidden states (P * T, D) and [CLS] scores (B * N,)."""
         if self._rollouts is not rollouts:
             packed = pack(rollouts.by_dialogue(), self.tokenizer.marks)
-            packed = packed.to(self.network.next_utterance.weight.device)
+            packed = packed.to(self.network.device)
             self._found = (packed, *self.network.read(packed))
             self._rollouts = rollouts
         return self._found
@@ -153,10 +153,12 @@ class Repetition:
     name = "repetition"
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        size, turns = rollouts.shape
-        values = torch.zeros(size, turns)
-        for b in range(size):
-            said = [rollouts.agent_texts[n][b].split() for n in range(turns)]
-            for n in range(turns):
-                values[b, n] = rewards.repetition(said[n], said[:n])
-        return values
+        dialogues = [
+            [text.split() for text in said] for said in zip(*rollouts.agent_texts, strict=True)
+        ]
+        return torch.tensor(
+            [
+                [rewards.repetition(words, said[:n]) for n, words in enumerate(said)]
+                for said in dialogues
+            ]
+        )

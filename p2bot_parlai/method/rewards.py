@@ -71,12 +71,12 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
     :param order: n; a shorter response counts as one n-gram.
     :return: -1 (all said before) to 0; 0 for a response without words.
     """
-    said = {gram for words in earlier for gram in _ngrams(words, order)}
-    mine = _ngrams(response, order)
+    said = {gram for words in earlier for gram in ngrams(words, min(order, len(words)))}
+    mine = ngrams(response, min(order, len(response)))
     again = sum(gram in said or gram in mine[:i] for i, gram in enumerate(mine))
     return -again / len(mine) if mine else 0.0
 
 
-def _ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    size = min(order, len(words))
-    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size else []
+def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
+    """The n-grams of a text, in order; none for n = 0."""
+    return [tuple(words[i : i + order]) for i in range(len(words) - order + 1)] if order else []

@@ -143,7 +143,7 @@ class SelfPlay:
             )
         )
         rollouts = Rollouts(list(openings))
-        with keep_casts(agent.device):
+        with keep_casts(self.agent.device):
             for turn in range(self.turns):
                 self._play_turn(rollouts, user, agent, turn)
         return rollouts

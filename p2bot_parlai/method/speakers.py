@@ -40,10 +40,6 @@ class Speakers:
         self.blocks: list[list[list[int]]] = [[] for _ in heads]
         self._memory = ContextMemory()
 
-    @property
-    def device(self) -> torch.device:
-        return self.network.next_utterance.weight.device
-
     def hear(self, utterances: Sequence[str]) -> None:
         """The partner's utterances, one per dialogue."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
@@ -78,7 +74,7 @@ class Speakers:
         """
         size, longest = uniforms.shape
         contexts, states = self.contexts(), self.states()
-        newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
+        newest = torch.full((size, 1), self.tokenizer.self_, device=self.network.device)
         speaking = torch.arange(size)  # the unfinished rows
         ended: list[tuple[torch.Tensor, ContextStates]] = []
         responses: list[list[int]] = [[] for _ in range(size)]
@@ -87,9 +83,9 @@ class Speakers:
             there = torch.ones_like(newest, dtype=torch.bool)
             hidden, states = self.network.extend(states, newest, there)
             log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
-            token = draw(log_p, uniforms[speaking, step].to(self.device))
+            token = draw(log_p, uniforms[speaking, step].to(self.network.device))
             own = log_p.gather(1, token[:, None]).squeeze(1)
-            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.device), own))
+            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.network.device), own))
             for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
                 responses[row].append(word)
             going = (token != self.tokenizer.eos).cpu()

@@ -138,7 +138,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
 
 # ------------------------------------------------------------------------ ablations
 @pytest.mark.parametrize("without", ["style", "coherence", "persona"])
-def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, without, monkeypatch):
+def test_a_reward_of_weight_0_loads_no_model(convai2, tmp_path, playing, without, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError(f"{without} was loaded")
 
@@ -232,7 +232,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_is_loaded(
+def test_what_cannot_work_is_refused_before_anything_is_loaded(
     convai2, tmp_path, playing, changes, message, monkeypatch
 ):
     def refuse(*args, **kwargs):

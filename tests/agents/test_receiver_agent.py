@@ -238,11 +238,6 @@ def test_nothing_said_and_nothing_known_score_zero(model_file):
 
 
 # ------------------------------------------------------------------------------ bad input
-def test_a_message_without_personas_names_the_task(trained):
-    with pytest.raises(P2botError, match="-t p2bot:persona_perception"):
-        people.ask(trained, [{"text": "hello"}])
-
-
 def test_scratch_must_be_trained_first(folder):
     with pytest.raises(P2botError, match="train it first"):
         people.evaluate(folder, model="p2bot/receiver", encoder="scratch")

@@ -63,22 +63,6 @@ def test_kl_by_hand():
     close(selfplay.kl_divergence(p, p), 0.0)
 
 
-def test_eq_5_leads_to_the_rewarded_word():
-    """Two words, one of them rewarded: the policy learns to say it (Eq. 4 rises)."""
-    torch.manual_seed(0)
-    logits = torch.zeros(2, requires_grad=True)
-    optimizer = torch.optim.SGD([logits], lr=0.5)
-    for _ in range(60):
-        said = torch.multinomial(logits.softmax(0).detach(), 16, replacement=True)
-        rewards = (said == 1).float()
-        log_p = logits.log_softmax(0)[said]
-        loss = selfplay.policy_gradient_loss(log_p, rewards, rewards.mean()).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert logits.softmax(0)[1] > 0.9
-
-
 # -------------------------------------------------------------------- the dialogues
 def play(bot, openings=OPENINGS, turns=3, limit=200, **options):
     network, tokenizer = bot.network.eval(), bot.dict.p2bot

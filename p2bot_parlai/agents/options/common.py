@@ -28,7 +28,7 @@ def check_bounds(opt: Opt, bounds: Mapping[str, Bound]) -> None:
     """:raises UsageError: for an option out of its bounds."""
     for name, (words, fits) in bounds.items():
         if not fits(opt[name]):
-            raise UsageError(f"{flag(name)} {opt[name]}: must be {words}")
+            raise UsageError(f"{flag(name)} {opt[name]} is not {words}")
 
 
 def check_tokens(opt: Opt, name: str, least: int) -> None:
