@@ -1,4 +1,4 @@
-"""Model files as agents read and write them, and the options that a saved model decides."""
+"""Model files as agents read and write them, and the options that a saved model fixes."""
 
 from dataclasses import dataclass, field
 
@@ -60,7 +60,7 @@ def check_flags(saved: SavedModel, given: dict) -> None:
     """
     Refuse flags that contradict a saved model.
 
-    :param given: what the user set by hand in this run.
+    :param given: options set by the user in this run.
     """
     for name, value in saved.about["options"].items():
         if name in given and str(given[name]) != str(value):
@@ -72,7 +72,7 @@ def check_flags(saved: SavedModel, given: dict) -> None:
 
 
 def check_tokenizer(saved: SavedModel, tokenizer: P2botTokenizer, dict_file: str) -> None:
-    """:raises P2botError: for another tokenizer than the model was trained with."""
+    """:raises P2botError: if the model was trained with another tokenizer."""
     if saved.about["tokenizer"] != tokenizer.fingerprint():
         raise P2botError(
             f"{dict_file} is not the tokenizer that {saved.path} was trained with: use the .dict "

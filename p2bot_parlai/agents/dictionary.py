@@ -56,7 +56,7 @@ class TokenizerDictionary(DictionaryAgent):
         return len(self.p2bot) if self.p2bot else 0
 
     def is_prebuilt(self) -> bool:
-        """Whether there is nothing to learn from the task's text."""
+        """Whether there is already a tokenizer."""
         return self.p2bot is not None
 
     def act(self):
@@ -65,7 +65,7 @@ class TokenizerDictionary(DictionaryAgent):
         return {"id": "Dictionary"}
 
     def save(self, filename=None, append=False, sort=True):
-        """Write the tokenizer, learnt from the collected texts where there is none yet."""
+        """Write the tokenizer, learning it from the collected texts if necessary."""
         if self.p2bot is None:
             self.learn()
             self.texts = []
@@ -74,7 +74,7 @@ class TokenizerDictionary(DictionaryAgent):
         write_tokenizer(self.p2bot, filename, **self.beside())
 
     def beside(self) -> dict[str, Any]:
-        """What the file holds beside the tokenizer."""
+        """Further entries of the file."""
         return {}
 
     def share(self):
@@ -87,7 +87,7 @@ class P2botDictionary(TokenizerDictionary):
     def find(self) -> None:
         opt, start = self.opt, self.opt.get("init_model")
         self.style = STYLES[opt.get("context_style", APPEND.name)]
-        # weights mean nothing with another tokenizer than they were trained with
+        # the weights need the tokenizer that they were trained with
         start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
         if start and PathManager.exists(start):
             self.load(start)
@@ -153,6 +153,6 @@ class P2botDictionary(TokenizerDictionary):
 
 
 def write_tokenizer(tokenizer: BaseTokenizer, filename: str, **more) -> None:
-    """The ``.dict`` beside a model. :param more: what it holds besides."""
+    """The ``.dict`` beside a model. :param more: further entries."""
     with files.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump({**tokenizer.contents(), **more}, file)

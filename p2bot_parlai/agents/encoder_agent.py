@@ -1,4 +1,4 @@
-"""What the agents over sentence encoders share: the Receiver and the entailment classifier."""
+"""Shared by the agents over sentence encoders: the Receiver and the entailment classifier."""
 
 import torch
 from parlai.core.torch_agent import Batch, History
@@ -14,7 +14,7 @@ from p2bot_parlai.method.context import Dialogue
 class NoHistory(History):
     """A message says everything: nothing is remembered between messages."""
 
-    dialogue = Dialogue()  # what the training loop saves of a history: nothing was said
+    dialogue = Dialogue()  # the training loop saves it; always empty
 
     def update_history(self, obs, temp_history=None):
         pass
@@ -61,7 +61,7 @@ class EncoderAgent(Learner):
             )
 
     def vectorize(self, obs, history, **kwargs):
-        """``text_vec`` is there for ParlAI's dynamic batching, which asks for lengths."""
+        """``text_vec`` is for ParlAI's dynamic batching, which asks for lengths."""
         if not obs.is_padding():
             obs.force_set("text_vec", torch.tensor(self.ids_of(obs), dtype=torch.long))
         return obs

@@ -29,7 +29,7 @@ class DialogueHistory(History):
         if text is not None:
             self._update_raw_strings(text)
             self.dialogue.hear(text)
-            # what is learnt from has "labels"; what is evaluated has "eval_labels"
+            # training messages have "labels", others "eval_labels"
             if self.shuffle_persona and "labels" in obs and len(self.dialogue.turns) < 2:
                 random.shuffle(self.dialogue.persona)
 

@@ -41,7 +41,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     def __init__(self, opt: Opt, shared=None):
         check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
-        # pairs of ids; how many examples they were drawn from; the encoded pairs
+        # pairs as ids; how many examples were seen; the encoded pairs
         self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
         super().__init__(opt, shared)
 
@@ -65,7 +65,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     # -------------------------------------------------------------------- candidates
     def set_fixed_candidates(self, shared) -> None:
-        """:raises UsageError: where there is no list, as in a chat; ParlAI would open None."""
+        """:raises UsageError: without a list of candidates; ParlAI would try to open None."""
         fixed = not shared and "fixed" in (self.candidates, self.eval_candidates)
         if fixed and not (self.fixed_candidates_path or self.get_task_candidates_path()):
             raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")

@@ -1,4 +1,4 @@
-"""``-m p2bot``: the Transmitter, to be trained supervised and by self-play."""
+"""``-m p2bot``: the Transmitter, trained supervised and by self-play."""
 
 from collections.abc import Sequence
 
@@ -146,7 +146,7 @@ class P2botAgent(TransmitterAgent):
             self.model.train()
             return self.compute_loss(spoken)
         nothing = torch.zeros((), device=self.device)
-        # every process takes part in the sums over all, whatever its batch holds
+        # every process takes part in the sums, whatever its batch holds
         for _ in range(1 + (self.nup_coef > 0)):
             self._share_of_all(nothing)
         return nothing
@@ -185,8 +185,8 @@ class P2botAgent(TransmitterAgent):
 
 def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
     """
-    What the report shows, one value per dialogue: the mean over its turns of each reward,
-    raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
+    Values for the report, one per dialogue: the mean over its turns of each reward, raw and
+    weighted, of their sum and of the KL divergence, and each reward turn by turn.
     """
     rollouts = scored.rollouts
     size, turns = rollouts.shape
@@ -207,7 +207,7 @@ def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, li
 
 
 def refuse_broken(scored: ScoredRollouts) -> None:
-    """:raises P2botError: where a reward, or a probability that was sampled from, is no number."""
+    """:raises P2botError: if a reward or a sampled probability is not finite."""
     # the frozen models reward whatever a diverged agent says, so its probabilities count too
     values = {f"the reward {name} is": raw for name, raw in scored.raw.items()}
     sampled = {"the probabilities of the agent are": torch.cat(scored.rollouts.sampled_scores, 1)}

@@ -1,5 +1,5 @@
 """
-What every agent that perceives personas does alike: read the question, rank, count.
+Shared by the agents that perceive personas: reading questions, ranking, metrics.
 
 `p2bot_parlai.tasks.persona_perception` asks the questions; Table 5 of the paper compares
 the answers.
@@ -119,7 +119,7 @@ def true_cell_metric(question: Question, U: Tensor) -> Metric | None:
     ]
     highest = [(row == row.max(), place) for row, place in shown]
     hits = sum(best[place].item() / best.sum().item() for best, place in highest)
-    # utterances count alike, however many a dialogue has
+    # every utterance has the same weight
     return AverageMetric(hits, len(shown))
 
 

@@ -62,7 +62,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
         told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
         labels = [found[0] for found in told]
         return {
-            # what ParlAI's classifier asks for is whether there is any
+            # ParlAI's classifier only checks that there is one
             "text_vec": pad_sequence([obs["text_vec"] for obs in observations], True),
             "labels": None if None in labels else labels,
             "pairs": [read_pair(obs["text"]) for obs in observations],
@@ -79,7 +79,7 @@ def read_pair(text: str) -> Pair:
     """
     Utterance and profile sentence of a message.
 
-    :raises P2botError: where it has not two lines.
+    :raises P2botError: unless it has two lines.
     """
     found = [line.strip() for line in text.split("\n") if line.strip()]
     if len(found) != 2:

@@ -1,4 +1,4 @@
-"""``--persona-metrics``: what responses are like, beside the reference (docs/metrics.md)."""
+"""``--persona-metrics``: metrics of responses that need no reference (docs/metrics.md)."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
 """
-What `P2botAgent` needs for self-play beside its own network: frozen models, and the world.
+What `P2botAgent` needs for self-play besides its own network: frozen models and the game.
 
 A saved model does not contain them, since a chat needs none of them; it names their files. A
 resumed run reads them again and checks that they are the same.

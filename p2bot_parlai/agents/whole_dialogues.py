@@ -1,7 +1,7 @@
 """
 Training messages as ids: all turns of a dialogue in one row (`p2bot_parlai.method.layout`).
 
-The same examples with the same loss as turn by turn, without reading every context anew.
+Equivalent to training turn by turn, without re-reading every context.
 """
 
 import random
