@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--model", default=str(SHIPPED / "model.safetensors"))
     parser.add_argument("--receiver", default=str(SHIPPED / "receiver.safetensors"))
     parser.add_argument("--steps", type=int, default=10, help="policy-gradient steps, at least 1")
-    parser.add_argument("--batch", type=int, default=16, help="dialogues a step")
+    parser.add_argument("--batch", type=int, default=16, help="dialogues per step")
     parser.add_argument("--lr", type=float, default=1e-4, help="learning rate of Adam")
     parser.add_argument("--seed", type=int, default=0)
     learn(**vars(parser.parse_args()))

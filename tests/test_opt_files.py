@@ -66,7 +66,7 @@ def test_python_loads_no_agent_but_ours(target):
     """ParlAI's own agents unpickle: a program that asks for a bot never reaches them."""
     attacks.write_opt(target, {"model": "transformer/generator"})
     torch.save({"model": target.payload()}, target.model)
-    with pytest.raises(P2botError, match="holds another agent"):
+    with pytest.raises(P2botError, match="is not a Transmitter"):
         P2Bot.load(target.model)
     assert not target.canary.exists()
 

@@ -1,4 +1,4 @@
-"""What the trained baselines of Table 1 share, so that their figures compare with ours."""
+"""Shared by the trained baselines of Table 1, so that their numbers compare with ours."""
 
 import torch
 from parlai.core.opt import Opt
@@ -26,9 +26,10 @@ PROFILE_OPTIONS: Options = {
 
 class Baseline(Learner):
     """
-    Dictionary, history, saving and loading. To be named before an agent of ParlAI's.
+    Dictionary, history, saving and loading. Comes before ParlAI's agent among the bases.
 
-    A subclass names in `SHAPE_OPTIONS` the options that a saved model keeps. With
+    A subclass defines `build_network`, by the options, which are those of the saved model where
+    there is one, and names in `SHAPE_OPTIONS` the options that a saved model keeps. With
     `READS_PROFILE` it keeps the profile sentences apart from the history: ``text_vec`` is the
     history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
@@ -61,7 +62,7 @@ class Baseline(Learner):
         return DialogueHistory
 
     def __init__(self, opt: Opt, shared=None):
-        refuse(opt, "fp16", "is not for the baselines, which are small: drop it")
+        refuse(opt, "fp16", "is not supported by the baselines: drop it")
         super().__init__(opt, shared)
 
     # ---------------------------------------------------------------- save and load
@@ -81,10 +82,6 @@ class Baseline(Learner):
             check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
 
-    def build_network(self) -> torch.nn.Module:
-        """By the options, which are now those of the saved model where there is one."""
-        raise NotImplementedError
-
     def describe(self) -> dict:
         return {"baseline": type(self).__name__, "tokenizer": self.dict.p2bot.fingerprint()}
 
@@ -93,12 +90,11 @@ class Baseline(Learner):
         if obs.is_padding():  # at the end of an epoch
             return obs
         ids = self._context_ids(history, truncate) or [self.dict.p2bot.partner]
-        obs["full_text"] = history.get_history_str() or ""
         obs["full_text_vec"] = ids
         obs["text_vec"] = torch.tensor(ids, dtype=torch.long)
         if self.READS_PROFILE:
             said = history.dialogue
-            # told both personas (convai2:both), it remembers both
+            # with both personas (convai2:both) it remembers both
             sentences = (*said.persona, *said.partner_persona)
             vectors = [torch.tensor(self.dict.txt2vec(sentence)) for sentence in sentences]
             obs["profile_vecs"] = [ids for ids in vectors if len(ids)]
@@ -114,7 +110,7 @@ class Baseline(Learner):
         return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
 
     def _set_label_cands_vec(self, obs, *args, **kwargs):
-        """Candidates are ranked in evaluation alone; ParlAI would read all 20 in training too."""
+        """Candidates are ranked in evaluation only; ParlAI would tokenise all 20 anyway."""
         return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
 
     def batchify(self, obs_batch, sort=False):
@@ -127,7 +123,7 @@ class Baseline(Learner):
 
 
 class BaselineGenerator(Baseline):
-    """A baseline that writes: perplexity a word, and ranking by likelihood."""
+    """A baseline that writes: perplexity per word, and ranking by likelihood."""
 
     DEFAULTS = {
         "rank_candidates": True,
@@ -143,7 +139,7 @@ class BaselineGenerator(Baseline):
         self.record_local_metric("ppl_word", PPLMetric.many(sums, words))
 
     def rank_eval_label_candidates(self, batch, batchsize):
-        """By length-normalised likelihood (Eq. 2). ParlAI's crashes where nothing is to rank."""
+        """By length-normalised likelihood (Eq. 2). ParlAI's crashes without candidates."""
         if not batch.candidate_vecs or not all(batch.candidate_vecs):
             return None, None
         return super().rank_eval_label_candidates(batch, batchsize)

@@ -1,4 +1,4 @@
-"""What our agents add to ParlAI's Batch: one dataclass, in its field ``p2bot``."""
+"""What our agents add to ParlAI's Batch: a dataclass in its field ``p2bot``."""
 
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +11,7 @@ from p2bot_parlai.parlai_support.batches import Batch
 
 
 class P2botBatch(Batch):
-    """ParlAI's own moves only the tensors that it holds itself."""
+    """ParlAI's does not move nested tensors."""
 
     def to(self, dev):
         moved = super().to(dev)
@@ -23,11 +23,11 @@ class P2botBatch(Batch):
 class SupervisedBatch:
     """
     Responses to learn from or to compare with. In training a message is a whole dialogue, and
-    each list has an entry a turn of all dialogues; in evaluation an entry a message.
+    each list has an entry per turn of all dialogues; in evaluation an entry per message.
 
     :param responses: ids of each; None where a message has no label.
     :param distractors: ids of other responses, for the next-utterance head.
-    :param words: of each response: what ppl a word divides by.
+    :param words: of each response: what ppl per word divides by.
     :param packed: in training: what the network reads. :param turns: of each dialogue.
     :param contexts: in evaluation: ids. :param observations: the messages.
     :param states: the contexts, encoded. :param scores: of what was generated.

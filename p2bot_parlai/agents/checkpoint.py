@@ -1,4 +1,4 @@
-"""Model files as agents read and write them, and the options that a saved model decides."""
+"""Model files as agents read and write them, and the options that a saved model fixes."""
 
 from dataclasses import dataclass, field
 
@@ -30,10 +30,10 @@ class SavedModel:
 
 def write_model_file(agent, path: str) -> None:
     """
-    What ParlAI's ``TorchAgent.save`` writes, each file whole or not at all. The weights come
-    last: a model file that is there has its dictionary and its options beside it.
+    Write what ParlAI's ``TorchAgent.save`` does, each file completely or not at all. The weights
+    come last: where there is a model file, its dictionary and options are beside it.
 
-    :raises P2botError: where it cannot be written.
+    :raises P2botError: if it cannot be written.
     """
     if not PathManager.exists(f"{path}.dict"):
         agent.dict.save(f"{path}.dict", sort=False)
@@ -60,7 +60,7 @@ def check_flags(saved: SavedModel, given: dict) -> None:
     """
     Refuse flags that contradict a saved model.
 
-    :param given: what the user set by hand in this run.
+    :param given: options set by the user in this run.
     """
     for name, value in saved.about["options"].items():
         if name in given and str(given[name]) != str(value):
@@ -72,7 +72,7 @@ def check_flags(saved: SavedModel, given: dict) -> None:
 
 
 def check_tokenizer(saved: SavedModel, tokenizer: P2botTokenizer, dict_file: str) -> None:
-    """:raises P2botError: for another tokenizer than the model was trained with."""
+    """:raises P2botError: if the model was trained with another tokenizer."""
     if saved.about["tokenizer"] != tokenizer.fingerprint():
         raise P2botError(
             f"{dict_file} is not the tokenizer that {saved.path} was trained with: use the .dict "

@@ -15,9 +15,9 @@ class CountedDictionary(P2botDictionary):
     """
     Learns the same byte-level BPE as ``--backbone scratch`` and counts its tokens.
 
-    No word is unknown to it, so that perplexity a word compares with the Transmitter's:
-    a model that may say "unknown" has an easier task. ``counts[i]`` is how often token i
-    occurs in the texts that it was learnt from.
+    No word is unknown to it, so that perplexity per word compares with the Transmitter's: a model
+    that may predict "unknown" has an easier task. ``counts[i]`` is how often token i occurs in
+    the training texts.
     """
 
     counts: list[int] = []
@@ -39,13 +39,12 @@ class CountedDictionary(P2botDictionary):
         super().load(filename)
         with PathManager.open(filename, "rb") as file:
             counts = parse_json(file.read()).get("counts")
-        self.counts = counts if isinstance(counts, list) else []
-        whole = all(type(count) is int and count >= 0 for count in self.counts)
-        if not whole or len(self.counts) != len(self):
+        if not isinstance(counts, list) or len(counts) != len(self):
             raise P2botError(
-                f"{filename} does not count its tokens, it belongs to a Transmitter: give another "
+                f"{filename} has no token counts, so it belongs to a Transmitter: give another "
                 "--dict-file or --model-file"
             )
+        self.counts = counts
 
     def share(self):
         return {**super().share(), "counts": self.counts}

@@ -30,8 +30,9 @@ class TokenizerDictionary(DictionaryAgent):
     """
     A tokenizer that is read from a ``.dict``, or found elsewhere, or learnt from the task.
 
-    Saved as one JSON file beside the model, so that the model loads offline. Subclasses say
-    how to read, find and learn it, and from which texts of an observation.
+    Saved as one JSON file beside the model, so that the model loads offline. Subclasses define
+    `load` (read it), `find` (use one from elsewhere, where the options name one), `texts_of` (what
+    to learn from an observation) and `learn` (from the collected ``texts``).
     """
 
     def __init__(self, opt: Opt, shared=None):
@@ -51,23 +52,11 @@ class TokenizerDictionary(DictionaryAgent):
     def use(self, tokenizer) -> None:
         self.p2bot = tokenizer
 
-    def find(self) -> None:
-        """Use a tokenizer from elsewhere, where the options name one."""
-        raise NotImplementedError
-
-    def learn(self) -> None:
-        """Learn the tokenizer from the collected texts."""
-        raise NotImplementedError
-
-    def texts_of(self, observation: dict[str, Any]) -> Iterator[str]:
-        """What to learn from one example."""
-        raise NotImplementedError
-
     def __len__(self) -> int:
         return len(self.p2bot) if self.p2bot else 0
 
     def is_prebuilt(self) -> bool:
-        """Whether there is nothing to learn from the task's text."""
+        """Whether there is already a tokenizer."""
         return self.p2bot is not None
 
     def act(self):
@@ -76,7 +65,7 @@ class TokenizerDictionary(DictionaryAgent):
         return {"id": "Dictionary"}
 
     def save(self, filename=None, append=False, sort=True):
-        """Write the tokenizer, learnt from the collected texts where there is none yet."""
+        """Write the tokenizer, learning it from the collected texts if necessary."""
         if self.p2bot is None:
             self.learn()
             self.texts = []
@@ -85,7 +74,7 @@ class TokenizerDictionary(DictionaryAgent):
         write_tokenizer(self.p2bot, filename, **self.beside())
 
     def beside(self) -> dict[str, Any]:
-        """What the file holds beside the tokenizer."""
+        """Further entries of the file."""
         return {}
 
     def share(self):
@@ -98,7 +87,7 @@ class P2botDictionary(TokenizerDictionary):
     def find(self) -> None:
         opt, start = self.opt, self.opt.get("init_model")
         self.style = STYLES[opt.get("context_style", APPEND.name)]
-        # weights mean nothing with another tokenizer than they were trained with
+        # the weights need the tokenizer that they were trained with
         start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
         if start and PathManager.exists(start):
             self.load(start)
@@ -143,13 +132,13 @@ class P2botDictionary(TokenizerDictionary):
     def words(self, response: Sequence[int] | None, label: str | None) -> int:
         """
         Words that the loss of a response covers, its end counted as one: the divisor of
-        perplexity a word.
+        perplexity per word.
 
         :param response: the ids that the loss covers.
         """
         if response and len(response) <= len(self.txt2vec(label or "")):
             # cut by --label-truncate
-            ended = response[-1] == self.p2bot.eos
+            ended = self.p2bot.marks.words(response) != response
             return max(1, len(self.vec2txt(response).split()) + ended)
         return len((label or "").split()) + 1
 
@@ -164,6 +153,6 @@ class P2botDictionary(TokenizerDictionary):
 
 
 def write_tokenizer(tokenizer: BaseTokenizer, filename: str, **more) -> None:
-    """The ``.dict`` beside a model. :param more: what it holds besides."""
+    """The ``.dict`` beside a model. :param more: further entries."""
     with files.whole(filename) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump({**tokenizer.contents(), **more}, file)

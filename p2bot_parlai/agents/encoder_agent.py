@@ -1,4 +1,4 @@
-"""What the agents over sentence encoders share: the Receiver and the entailment classifier."""
+"""Shared by the agents over sentence encoders: the Receiver and the entailment classifier."""
 
 import torch
 from parlai.core.torch_agent import History
@@ -6,6 +6,7 @@ from parlai.utils.distributed import is_distributed, sync_parameters
 
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.parlai_support.batches import Batch
@@ -14,7 +15,7 @@ from p2bot_parlai.parlai_support.batches import Batch
 class NoHistory(History):
     """A message says everything: nothing is remembered between messages."""
 
-    dialogue = Dialogue()  # what the training loop saves of a history: nothing was said
+    dialogue = Dialogue()  # the training loop saves it; always empty
 
     def update_history(self, obs, temp_history=None):
         pass
@@ -24,7 +25,7 @@ class NoHistory(History):
 
 
 class EncoderAgent(Learner):
-    """To be named before an agent of ParlAI's."""
+    """Comes before ParlAI's agent among the base classes."""
 
     @staticmethod
     def dictionary_class():
@@ -36,7 +37,11 @@ class EncoderAgent(Learner):
 
     def build_dictionary(self):
         dictionary = super().build_dictionary()
-        dictionary.check_learnt()
+        if dictionary.p2bot is None:
+            raise P2botError(
+                f"--encoder {encoders.SCRATCH} learns its tokenizer from the task, and there is "
+                "none yet: train it first, with parlai train_model and a --model-file"
+            )
         return dictionary
 
     def build_encoder(self) -> encoders.SentenceEncoder:
@@ -57,7 +62,7 @@ class EncoderAgent(Learner):
             )
 
     def vectorize(self, obs, history, **kwargs):
-        """``text_vec`` is there for ParlAI's dynamic batching, which asks for lengths."""
+        """``text_vec`` is for ParlAI's dynamic batching, which asks for lengths."""
         if not obs.is_padding():
             obs.force_set("text_vec", torch.tensor(self.ids_of(obs), dtype=torch.long))
         return obs

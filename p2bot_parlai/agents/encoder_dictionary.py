@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from p2bot_parlai.agents.dictionary import TokenizerDictionary
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.encoder import SCRATCH, encoder_path
 from p2bot_parlai.method.model_files import read_sentence_tokenizer
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
@@ -15,10 +14,6 @@ class EncoderDictionary(TokenizerDictionary):
 
     null_token = start_token = end_token = unk_token = "[PAD]"
 
-    @property
-    def sentences(self) -> SentenceTokenizer | None:
-        return self.p2bot
-
     def find(self) -> None:
         if self.opt["encoder"] != SCRATCH:
             self.use(SentenceTokenizer.from_pretrained(encoder_path(self.opt["encoder"])))
@@ -26,14 +21,6 @@ class EncoderDictionary(TokenizerDictionary):
     def __getitem__(self, key):
         """ParlAI asks for its special tokens; the encoder pads by mask, with any id."""
         return 0
-
-    def check_learnt(self) -> None:
-        """:raises P2botError: if there is no tokenizer yet."""
-        if self.sentences is None:
-            raise P2botError(
-                f"--encoder {SCRATCH} learns its tokenizer from the task, and there is "
-                "none yet: train it first, with parlai train_model and a --model-file"
-            )
 
     def txt2vec(self, text: str, vec_type=list):
         return vec_type(self.p2bot.encode(text))

@@ -26,11 +26,10 @@ class DialogueHistory(History):
 
     def update_history(self, obs: Message, temp_history: str | None = None):
         text = obs.get(self.field)
-        self.temp_history = temp_history
         if text is not None:
             self._update_raw_strings(text)
             self.dialogue.hear(text)
-            # what is learnt from has "labels"; what is evaluated has "eval_labels"
+            # training messages have "labels", others "eval_labels"
             if self.shuffle_persona and "labels" in obs and len(self.dialogue.turns) < 2:
                 random.shuffle(self.dialogue.persona)
 
@@ -38,15 +37,9 @@ class DialogueHistory(History):
         self._update_raw_strings(text)
         self.dialogue.say(text)
 
-    def get_history_str(self) -> str | None:
-        return self.delimiter.join(self.history_raw_strings) or None
-
     def context(self, limit: int | None) -> Context:
         """The context ids, at most ``limit`` of them; see `build_context`."""
         turns = self.dialogue.turns
-        if self.temp_history:
-            own, last = turns[-1] if turns else (False, "")
-            turns = [*turns[:-1], (own, f"{last} {self.temp_history}".strip())]
         if self.size > 0:  # --history-size counts utterances, the persona apart
             turns = turns[-self.size :]
         seen = Dialogue(self.dialogue.persona, self.dialogue.partner_persona, turns)

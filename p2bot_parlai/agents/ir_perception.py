@@ -1,14 +1,24 @@
 """``-m p2bot/ir_perception``: TF-IDF, the second row of the paper's Table 5."""
 
+from functools import lru_cache
+
 import torch
-from parlai.core.opt import Opt
 from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from p2bot_parlai.agents.perception import PerceptionBaseline, Question, lines
 
-# as the paper's tables are about words, single letters ("i", "a") included
+# single letters ("i", "a") are words too
 TOKEN = r"(?u)\b\w+\b"
+
+
+@lru_cache(maxsize=1)  # a fold has the same sentences in every message
+def fitted(sentences: tuple[str, ...]) -> TfidfVectorizer | None:
+    """None where the sentences have no word."""
+    try:
+        return TfidfVectorizer(token_pattern=TOKEN).fit(sentences)
+    except ValueError:
+        return None
 
 
 class IrPerceptionAgent(PerceptionBaseline):
@@ -16,31 +26,20 @@ class IrPerceptionAgent(PerceptionBaseline):
     Ranks by the cosine between the TF-IDF vectors of dialogue and persona.
 
     A dialogue is one text: all utterances of the speaker; a persona is one text: all its
-    sentences. Where words are rare is counted over the profile sentences of the fold
-    (over the candidates, where the task names no sentences), so nothing is trained.
+    sentences. Document frequencies are those of the profile sentences of the fold
+    (of the candidates, where the task lists no sentences), so nothing is trained.
     """
 
-    def __init__(self, opt: Opt, shared=None):
-        super().__init__(opt, shared)
-        self.id = "IrPerception"
-        self._fitted: dict = shared["fitted"] if shared else {}
-
-    def share(self):
-        return {**super().share(), "fitted": self._fitted}
+    id = "IrPerception"
 
     def prepare(self, question: Question) -> None:
         sentences = tuple(question.profile_sentences)
         if not sentences:
             sentences = tuple(s for text in question.candidates for s in lines(text))
-        if self._fitted.get("sentences") != sentences:
-            self._fitted["sentences"] = sentences
-            try:
-                self._fitted["vectorizer"] = TfidfVectorizer(token_pattern=TOKEN).fit(sentences)
-            except ValueError:  # not a word in any of them
-                self._fitted["vectorizer"] = None
+        self.vectorizer = fitted(sentences)
 
     def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
-        vectorizer = self._fitted["vectorizer"]
+        vectorizer = self.vectorizer
         if vectorizer is None:
             return torch.zeros(len(personas))
         dialogue = vectorizer.transform([" ".join(utterances)])

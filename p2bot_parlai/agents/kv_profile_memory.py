@@ -16,9 +16,9 @@ from p2bot_parlai.errors import UsageError
 
 class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
     """
-    Learns to tell a response from those of the other dialogues of the batch, with the hop
-    over the profile alone. In evaluation it also reads (history, response) pairs that it
-    has met in training, as Zhang et al. did: training through that memory is too slow.
+    Learns to tell a response from those of the other dialogues in the batch, with the hop
+    over the profile only. In evaluation it also reads (history, response) pairs seen in
+    training, as Zhang et al. did: training through that memory is too slow.
     """
 
     SHAPE_OPTIONS = ("embedding_size",)
@@ -34,14 +34,14 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         **PROFILE_OPTIONS,
         "--kv-memories": (
             10000,
-            "Pairs of history and response that are kept of the training set, drawn uniformly, "
-            "and read in evaluation; 0 leaves the second hop out",
+            "Training pairs (history, response) to remember for evaluation, sampled uniformly; "
+            "0 disables the second hop",
         ),
     }
 
     def __init__(self, opt: Opt, shared=None):
         check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
-        # pairs of ids; how many examples they were drawn from; the encoded pairs
+        # pairs as ids; how many examples were seen; the encoded pairs
         self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
         super().__init__(opt, shared)
 
@@ -65,7 +65,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     # -------------------------------------------------------------------- candidates
     def set_fixed_candidates(self, shared) -> None:
-        """:raises UsageError: where there is no list, as in a chat; ParlAI would open None."""
+        """:raises UsageError: without a list of candidates; ParlAI would try to open None."""
         fixed = not shared and "fixed" in (self.candidates, self.eval_candidates)
         if fixed and not (self.fixed_candidates_path or self.get_task_candidates_path()):
             raise UsageError("--eval-candidates fixed needs --fixed-candidates-path FILE")
@@ -82,8 +82,8 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     def eval_step(self, batch):
         """
-        Ranks the candidates. What it says is the best of the responses that it remembers:
-        among 20 candidates, of which one is the truth, its F1 would say nothing.
+        Ranks the candidates. Its reply is the best of the remembered responses: F1 of the best
+        of 20 candidates, one of them the truth, would say little.
         """
         output, pairs = super().eval_step(batch), self._encoded_pairs()
         if output is not None and pairs is not None:
@@ -102,7 +102,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         return output
 
     def _remember(self, history: Tensor, response: Tensor) -> None:
-        """Reservoir sampling: whatever was seen has the same chance to be remembered."""
+        """Reservoir sampling: every pair seen so far is kept with equal probability."""
         self.memory["seen"] += 1
         pairs, place = self.memory["pairs"], len(self.memory["pairs"])
         if place >= self.opt["kv_memories"]:
@@ -118,7 +118,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
 
     @torch.no_grad()
     def _encoded_pairs(self) -> tuple[Tensor, Tensor] | None:
-        """Keys and values, (K, E) each, under the present weights."""
+        """Keys and values, (K, E) each, under the current weights."""
         pairs = self.memory["pairs"]
         if not pairs or not self.opt["kv_memories"]:
             return None

@@ -31,7 +31,7 @@ def weighted_sum(embedded: Tensor, weights: Tensor) -> Tensor:
 
 def read_memory(scores: Tensor, mask: Tensor, values: Tensor) -> Tensor:
     """
-    sum_i softmax(scores)_i values_i over what is there; 0 where the memory is empty.
+    sum_i softmax(scores)_i values_i over the real entries; 0 for an empty memory.
 
     :param scores: (B, M). :param mask: bool, broadcast to (B, M).
     :param values: (B, M, E), or (M, E) if all rows read the same memory.

@@ -1,4 +1,4 @@
-"""``-m p2bot``: the Transmitter, to be trained supervised and by self-play."""
+"""``-m p2bot``: the Transmitter, trained supervised and by self-play."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,7 @@ class P2botAgent(TransmitterAgent):
 
     def _set_up(self) -> SelfPlaySetup:
         model, files = self.opt.get("model_file"), None
-        # another model's self-play is over: a run that begins here has frozen models of its own
+        # a run that starts from another model has frozen models of its own
         if self.saved and self.saved.path in (model, f"{model}.checkpoint"):
             files = self.saved.about.get("selfplay")
         return SelfPlaySetup(
@@ -69,7 +69,7 @@ class P2botAgent(TransmitterAgent):
         return TransmitterAgent.trains_head(opt) and not selfplay.only_plays(opt)
 
     def begin_training(self) -> None:
-        """Called when the agent is built: load the frozen models now, not at the first batch."""
+        """Called after the agent is built: load the frozen models before the first batch."""
         if self.plays:
             self.selfplay.check_own_file()
             self.selfplay.world  # noqa: B018
@@ -101,118 +101,119 @@ class P2botAgent(TransmitterAgent):
             if not self.plays:
                 return super().train_step(batch)
             own = SelfPlayBatch([], batch)
-        judged = self.play(own.openings) if own.openings else None
+        scored = self.play(own.openings) if own.openings else None
         self.zero_grad()
         loss = self._supervised_loss(own.spoken)
-        # what was measured on the ordinary examples gets nothing for the plays
+        # metrics of ordinary examples have no value for self-play rows
         for name, values in self._local_metrics.items():
             self._local_metrics[name] = [*[None] * len(own.openings), *values]
         ordinary = len(own.spoken.valid_indices) if own.spoken.batchsize else 0
-        loss = loss + self.opt["rl_coef"] * self.selfplay_loss(judged, ordinary)
+        loss = loss + self.opt["rl_coef"] * self.selfplay_loss(scored, ordinary)
         self.backward(loss)
         self.update_params()
         every = self.opt["show_dialogue_every"]
         updated = self._number_grad_accum == 0  # --update-freq: every so many batches
-        if judged and every and updated and self._number_training_updates % every == 0:
-            logging.info("\n" + as_text(judged.transcript(0)))
+        if scored and every and updated and self._number_training_updates % every == 0:
+            logging.info("\n" + as_text(scored.transcript(0)))
         return None
 
     def eval_step(self, batch: Batch):
         """Play without learning: the rewards are the metrics."""
         if not isinstance(batch.get("p2bot"), SelfPlayBatch):
             return super().eval_step(batch)
-        judged = self.play(batch.p2bot.openings)
+        scored = self.play(batch.p2bot.openings)
         with torch.no_grad():
-            _, divergence = self.reread(judged)
-        self._record(dialogue_metrics(judged, divergence), 0)
+            _, divergence = self.reread(scored)
+        self._record(dialogue_metrics(scored, divergence), 0)
         return None
 
     # -------------------------------------------------------------------- the loss
     def play(self, openings: Sequence[Opening]) -> ScoredRollouts:
         """Dialogues with their rewards; the agent of the world is this one's network."""
         world = self.selfplay.world
-        judged = world.score(world.play(openings))
-        refuse_broken(judged)
-        return judged
+        scored = world.score(world.play(openings))
+        refuse_broken(scored)
+        return scored
 
-    def reread(self, judged: ScoredRollouts) -> tuple[Tensor, Tensor]:
+    def reread(self, scored: ScoredRollouts) -> tuple[Tensor, Tensor]:
         """log p(a | s) and KL divergence of every response, each (M,); see `selfplay.reread`."""
         self.model.eval()
         reading = self.selfplay.world.reading
-        return reread(self.model, reading, judged.rollouts, self.opt["kl_coef"] > 0)
+        return reread(self.model, reading, scored.rollouts, self.opt["kl_coef"] > 0)
 
     def _supervised_loss(self, spoken: Batch) -> Tensor:
         if spoken.batchsize:
             self.model.train()
             return self.compute_loss(spoken)
         nothing = torch.zeros((), device=self.device)
-        # every process takes part in the sums over all, whatever its batch holds
+        # every process takes part in the sums, whatever its batch holds
         for _ in range(1 + (self.nup_coef > 0)):
             self._share_of_all(nothing)
         return nothing
 
-    def selfplay_loss(self, judged: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
+    def selfplay_loss(self, scored: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
         """
         Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's.
 
-        :param judged: None where only other processes play. :param ordinary: examples beside.
+        :param scored: None where only other processes play. :param ordinary: how many other
+            examples the batch has.
         """
-        rewards = judged.total.flatten() if judged else torch.zeros(0)
+        rewards = scored.total.flatten() if scored else torch.zeros(0)
         rewards = rewards.to(self.device)
         total = sum_over_processes(rewards.sum())
         count = sum_over_processes(torch.tensor(float(len(rewards)), device=self.device))
-        if judged is None:
+        if scored is None:
             return torch.zeros((), device=self.device)
         if self.opt["rl_baseline"] == "mean":
             baseline = mean_baseline(total, count)
         else:
             baseline = leave_one_out_baseline(rewards, total, count)
-        log_p, divergence = self.reread(judged)
+        log_p, divergence = self.reread(scored)
         terms = policy_gradient_loss(log_p, rewards, baseline)
         terms = terms + self.opt["kl_coef"] * divergence
-        metrics = dialogue_metrics(judged, divergence.detach())
-        metrics["rl_loss"] = terms.detach().view(judged.rollouts.shape).mean(dim=1).tolist()
+        metrics = dialogue_metrics(scored, divergence.detach())
+        metrics["rl_loss"] = terms.detach().view(scored.rollouts.shape).mean(dim=1).tolist()
         self._record(metrics, ordinary)
         return terms.sum() / (count / num_workers())
 
     def _record(self, metrics: dict[str, list[float]], ordinary: int) -> None:
-        """One entry an example: the plays come first, then nothing for the others."""
+        """One entry per example: self-play first, then None for the others."""
         for name, values in metrics.items():
             own = AverageMetric.many(values)
             self.record_local_metric(name, [*own, *[None] * ordinary])
 
 
-def dialogue_metrics(judged: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
+def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
     """
-    What the report shows, one value a dialogue: the mean over its turns of each reward,
-    raw and weighted, of their sum, of each reward turn by turn, and of the KL divergence.
+    Values for the report, one per dialogue: the mean over its turns of each reward, raw and
+    weighted, of their sum and of the KL divergence, and each reward turn by turn.
     """
-    played = judged.rollouts
-    size, turns = played.shape
-    values = {"reward": judged.total}
-    for name, raw in judged.raw.items():
+    rollouts = scored.rollouts
+    size, turns = rollouts.shape
+    values = {"reward": scored.total}
+    for name, raw in scored.raw.items():
         values[name] = raw
-        values[f"weighted_{name}"] = judged.weights[name] * raw
-    if judged.perceptions:
-        values["perception"], values["user_perception"] = judged.perceptions
+        values[f"weighted_{name}"] = scored.weights[name] * raw
+    if scored.perceptions:
+        values["perception"], values["user_perception"] = scored.perceptions
     values["kl"] = divergence.view(size, turns)
-    lengths = [[len(row[b].response) for row in played.turns] for b in range(size)]
+    lengths = [[len(row[b].response) for row in rollouts.turns] for b in range(size)]
     values["length"] = torch.tensor(lengths, dtype=torch.float)
     metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
-    for name, raw in judged.raw.items():
+    for name, raw in scored.raw.items():
         for n in range(turns):
             metrics[f"{name}_turn{n + 1}"] = raw[:, n].tolist()
     return metrics
 
 
-def refuse_broken(judged: ScoredRollouts) -> None:
-    """:raises P2botError: where a reward, or a probability that was sampled from, is no number."""
-    # whatever a diverged agent says, the frozen models find a reward for it
-    values = {f"the reward {name} is": raw for name, raw in judged.raw.items()}
-    sampled = {"the probabilities of the agent are": torch.cat(judged.rollouts.sampled_scores, 1)}
+def refuse_broken(scored: ScoredRollouts) -> None:
+    """:raises P2botError: if a reward or a sampled probability is not finite."""
+    # the frozen models reward whatever a diverged agent says, so its probabilities count too
+    values = {f"the reward {name} is": raw for name, raw in scored.raw.items()}
+    sampled = {"the probabilities of the agent are": torch.cat(scored.rollouts.sampled_scores, 1)}
     for what, found in (sampled | values).items():
         if not found.isfinite().all():
             raise P2botError(
-                f"{what} infinite or not a number. Nothing was learnt from it: lower "
+                f"{what} infinite or not a number. The weights were not updated: lower "
                 "--learningrate, or check the models"
             )

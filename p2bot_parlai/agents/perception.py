@@ -1,5 +1,5 @@
 """
-What every agent that perceives personas does alike: read the question, rank, count.
+Shared by the agents that perceive personas: reading questions, ranking, metrics.
 
 `p2bot_parlai.tasks.persona_perception` asks the questions; Table 5 of the paper compares
 the answers.
@@ -26,7 +26,7 @@ class Question:
     One dialogue and the personas that it may show.
 
     :param utterances: what the speaker said. :param candidates: personas as text, a
-        sentence a line. :param people: the person behind each candidate, where known.
+        sentence per line. :param people: the person behind each candidate, where known.
     :param truth: the speaker's persona as text, where known.
     :param hard_candidates: a longer list, in evaluation.
     :param profile_sentences: all of the fold, in evaluation. :param own: the rows of the
@@ -49,12 +49,12 @@ class Question:
         """:raises P2botError: for a message that offers no personas to choose from."""
         labels = message.get("labels") or message.get("eval_labels")
         candidates = list(message.get("label_candidates") or ())
-        if not candidates:
+        if not candidates or (labels and labels[0] not in candidates):
             raise P2botError(
-                "there are no personas to choose from (label_candidates): use a task such as "
-                "-t p2bot:persona_perception"
+                "label_candidates must hold the personas to choose from, and the label among "
+                "them: use a task such as -t p2bot:persona_perception"
             )
-        question = cls(
+        return cls(
             utterances=lines(message.get("text") or ""),
             candidates=candidates,
             people=list(message.get("candidate_people") or range(len(candidates))),
@@ -64,35 +64,10 @@ class Question:
             own=list(message.get("own_sentences") or ()),
             reveals=list(message.get("reveals") or ()),
         )
-        question.check()
-        return question
-
-    def check(self) -> None:
-        """:raises P2botError: where the fields do not go together."""
-        own = lines(self.truth or "")
-        sound = {
-            "labels": self.truth is None or self.truth in self.candidates,
-            "candidate_people": len(self.people) == len(self.candidates),
-            "own_sentences": _are_rows(self.own, len(self.profile_sentences)),
-            "reveals": not self.reveals
-            or len(self.reveals) == len(self.utterances)
-            and _are_rows([place for place in self.reveals if place is not None], len(own)),
-        }
-        for field_name, fits in sound.items():
-            if not fits:
-                raise P2botError(
-                    f"{field_name} of a message and its label_candidates, text or "
-                    "profile_sentences contradict each other: use a task such as "
-                    "-t p2bot:persona_perception"
-                )
-
-
-def _are_rows(places: Sequence[int], size: int) -> bool:
-    return all(0 <= place < size for place in places)
 
 
 def lines(text: str) -> list[str]:
-    """Utterances or profile sentences, one a line."""
+    """Utterances or profile sentences, one per line."""
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
@@ -144,21 +119,20 @@ def true_cell_metric(question: Question, U: Tensor) -> Metric | None:
     ]
     highest = [(row == row.max(), place) for row, place in shown]
     hits = sum(best[place].item() / best.sum().item() for best, place in highest)
-    # utterances count alike, however many a dialogue has
+    # every utterance has the same weight
     return AverageMetric(hits, len(shown))
 
 
 class PerceptionBaseline(Agent):
-    """An agent without training; a subclass says how personas and sentences score."""
+    """
+    An agent without training. A subclass defines `scores` of utterances and personas (lists of
+    sentences): one score per persona.
+    """
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt=None):
         set_model_type(parser)
         return parser
-
-    def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
-        """One score a persona."""
-        raise NotImplementedError
 
     def act(self) -> Message:
         message = Message(self.observation)

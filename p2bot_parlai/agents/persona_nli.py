@@ -17,7 +17,7 @@ from p2bot_parlai.parlai_support.batches import Batch
 
 class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     """
-    ParlAI's classifier over our encoders: accuracy, and precision, recall and F1 a class.
+    ParlAI's classifier over our encoders: accuracy, and precision, recall and F1 per class.
 
     A message is an utterance and, on the next line, a profile sentence.
     """
@@ -45,7 +45,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
             encoder = encoders.from_json(self.saved.about["encoder"])
         else:
             encoder = self.build_encoder()
-        self.dict.sentences.limit(min(self.text_truncate, encoder.max_tokens))
+        self.dict.p2bot.limit(min(self.text_truncate, encoder.max_tokens))
         network = PersonaNli(encoder, self.opt["pairing"], self.opt["dropout"])
         set_computing(network, self.opt["precision"])
         return network
@@ -56,13 +56,13 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
 
     # -------------------------------------------------------------- from text to ids
     def ids_of(self, obs) -> list[int]:
-        return self.dict.sentences.encode_pair(*read_pair(obs.get("text") or ""))[0]
+        return self.dict.p2bot.encode_pair(*read_pair(obs.get("text") or ""))[0]
 
     def read(self, observations) -> dict:
         told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
         labels = [found[0] for found in told]
         return {
-            # what ParlAI's classifier asks for is whether there is any
+            # ParlAI's classifier only checks that there is one
             "text_vec": pad_sequence([obs["text_vec"] for obs in observations], True),
             "labels": None if None in labels else labels,
             "pairs": [read_pair(obs["text"]) for obs in observations],
@@ -72,14 +72,14 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
 
     def score(self, batch: Batch) -> Tensor:
         """Logits (B, 3)."""
-        return self.model(batch.pairs, self.dict.sentences)
+        return self.model(batch.pairs, self.dict.p2bot)
 
 
 def read_pair(text: str) -> Pair:
     """
     Utterance and profile sentence of a message.
 
-    :raises P2botError: where it has not two lines.
+    :raises P2botError: unless it has two lines.
     """
     found = [line.strip() for line in text.split("\n") if line.strip()]
     if len(found) != 2:

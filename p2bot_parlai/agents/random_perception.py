@@ -3,7 +3,6 @@
 import random
 
 import torch
-from parlai.core.opt import Opt
 from torch import Tensor
 
 from p2bot_parlai.agents.perception import PerceptionBaseline
@@ -13,12 +12,10 @@ class RandomPerceptionAgent(PerceptionBaseline):
     """
     Ranks personas and profile sentences at random.
 
-    What is asked decides the draw, so that a run gives the same answers again.
+    The draw depends on the question alone, so that runs repeat.
     """
 
-    def __init__(self, opt: Opt, shared=None):
-        super().__init__(opt, shared)
-        self.id = "RandomPerception"
+    id = "RandomPerception"
 
     def scores(self, utterances: list[str], personas: list[list[str]]) -> Tensor:
         rng = random.Random("\n".join([*utterances, str(len(personas))]))

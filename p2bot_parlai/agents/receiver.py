@@ -54,7 +54,7 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         return SavedModel(path, read_receiver_file(path))
 
     def build(self, shared) -> None:
-        self.special_ids = frozenset(self.dict.sentences.encode(""))
+        self.special_ids = frozenset(self.dict.p2bot.encode(""))
         if shared:
             self.perceiver: Perceiver = shared["perceiver"]
             if "optimizer" in shared:
@@ -63,8 +63,8 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
             return
         self.criterion = None  # the loss is Eq. 12, see p2bot_parlai.method.receiver
         self.model = self.build_model()
-        self.dict.sentences.limit(min(self.text_truncate, self.model.impression.max_tokens))
-        self.perceiver = Perceiver(self.model, self.dict.sentences, self.opt["tau_start"])
+        self.dict.p2bot.limit(min(self.text_truncate, self.model.impression.max_tokens))
+        self.perceiver = Perceiver(self.model, self.dict.p2bot, self.opt["tau_start"])
         states = self.load(self.saved.path) if self.saved else {}
         set_computing(self.model, self.opt["precision"])
         self.model.to("cuda" if self.use_cuda else "cpu")

@@ -1,4 +1,4 @@
-"""``--persona-metrics``: what responses are like, beside the reference (docs/metrics.md)."""
+"""``--persona-metrics``: metrics of responses that need no reference (docs/metrics.md)."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import NliJudge, load_judge
 
-# of each metric one entry an example, as ParlAI asks of the metrics of a batch
+# one entry per example, as ParlAI requires
 Values = dict[str, list[Metric | None]]
 
 
@@ -32,9 +32,9 @@ class ResponseMetrics:
     @classmethod
     def asked_for(cls, opt: Opt) -> "ResponseMetrics | None":
         """
-        What was asked for now: a saved model may still name the models of another run.
+        What this command asks for: a saved model may still name the models of its training run.
 
-        :raises P2botError: for files that are not there or of another kind, and for options
+        :raises P2botError: for files that are missing or of another kind, and for options
             that contradict each other.
         """
         given = opt.get("override", opt)
@@ -44,8 +44,8 @@ class ResponseMetrics:
             return None
         if given.get("skip_generation"):
             raise P2botError(
-                "--persona-metrics true is about responses, --skip-generation true makes none: "
-                "drop one"
+                "--persona-metrics true needs responses, and --skip-generation true generates "
+                "none: drop one"
             )
         paths = {}
         for name in ("receiver", "nli_model"):

@@ -1,14 +1,14 @@
 """
 Responses scored and found by one network: ranking (Eq. 2, Eq. 3, next utterance) and decoding.
 
-The searches are ParlAI's, so every ``--inference`` and every kind of blocking is; the loop
-around them is ours. It finds what the stock loop finds, and computes less:
+The searches are ParlAI's, with every ``--inference`` and every kind of blocking. The loop around
+them is ours: the same results with less computation.
 
-- A row leaves the batch when its search is done.
+- Finished rows leave the batch.
 - The hypotheses of a row share one cache. What tells them apart is a mask: each sees its
   context and the tokens that it descends from. So no cache is multiplied by the beam size,
   and none is reordered when hypotheses change places.
-- The first token is predicted once a row: all its hypotheses begin alike.
+- The first token is predicted once per row: all its hypotheses begin alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,6 @@ import torch
 from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import SearchBlocklist, TreeSearch
-from parlai.utils.torch import neginf
 from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
@@ -37,7 +36,7 @@ Hypothesis = tuple[Tensor, Tensor, list | None]
 class Responder:
     """
     :param opt: options of ranking and decoding: ``alpha``, ``rank_by`` and ParlAI's.
-    :param blocked: phrases that no response may hold.
+    :param blocked: phrases that no response may contain.
     """
 
     def __init__(
@@ -51,10 +50,6 @@ class Responder:
         self.tokens = dictionary.p2bot
         self.beam_size = hypotheses(opt)
         self.longest = opt["label_truncate"]
-
-    @property
-    def device(self) -> torch.device:
-        return self.network.next_utterance.weight.device
 
     # ----------------------------------------------------------------------------- scores
     def score(
@@ -78,7 +73,7 @@ class Responder:
         return scores
 
     def _scores_of(self, states, responses: list[list[list[int]]], rank_by: str) -> Tensor:
-        branches = lay_out(responses, self.tokens.marks).to(self.device)
+        branches = lay_out(responses, self.tokens.marks).to(self.network.device)
         hidden, scores = self.network.read(branches, states)
         log_p_next = transmitter.log_next_utterance(scores.float())
         if rank_by == "next-utterance":
@@ -96,18 +91,16 @@ class Responder:
         self,
         states: ContextStates,
         contexts: Tensor,
-        prefix: Tensor | None = None,
         verbose: bool = False,
     ) -> tuple[list[Hypothesis], list[TreeSearch]]:
         """
         :param states: B encoded contexts. :param contexts: int (B, T), padded: what
             ``--beam-context-block-ngram`` looks at.
-        :param prefix: int (B, P), tokens that each row's response begins with.
         :param verbose: whether the searches note details of each token.
         :return: the best hypothesis of each row, and the searches.
         """
         searches = self._searches(contexts, verbose)
-        for _ in self._steps(states, searches, prefix):
+        for _ in self._steps(states, searches):
             pass
         return self._best(states, searches), searches
 
@@ -131,15 +124,15 @@ class Responder:
         """One for each row, at its start."""
         on_gpu = self.opt["gpu_beam_blocking"]
         return [
-            tree_search(self.opt, self.beam_size, self.dictionary, self.device, verbose)
+            tree_search(self.opt, self.beam_size, self.dictionary, self.network.device, verbose)
             .set_batch_context(contexts, row, on_gpu)
             .set_block_list(self.blocked)
             for row in range(len(contexts))
         ]
 
-    def _steps(self, states, searches, prefix: Tensor | None = None) -> Iterator[int]:
+    def _steps(self, states, searches) -> Iterator[int]:
         start = self.tokens.self_
-        return decode(self.network, states, searches, start, self.longest, self._log_p, prefix)
+        return decode(self.network, states, searches, start, self.longest, self._log_p)
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
@@ -161,7 +154,7 @@ class Responder:
 
 
 def hypotheses(opt: Opt) -> int:
-    """How many are searched: several only in beam search, elsewhere they must be asked for."""
+    """Hypotheses per response: several in beam search, elsewhere if --beam-size is given."""
     if opt["inference"] in ("greedy", "multinomial"):
         return 1
     if opt["inference"] in BEAM_SEARCHES:
@@ -233,16 +226,14 @@ def decode(
     start: int,
     longest: int,
     log_p: Callable[[Tensor], Tensor],
-    prefix: Tensor | None = None,
 ) -> Iterator[int]:
     """
     Advance every search until it is done, ``longest`` tokens at most.
 
-    :param states: B encoded contexts. :param searches: one a row, of K hypotheses each.
+    :param states: B encoded contexts. :param searches: one per row, of K hypotheses each.
     :param start: the token before a response.
     :param log_p: from hidden states (B, K, D) to log-probabilities (B, K, V).
-    :param prefix: int (B, P), tokens that the response of each row begins with.
-    :return: the number of each step, from 0, when all searches that it concerns have taken it.
+    :return: the number of each step, from 0, once all unfinished searches have taken it.
     """
     going = torch.arange(len(searches), device=states.valid.device)  # rows that are not done
     tokens = torch.full_like(going, start)[:, None]
@@ -250,8 +241,6 @@ def decode(
     for step in range(longest):
         hidden, states = network.step(states, tokens, seen)
         scores = log_p(hidden)
-        if prefix is not None and step < prefix.shape[1]:
-            scores = _only(scores, prefix.to(going.device)[going, step])
         running = [searches[row] for row in going.tolist()]
         if step == 0:
             scores = scores.repeat(1, running[0].beam_size, 1)
@@ -272,12 +261,3 @@ def decode(
         parents = torch.stack([search.get_backtrack_from_current_step() for search in running])
         seen = seen.gather(1, parents.long()[:, :, None].expand(-1, -1, seen.shape[2]))
         tokens = torch.stack([search.get_output_from_current_step() for search in running])
-
-
-def _only(scores: Tensor, tokens: Tensor) -> Tensor:
-    """
-    Rule out all other tokens. :param scores: (B, K, V). :param tokens: int (B,), one a row.
-    """
-    index = tokens[:, None, None].expand(-1, scores.shape[1], 1)
-    forced = torch.full_like(scores, neginf(scores.dtype))
-    return forced.scatter(2, index, scores.gather(2, index))

@@ -1,8 +1,8 @@
 """
-What `P2botAgent` needs for self-play beside its own network: frozen models, and the world.
+What `P2botAgent` needs for self-play besides its own network: frozen models and the game.
 
-They are no part of a saved model, as a chat needs none of them: it names their files. A
-resumed run reads them again and makes sure that they are the same.
+A saved model does not contain them, since a chat needs none of them; it names their files. A
+resumed run reads them again and checks that they are the same.
 """
 
 import json
@@ -28,7 +28,6 @@ from p2bot_parlai.method.model_files import (
     checksum,
     load_perceiver,
     load_transmitter,
-    read_tokenizer,
     weights_checksum,
 )
 from p2bot_parlai.method.reward_models import (
@@ -58,10 +57,10 @@ class FrozenFiles:
 
     def path(self, role: str, flag: str, given: str | None, default: str | None) -> str:
         """
-        Which file to read, noted for the next `to_json`.
+        The file to read, recorded for `to_json`.
 
-        :param given: what the user said now. :param default: for a run that begins.
-        :raises P2botError: where the file is gone, or is not the one of the earlier run.
+        :param given: by the user. :param default: for a new run.
+        :raises P2botError: if the file is gone, or is not that of the earlier run.
         """
         before = self.saved.get(role)
         path = given or (before["path"] if before else default)
@@ -74,9 +73,9 @@ class FrozenFiles:
 
     def note(self, role: str, flag: str, path: str, found: str) -> None:
         """
-        A model that was read, for the next `to_json`. :param found: its checksum.
+        Record a model that was read. :param found: its checksum.
 
-        :raises P2botError: where it is not the one of the earlier run.
+        :raises P2botError: if it is not that of the earlier run.
         """
         before = self.saved.get(role)
         if before and found != before["sha256"]:
@@ -90,45 +89,23 @@ class FrozenFiles:
         return {**self.saved, **self.used}
 
 
-def is_language_model_of_ours(name: str) -> bool:
-    """Whether ``--language-model`` names a model file of p2bot, not a folder or hub name."""
-    return PathManager.exists(name) and not PathManager.isdir(name)
-
-
-def check_language_model(opt: Opt, tokenizer: P2botTokenizer) -> None:
-    """:raises P2botError: where its tokenizer is not the Transmitter's; reads no weights."""
-    name = opt.get("language_model")
-    if not name:
-        return
-    if is_language_model_of_ours(name):
-        other = read_tokenizer(f"{name}.dict")
-    else:
-        other = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
-    if other.fingerprint() != tokenizer.fingerprint():
-        raise P2botError(
-            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
-            "score its tokens: choose one with the same, or leave the option out"
-        )
-
-
 def load_language_style(
     opt: Opt, user: Transmitter, tokenizer: P2botTokenizer, files: FrozenFiles
 ) -> LanguageStyle:
     """
     The style reward with its language model.
 
-    :param user: the frozen supervised Transmitter; without any other it reads the response
+    :param user: the frozen supervised Transmitter; without another model it reads the response
         alone.
+    :raises P2botError: for a language model that is gone, or has another tokenizer.
     """
-    name = opt.get("language_model")
     before = files.saved.get("language model")
-    if name is None and before:
-        name = before["path"]
-    if name and is_language_model_of_ours(name):
-        path = files.path("language model", "--language-model", name, None)
+    given = opt.get("language_model") or (before and before["path"])
+    if given and PathManager.exists(given) and not PathManager.isdir(given):  # of p2bot
+        path = files.path("language model", "--language-model", given, None)
         lm = load_transmitter(path, tokenizer)
         return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
-    name = name or opt["backbone"]
+    name = given or opt["backbone"]
     if name in UNTRAINED:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
     try:
@@ -138,6 +115,12 @@ def load_language_style(
             f"the language model of the style reward: {error}. Name another copy of it by "
             "--language-model, or leave the reward out by --lambda-style 0"
         ) from error
+    its_own = P2botTokenizer.from_pretrained(backbones.backbone_path(name), tokenizer.style)
+    if its_own.fingerprint() != tokenizer.fingerprint():
+        raise P2botError(
+            f"--language-model {name} has another tokenizer than the Transmitter, so it cannot "
+            "score its tokens: choose one with the same, or leave the option out"
+        )
     files.note("language model", "--language-model", name, weights_checksum(pretrained))
     start = pretrained.start_token
     return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
@@ -145,7 +128,7 @@ def load_language_style(
 
 class SelfPlaySetup:
     """
-    The world that an agent plays in; its frozen models are loaded when it is first asked for.
+    The self-play of an agent; its frozen models are loaded at first use.
 
     :param opt: of the agent. :param network: the agent's, which learns.
     :param has_head: whether that was trained with a next-utterance head.
@@ -179,8 +162,6 @@ class SelfPlaySetup:
                 "the coherence reward needs a next-utterance head, and this Transmitter was "
                 "trained with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
             )
-        if "style" in weights:
-            check_language_model(opt, tokenizer)
         start = opt.get("override", {}).get("init_model")
         path = self.files.path("user", "--init-model", start, opt.get("model_file"))
         user = load_transmitter(path, tokenizer)
@@ -222,11 +203,11 @@ class SelfPlaySetup:
     def _freeze(self, network: nn.Module) -> None:
         set_computing(network, self.opt["precision"])
         freeze_casts(network)
-        network.to(self.network.next_utterance.weight.device)
+        network.to(self.network.device)
 
     def _perception(self) -> PersonaPerception:
         given = self.opt.get("override", {}).get("receiver")
-        # whoever evaluates may choose another Receiver; a run that is resumed may not
+        # an evaluation may use another Receiver; a resumed run may not
         learns = DatatypeHelper.is_training(self.opt["datatype"])
         files = FrozenFiles() if given and not learns else self.files
         perceiver = load_perceiver(
@@ -246,11 +227,9 @@ class SelfPlaySetup:
         def respond(speakers: Speakers) -> list[list[int]]:
             contexts = [torch.tensor(ids) for ids in speakers.contexts()]
             found, _ = responder.respond(speakers.states(), pad_sequence(contexts, True))
-            answers, eos = [], self.dictionary.p2bot.eos
-            for tokens, *_ in found:
-                ids = tokens.tolist()[1:]  # ParlAI begins with the start token
-                answers.append(ids[: ids.index(eos)] if eos in ids else ids)
-            return answers
+            marks = self.dictionary.p2bot.marks
+            # ParlAI begins with the start token
+            return [marks.words(tokens.tolist()[1:]) for tokens, *_ in found]
 
         return respond
 
@@ -261,8 +240,8 @@ CONTEXT_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
 
 def inherit_context_options(opt: Opt) -> None:
     """
-    A run that begins from ``--init-model`` reads contexts as that model learnt to, unless
-    told otherwise: ParlAI takes no options from there.
+    A run that starts from ``--init-model`` reads contexts as that model does, unless the command
+    line says otherwise: ParlAI takes no options from there.
     """
     start = opt.get("init_model")
     begins = not (opt.get("model_file") and os.path.exists(opt["model_file"]))

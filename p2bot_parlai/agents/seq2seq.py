@@ -13,7 +13,7 @@ class Seq2seqAgent(BaselineGenerator, StockSeq2seqAgent):
     """
     The network and its options are those of ``-m seq2seq``. What is ours: it reads what the
     Transmitter reads (the persona is never dropped), no word is unknown to it, and it
-    reports perplexity a word. Attention is on, after Bahdanau et al. (2015).
+    reports perplexity per word. Attention is on, after Bahdanau et al. (2015).
     """
 
     SHAPE_OPTIONS = SHAPE
@@ -21,8 +21,3 @@ class Seq2seqAgent(BaselineGenerator, StockSeq2seqAgent):
 
     def build_network(self):
         return StockSeq2seqAgent.build_model(self)
-
-    def load(self, path: str) -> dict:
-        states = super().load(path)
-        self.model.longest_label = states["longest_label"]
-        return states

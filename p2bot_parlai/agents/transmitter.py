@@ -12,8 +12,13 @@ from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
+from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
-from p2bot_parlai.agents.options.transmitter import add_transmitter_options, check_options
+from p2bot_parlai.agents.options.transmitter import (
+    NEEDS,
+    add_transmitter_options,
+    check_options,
+)
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import Responder
 from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
@@ -21,7 +26,7 @@ from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
-from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import check_description, read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
@@ -50,13 +55,14 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def check_training(opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
         check_options(opt)
+        check_metric(opt, NEEDS)
 
     def __init__(self, opt: Opt, shared=None):
         check_options(opt)
         self.nup_coef = opt["nup_coef"]
         self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
-        # loaded first: what is missing shall be said before anything else takes time
+        # first, so that missing files are reported before anything slow
         self.response_metrics = (
             shared["response_metrics"] if shared else ResponseMetrics.asked_for(opt)
         )
@@ -105,7 +111,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return self.network.device
 
     def share(self):
         return {**super().share(), "response_metrics": self.response_metrics}
@@ -133,7 +139,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if "labels" not in obs:
             return super().vectorize(obs, history, **kwargs)
         turns = obs["turns"] = self.reader.read(obs, history)
-        # for ParlAI's dynamic batching, which asks for lengths
+        # ParlAI's dynamic batching asks for lengths
         obs["text_vec"] = torch.tensor(turns[-1].turn.context, dtype=torch.long)
         obs["labels_vec"] = torch.tensor(turns[-1].turn.response, dtype=torch.long)
         return obs
@@ -142,7 +148,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if obs.is_padding():  # at the end of an epoch
             return obs
         context = history.context(truncate)
-        obs["full_text"] = history.get_history_str() or ""
         obs["text_vec"] = torch.tensor(context.ids, dtype=torch.long)
         if self.beam_context_block_ngram > 0:
             obs["full_text_vec"] = history.context(None).ids
@@ -164,7 +169,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         candidates = list(obs.get("label_candidates") or ())
         labels = obs.get("eval_labels") or ()
-        # distractors are the same ones in every evaluation
+        # the same distractors in every evaluation
         others = [c for c in candidates if c not in labels] if labels else []
         wrong = others[: self.reader.distractors]
         obs["distractor_vecs"] = [self.response_ids(text, truncate) for text in wrong]
@@ -181,7 +186,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         if batch.batchsize == 0:
             return batch
         rows = [obs_batch[i] for i in batch.valid_indices]
-        if batch.text_vec is None:  # nobody has spoken yet, and there is no persona
+        if batch.text_vec is None:  # no persona, and nobody has spoken yet
             batch.text_vec = torch.full((len(rows), 1), self.NULL_IDX)
         vectors = [row.get("eval_labels_vec") for row in rows]
         responses = [None if ids is None else ids.tolist() for ids in vectors]
@@ -199,7 +204,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     # --------------------------------------------------------------------- the loss
     def compute_loss(self, batch, return_output=False):
         """
-        Mean negative log-likelihood a token (Eq. 1) + nup_coef * next-utterance loss.
+        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss.
         """
         own: SupervisedBatch = batch.p2bot
         mask = batch.label_vec != self.NULL_IDX
@@ -287,19 +292,20 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):
         """
-        The context is read once, for loss, ranking, decoding and re-ranking alike.
+        The context is read once for loss, ranking, decoding and re-ranking.
 
-        :return: ParlAI's output with what ``--world-logs``, which writes all that is in it,
-            would lack: ``score`` of the response (Eq. 3 in beam search), ``label_tokens`` and
-            ``label_words``, by which the report weighs an example's loss and ppl; and with
-            ``persona`` and ``nli`` where there are response metrics.
+        :return: ParlAI's output, and for ``--world-logs``: ``score`` of the response (Eq. 3 in
+            beam search), ``label_tokens`` and ``label_words``, which weight an example's loss
+            and ppl in the report, and with response metrics ``persona`` and ``nli``.
         """
         if batch.batchsize == 0:
             return None
         self.model.eval()
         own: SupervisedBatch = batch.p2bot
         with keep_casts(self.device):
-            own.states = self._read_contexts(batch.valid_indices.tolist(), own)
+            # of conversations that go on, only what is new is read
+            contexts = dict(zip(batch.valid_indices.tolist(), own.contexts, strict=True))
+            own.states = self.memory.read(self.network, contexts)
             output = super().eval_step(batch)
         if batch.label_vec is not None:
             output.label_tokens = (batch.label_vec != self.NULL_IDX).sum(dim=1).tolist()
@@ -314,18 +320,10 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                     self.record_local_metric(name, values)
         return output
 
-    def _read_contexts(self, conversations: list[int], own: SupervisedBatch) -> ContextStates:
-        """The encoded contexts; of conversations that go on, only what is new is read."""
-        states = self.memory.read(self.network, dict(zip(conversations, own.contexts, strict=True)))
-        for conversation, row in zip(conversations, own.observations, strict=True):
-            if row.get("episode_done"):
-                self.memory.close(conversation)
-        return states
-
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details
         own: SupervisedBatch = batch.p2bot
-        found, searches = self.responder.respond(own.states, contexts, prefix_tokens, verbose)
+        found, searches = self.responder.respond(own.states, contexts, verbose)
         own.scores = [float(score) for _, score, _ in found]
         return found, searches
 
@@ -347,4 +345,4 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     def update_params(self):
         super().update_params()
-        self.network.updates += 1  # what was read with the old weights is void
+        self.network.updates += 1  # cached states of the old weights are void

@@ -1,7 +1,7 @@
 """
 Training messages as ids: all turns of a dialogue in one row (`p2bot_parlai.method.layout`).
 
-The same examples with the same loss as turn by turn, without reading every context anew.
+Equivalent to training turn by turn, without re-reading every context.
 """
 
 import random
@@ -19,7 +19,7 @@ from p2bot_parlai.method.layout import Turn, pack
 
 
 class ReadTurn(NamedTuple):
-    """:param words: of the response: what ppl a word divides by."""
+    """:param words: of the response: what ppl per word divides by."""
 
     turn: Turn
     words: int
@@ -51,7 +51,7 @@ class TurnReader:
         """
         The turns of a whole dialogue (`WholeDialogueMutator`), or the one of any other message.
 
-        :param history: has heard the message, and will have forgotten a whole dialogue.
+        :param history: has observed the message; reset after a whole dialogue.
         """
         if "dialogue" not in message:
             return [self._turn(message, history)[0]]
@@ -116,7 +116,7 @@ def fill_up(
 
 
 def by_dialogue(values: Sequence[Metric | None], turns: Sequence[int]) -> list[Metric | None]:
-    """ParlAI takes one metric a message: those of its turns, added up."""
+    """ParlAI takes one metric per message: the sum over its turns."""
     merged, start = [], 0
     for count in turns:
         own = [value for value in values[start : start + count] if value is not None]

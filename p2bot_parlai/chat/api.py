@@ -55,7 +55,7 @@ def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
             # before it is built: ParlAI's own agents unpickle what they load
             kind = opt_files.agent_class(path) or object
             if not issubclass(kind, TransmitterAgent):
-                raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+                raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
         agent = create_agent(opt)
     agent.model.eval().requires_grad_(False)
     return agent
@@ -126,7 +126,8 @@ class P2Bot(Conversation):
         found = path if receiver is not None or PathManager.exists(path) else None
         bot = cls(agent, found, persona, partner_persona, seed)
         if receiver is not None:
-            bot._perceives()  # fail now rather than at first use
+            with bot.perceiver():  # fail now rather than at first use
+                pass
         return bot
 
     def conversation(
@@ -151,7 +152,7 @@ class P2Bot(Conversation):
 
     def relevance(self, utterances: Sequence[str], persona: Persona) -> list[list[float]]:
         """
-        Figure 6: U of Eq. 11, a row an utterance, a column a profile sentence.
+        Figure 6: U of Eq. 11, one row per utterance, one column per profile sentence.
 
         :raises P2botError: without a Receiver.
         """
@@ -191,19 +192,16 @@ class P2Bot(Conversation):
         :raises P2botError: if there is none.
         """
         with self._receiver_lock:
-            yield self._perceives()
+            if self._perceiver is None:
+                if self._receiver is None:
+                    raise P2botError(
+                        "this needs a Receiver: P2Bot.load(..., receiver=MODEL), trained with "
+                        "-m p2bot/receiver"
+                    )
+                self._perceiver = load_perceiver(self._receiver)
+            yield self._perceiver
 
     @property
     def speaker(self) -> Speaker:
         """The loaded Transmitter, with the lock to hold while using its network."""
         return self._speaker
-
-    def _perceives(self) -> Perceiver:
-        if self._perceiver is None:
-            if self._receiver is None:
-                raise P2botError(
-                    "perceiving needs a Receiver: P2Bot.load(..., receiver=MODEL), trained with "
-                    "-m p2bot/receiver"
-                )
-            self._perceiver = load_perceiver(self._receiver)
-        return self._perceiver

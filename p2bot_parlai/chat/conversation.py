@@ -5,7 +5,7 @@ Any number of conversations share one network. Each holds what was said in it, i
 context and the state of its random generator; the network is used by one thread at a time,
 for the length of one token.
 
-A text that grows token by token, as pieces that never have to be taken back.
+`pieces` cuts a growing text into parts that never change again.
 """
 
 import re
@@ -38,7 +38,7 @@ class Utterance(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A text and its score; what kind of score, says the method that returns it."""
+    """A text and its score, whose meaning depends on the method that returns it."""
 
     text: str
     score: float
@@ -70,7 +70,7 @@ class Chance:
     """
     A random generator of its own: inside `held`, torch's sampling draws from it.
 
-    :param seed: decides everything that is drawn; None: a new one each time.
+    :param seed: None: a new one each time.
     """
 
     def __init__(self, seed: int | None, device: torch.device):
@@ -105,8 +105,8 @@ class Conversation:
     :param persona: profile sentences of the bot: a list, or one text with ``|`` between them.
     :param partner_persona: those of whoever talks with it, for a model that was trained to be
         told (``convai2:both``).
-    :param seed: makes sampled replies repeat, whatever else is said beside this conversation;
-        None: they differ. Beam search and greedy decoding sample nothing.
+    :param seed: makes sampled replies reproducible, whatever other conversations do; None: they
+        differ every time. Beam search and greedy decoding sample nothing.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class Conversation:
 
 
 def _sentences(persona: Persona | str) -> list[str]:
-    """A persona is told once, one sentence a line."""
+    """Distinct sentences, each in one line."""
     parts = split_persona(persona) if isinstance(persona, str) else map(in_one_line, persona)
     return list(dict.fromkeys(filter(None, parts)))
 

@@ -93,6 +93,11 @@ class ContextStyle(Generic[Token]):
         """A response to be learnt or scored, at most ``limit`` tokens, with ``eos`` if it fits."""
         return [*words, self.eos][:limit]
 
+    def words(self, response: Sequence[Token]) -> list[Token]:
+        """A response up to its ``eos``, which may be missing."""
+        ids = list(response)
+        return ids[: ids.index(self.eos)] if self.eos in ids else ids
+
     def candidate(self, response: Sequence[Token]) -> list[Token]:
         """A response to be scored behind its context. :param response: with its ``eos``."""
         return [self.self_, *response, *_optional(self.cls)]

@@ -1,17 +1,12 @@
 """
-Encoded contexts: a turn reads only what is new. B rows, S slots a row.
+Cached keys and values of contexts, so that a turn reads only what is new. B rows, S slots per row.
 
-`ContextStates` are the keys and values of contexts. Their tensors do not change: states that
-were handed out stay valid.
-
-`ContextMemory` keeps them from turn to turn. A context is append-only, so an earlier turn has
-read most of it. Where it has not (old turns were dropped, the persona changed, another
-conversation began), the common prefix is kept and the rest is read. Only ids decide: the
-states are always those of the context asked for. They are dropped when the weights change.
-
-`growing_cache` grows in place. transformers' DynamicCache copies all keys and values for each
-appended token; here they are written into spare room. Copies of a layer
-(`ContextStates.fork`) share that room, and only the first to append may write there.
+- `ContextStates`: the keys and values of a batch of contexts. Their tensors are never modified.
+- `ContextMemory` keeps them from turn to turn. It reuses the longest common prefix of the old and
+  the new context, usually all of the old one, and reads the rest. Changed weights invalidate it.
+- `growing_cache` appends in place, into spare slots, where transformers' DynamicCache copies all
+  keys and values for each token. Copies of a layer (`ContextStates.fork`) share the slots, and
+  only the first to append writes there.
 """
 
 import copy
@@ -23,9 +18,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
+
+from p2bot_parlai.method.padding import pad
 
 
 @dataclass
@@ -33,7 +29,7 @@ class ContextStates:
     """
     A batch of encoded contexts.
 
-    :param cache: keys and values of S slots a row, in a transformers Cache.
+    :param cache: keys and values of S slots per row, in a transformers Cache.
     :param valid: bool (B, S), which slots hold a real token.
     :param next_position: int (B,), the position of the next token of each row.
     """
@@ -133,8 +129,8 @@ class ContextMemory:
     @torch.no_grad()
     def read(self, network: Reader, contexts: Mapping[int, list[int]]) -> ContextStates:
         """
-        :param contexts: the ids of each conversation's context, by a number that identifies
-            it from turn to turn (its place in the batch).
+        :param contexts: token ids of each context, by a number that identifies the conversation
+            from turn to turn (its place in the batch).
         :return: their states, a row each, in this order.
         """
         if self._weights != network.weights_version():
@@ -147,14 +143,10 @@ class ContextMemory:
             count = in_common(read, ids)
             rows.append(row)
             counts.append(count)
-            new.append(torch.tensor(ids[count:], dtype=torch.long))
+            new.append(ids[count:])
         states = states.keep(torch.tensor(rows), torch.tensor(counts))
-        padded = pad_sequence(new, batch_first=True)
-        if padded.shape[1]:
-            lengths = torch.tensor([len(tail) for tail in new])
-            valid = torch.arange(padded.shape[1]) < lengths[:, None]
-            device = states.valid.device
-            states = network.extend(states, padded.to(device), valid.to(device))[1]
+        if any(new):
+            states = network.extend(states, *pad(new, states.valid.device))[1]
         self.remember(network, contexts, states)
         return states
 
@@ -164,12 +156,6 @@ class ContextMemory:
         """Keep states that the caller has extended. :param states: a row each, in order."""
         self._known = {name: (row, ids) for row, (name, ids) in enumerate(contexts.items())}
         self._states, self._weights = states, network.weights_version()
-
-    def close(self, conversation: int) -> None:
-        """Forget a conversation that is over, and all states once every one is."""
-        self._known.pop(conversation, None)
-        if not self._known:
-            self.forget()
 
 
 def in_common(read: list[int], ids: list[int]) -> int:

@@ -15,7 +15,7 @@ in later contexts, and the head reads its last token: then a_n is a branch too::
 
     <pstart> .. <pend> <t1start> u_1 <t1end> a_1 <t1start> u_2 <t1end> | <start> a_1 <end> ..
 
-Candidate responses to a context that was read before (`lay_out`) are branches alone.
+Candidate responses to a context that was already read (`lay_out`) are only branches.
 """
 
 from collections.abc import Sequence

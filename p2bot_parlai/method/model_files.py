@@ -178,7 +178,7 @@ def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
     """
     states = read_model_file(path)
     if "backbone" not in states["p2bot"]:
-        raise P2botError(f"{path} holds another agent, not a Transmitter (-m p2bot)")
+        raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
     if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
         raise P2botError(f"{path} has another tokenizer than the Transmitter")
     network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
@@ -194,13 +194,27 @@ def build_network(states: dict[str, Any]) -> Receiver:
     return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
 
 
-def read_receiver_file(path: str) -> dict[str, Any]:
-    """:raises P2botError: for a file that is damaged, or of another agent."""
+def read_kind(path: str, kind: str, called: str) -> dict[str, Any]:
+    """
+    The model file of an agent over sentence encoders.
+
+    :param kind: what the file says it is; also its ``--model``. :param called: in messages.
+    :raises P2botError: for a file that is missing, damaged, or of another agent.
+    """
+    if not os.path.exists(path):
+        raise P2botError(f"there is no {called} at {path}: train one with -m p2bot/{kind}")
     states = read_model_file(path)
-    if states["p2bot"].get("kind") != "receiver":
-        raise P2botError(f"{path} holds another agent, not a Receiver (-m p2bot/receiver)")
+    if states["p2bot"].get("kind") != kind:
+        raise P2botError(f"{path} is not a {called} (-m p2bot/{kind})")
     needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
-    check_description(states, path, tau=(int, float), **needed)
+    check_description(states, path, **needed)
+    return states
+
+
+def read_receiver_file(path: str) -> dict[str, Any]:
+    """See `read_kind`."""
+    states = read_kind(path, "receiver", "Receiver")
+    check_description(states, path, tau=(int, float))
     return states
 
 
@@ -211,8 +225,6 @@ def load_perceiver(path: str) -> Perceiver:
     :param path: the ``--model-file`` of a Receiver, with its ``.dict`` beside it.
     :raises P2botError: for a file that is missing, damaged, or of another agent.
     """
-    if not os.path.exists(path):
-        raise P2botError(f"there is no Receiver at {path}: train one with -m p2bot/receiver")
     states = read_receiver_file(path)
     network = build_network(states).eval().requires_grad_(False)
     load_weights(network, states, path)

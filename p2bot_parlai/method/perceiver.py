@@ -40,15 +40,8 @@ class WordDropout:
         self.special, self.share, self.one_sided = special, share, one_sided
         self._sides: dict[int, str] = {}
 
-    def utterance(self, ids: Iterable[int]) -> tuple[int, ...]:
-        """The kept ids of an utterance."""
-        return self._left(ids, "utterance")
-
-    def profile(self, ids: Iterable[int]) -> tuple[int, ...]:
-        """The kept ids of a profile sentence."""
-        return self._left(ids, "profile")
-
-    def _left(self, ids: Iterable[int], side: str) -> tuple[int, ...]:
+    def __call__(self, ids: Iterable[int], side: str) -> tuple[int, ...]:
+        """The kept ids of a sentence. :param side: "utterance" or "profile"."""
         ids = tuple(ids)
         kept = [i for i in ids if i in self.special or not self._dropped(i, side)]
         # a sentence that would lose all its words is kept whole
@@ -90,12 +83,12 @@ class Perceiver:
 
     @torch.no_grad()
     def impressions(self, utterances: Sequence[str]) -> Tensor:
-        """H: (S, d), one row an utterance, in evaluation mode."""
+        """H: (S, d), one row per utterance, in evaluation mode."""
         return self._remembered("impression", self.network.impression, utterances)
 
     @torch.no_grad()
     def profiles(self, sentences: Sequence[str]) -> Tensor:
-        """W: (K, d), one row a profile sentence, in evaluation mode."""
+        """W: (K, d), one row per profile sentence, in evaluation mode."""
         return self._remembered("persona", self.network.persona, sentences)
 
     def relevance(self, utterances: Utterances, persona: Persona) -> Tensor:
@@ -163,8 +156,8 @@ class Perceiver:
         said = [self.tokenizer.encode(u) for u in utterances]
         profiles = [self.tokenizer.encode(s) for s in sentences]
         if dropout:
-            said = list(map(dropout.utterance, said))
-            profiles = list(map(dropout.profile, profiles))
+            said = [dropout(ids, "utterance") for ids in said]
+            profiles = [dropout(ids, "profile") for ids in profiles]
         H, W = model(said, profiles)
         rows = _padded([[utterance_rows[u] for u in d] for d in dialogues]).to(H.device)
         table = _candidate_table(candidates, sentence_rows).to(H.device)

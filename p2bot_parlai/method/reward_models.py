@@ -1,7 +1,7 @@
 """
 The models behind the rewards, each a callable over a batch of finished dialogues.
 
-A reward has a ``name`` and returns a tensor (B, N), one value a response of the agent. To
+A reward has a ``name`` and returns a tensor (B, N), one value per response of the agent. To
 add one, write such a class and list it in `p2bot_parlai.agents.selfplay_setup`.
 """
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from p2bot_parlai.method import rewards
 from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.layout import Layout, pack
+from p2bot_parlai.method.padding import pad
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.rollouts import Rollouts
 from p2bot_parlai.method.tokenizers import P2botTokenizer
@@ -29,7 +30,7 @@ class Reward(Protocol):
     name: str
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        """(B, N), one value a response."""
+        """(B, N), one value per response."""
 
 
 class LanguageStyle:
@@ -67,18 +68,12 @@ class LanguageStyle:
         """Eq. 6 of responses as ids: (M,)."""
         device = next(self.backbone.parameters()).device
         given = len(self.prefix)
-        lines = [[*self.prefix, *response] for response in responses]
-        width = max(2, *map(len, lines))
-        ids = torch.zeros(len(lines), width, dtype=torch.long)
-        valid = torch.zeros(len(lines), width, dtype=torch.bool)
-        for row, line in enumerate(lines):
-            ids[row, : len(line)] = torch.tensor(line, dtype=torch.long)
-            valid[row, : len(line)] = True
-        ids, valid = ids.to(device), valid.to(device)
+        ids, valid = pad([[*self.prefix, *response] for response in responses], device)
+        rows, width = ids.shape
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        positions = torch.arange(width, device=device).expand(len(lines), width)
+        positions = torch.arange(width, device=device).expand(rows, width)
         # padding comes last: no real token sees it
-        hidden = self.backbone(ids, positions, causal.expand(len(lines), width, width))
+        hidden = self.backbone(ids, positions, causal.expand(rows, width, width))
         scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
         scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))
         return rewards.language_style(scores, scored, self.vocabulary)
@@ -99,7 +94,7 @@ class SupervisedReading:
         """The packed turns, hidden states (P * T, D) and [CLS] scores (B * N,)."""
         if self._rollouts is not rollouts:
             packed = pack(rollouts.by_dialogue(), self.tokenizer.marks)
-            packed = packed.to(self.network.next_utterance.weight.device)
+            packed = packed.to(self.network.device)
             self._found = (packed, *self.network.read(packed))
             self._rollouts = rollouts
         return self._found
@@ -126,7 +121,7 @@ class PersonaPerception:
     """
     RS.3, Eq. 8-9: how strongly the rest of the dialogue reveals both personas, by a Receiver.
 
-    :param gamma: discount a turn.
+    :param gamma: discount per turn.
     """
 
     name = "persona"
@@ -158,10 +153,12 @@ class Repetition:
     name = "repetition"
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        size, turns = rollouts.shape
-        values = torch.zeros(size, turns)
-        for b in range(size):
-            said = [rollouts.agent_texts[n][b].split() for n in range(turns)]
-            for n in range(turns):
-                values[b, n] = rewards.repetition(said[n], said[:n])
-        return values
+        dialogues = [
+            [text.split() for text in said] for said in zip(*rollouts.agent_texts, strict=True)
+        ]
+        return torch.tensor(
+            [
+                [rewards.repetition(words, said[:n]) for n, words in enumerate(said)]
+                for said in dialogues
+            ]
+        )

@@ -1,7 +1,7 @@
 """
 The rewards of self-play (paper, section 3.3): Eq. 6-10, and one of our own.
 
-Pure functions. Shapes: B dialogues of N turns, R tokens a response. The models behind them
+Pure functions. Shapes: B dialogues of N turns, R tokens per response. The models behind them
 are in `p2bot_parlai.method.reward_models`.
 """
 
@@ -47,7 +47,7 @@ def persona_perception(agent: Tensor, user: Tensor, gamma: float) -> Tensor:
 
     :param agent: r(a_n) of Eq. 9, the agent's perception scores, (B, N).
     :param user: r(x_n), the user's, (B, N); the first column is not used.
-    :param gamma: discount a turn, 0 to 1; the paper's is 0.5.
+    :param gamma: discount per turn, 0 to 1; the paper's is 0.5.
     :return: (B, N)
     """
     returns = agent.clone()
@@ -71,12 +71,12 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
     :param order: n; a shorter response counts as one n-gram.
     :return: -1 (all said before) to 0; 0 for a response without words.
     """
-    said = {gram for words in earlier for gram in _ngrams(words, order)}
-    mine = _ngrams(response, order)
+    said = {gram for words in earlier for gram in ngrams(words, min(order, len(words)))}
+    mine = ngrams(response, min(order, len(response)))
     again = sum(gram in said or gram in mine[:i] for i, gram in enumerate(mine))
     return -again / len(mine) if mine else 0.0
 
 
-def _ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    size = min(order, len(words))
-    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size else []
+def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
+    """The n-grams of a text, in order; none for n = 0."""
+    return [tuple(words[i : i + order]) for i in range(len(words) - order + 1)] if order else []

@@ -27,13 +27,11 @@ from p2bot_parlai.method.transmitter import (
     token_log_likelihood,
 )
 
-# how a user answers, as ids
+# how a user responds, as ids
 Respond = Callable[[Speakers], list[list[int]]]
 
 
 # --------------------------------------------------------------------- the equations
-
-
 def policy_gradient_loss(log_p: Tensor, rewards: Tensor, baseline: Tensor) -> Tensor:
     """
     Its gradient is that of -L_rl (Eq. 5), sampled: -(R(a) - b) log p(a | s), a response.
@@ -56,8 +54,8 @@ def reread(
     kl_gradients: bool,
 ) -> tuple[Tensor, Tensor]:
     """
-    What the agent now makes of the dialogues that it played, as it was when it sampled: without
-    dropout.
+    Log-probabilities of the responses under the current weights, without dropout, as when they
+    were sampled.
 
     :param model: the agent's network, in a data-parallel wrapper where there is one.
     :param kl_gradients: whether the divergence has gradients; most of the memory goes there.
@@ -80,8 +78,6 @@ def reread(
 
 
 # ------------------------------------------------------------------------ the dialogues
-
-
 def uniforms(openings: Sequence[Opening], speaker: int, turn: int, longest: int) -> Tensor:
     """
     Random numbers for one turn of each dialogue: float (B, longest) in [0, 1).
@@ -96,47 +92,6 @@ def uniforms(openings: Sequence[Opening], speaker: int, turn: int, longest: int)
     return torch.stack(rows)
 
 
-@torch.no_grad()
-def play(
-    openings: Sequence[Opening],
-    user: Speakers,
-    agent: Speakers,
-    respond: Respond | None,
-    turns: int,
-    longest: int,
-) -> Rollouts:
-    """
-    Play a batch of dialogues.
-
-    :param respond: how the user answers; None: by sampling, as the agent does.
-    :param turns: N, responses of the agent in a dialogue.
-    :param longest: limit of a response in tokens, [EOS] included.
-    """
-    decode = agent.tokenizer.decode
-    rollouts = Rollouts(list(openings))
-    said = [opening.utterance for opening in openings]
-    for turn in range(turns):
-        if turn > 0:
-            if respond is None:
-                answers = user.sample(uniforms(openings, 0, turn, longest))[0]
-            else:
-                answers = respond(user)
-                user.say(answers)
-            said = [in_one_line(decode(ids)) for ids in answers]
-        else:
-            user.say([user.tokenizer.encode(text) for text in said])
-        rollouts.user_texts.append(said)
-        agent.hear(said)
-        contexts = agent.contexts()
-        responses, scores = agent.sample(uniforms(openings, 1, turn, longest))
-        texts = [in_one_line(decode(ids)) for ids in responses]
-        rollouts.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
-        rollouts.sampled_scores.append(scores)
-        rollouts.agent_texts.append(texts)
-        user.hear(texts)
-    return rollouts
-
-
 def persona_heads(personas: Sequence[list[str]], tokenizer: P2botTokenizer) -> list[list[int]]:
     """``[PS] sentences [PE]`` of each."""
     return [persona_tokens(Dialogue(list(p)), tokenizer, tokenizer.encode) for p in personas]
@@ -145,9 +100,10 @@ def persona_heads(personas: Sequence[list[str]], tokenizer: P2botTokenizer) -> l
 class SelfPlay:
     """
     :param reading: by the frozen Transmitter of A, who starts. :param agent: that of B.
-    :param respond: how A answers; None: by sampling.
+    :param respond: how A responds; None: by sampling.
     :param rewards: of B's responses. :param weights: the lambda of each.
-    :param turns: responses of B in a dialogue. :param longest: limit of one in tokens.
+    :param turns: responses of B in a dialogue. :param longest: limit of one in tokens, [EOS]
+        included.
     :param limit: of a context in tokens. :param history_size: newest turns that it keeps.
     """
 
@@ -170,8 +126,9 @@ class SelfPlay:
         self.limit, self.history_size = limit, history_size
         self.rewards, self.weights = list(rewards), dict(weights)
 
+    @torch.no_grad()
     def play(self, openings: Sequence[Opening]) -> Rollouts:
-        """Dialogues, both speakers without dropout."""
+        """A batch of dialogues, both speakers without dropout."""
         user, agent = (
             Speakers(
                 network.eval(),
@@ -185,15 +142,33 @@ class SelfPlay:
                 (self.agent, [opening.agent_persona for opening in openings]),
             )
         )
-        with keep_casts(agent.device):
-            return play(
-                openings,
-                user,
-                agent,
-                self.respond,
-                self.turns,
-                self.longest,
-            )
+        rollouts = Rollouts(list(openings))
+        with keep_casts(self.agent.device):
+            for turn in range(self.turns):
+                self._play_turn(rollouts, user, agent, turn)
+        return rollouts
+
+    def _play_turn(self, rollouts: Rollouts, user: Speakers, agent: Speakers, turn: int) -> None:
+        openings, decode = rollouts.openings, self.tokenizer.decode
+        if turn == 0:
+            said = [opening.utterance for opening in openings]
+            user.say([self.tokenizer.encode(text) for text in said])
+        else:
+            if self.respond is None:
+                answers = user.sample(uniforms(openings, 0, turn, self.longest))[0]
+            else:
+                answers = self.respond(user)
+                user.say(answers)
+            said = [in_one_line(decode(ids)) for ids in answers]
+        rollouts.user_texts.append(said)
+        agent.hear(said)
+        contexts = agent.contexts()
+        responses, scores = agent.sample(uniforms(openings, 1, turn, self.longest))
+        texts = [in_one_line(decode(ids)) for ids in responses]
+        rollouts.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
+        rollouts.sampled_scores.append(scores)
+        rollouts.agent_texts.append(texts)
+        user.hear(texts)
 
     @torch.no_grad()
     def score(self, rollouts: Rollouts) -> ScoredRollouts:

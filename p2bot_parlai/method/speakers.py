@@ -40,20 +40,15 @@ class Speakers:
         self.blocks: list[list[list[int]]] = [[] for _ in heads]
         self._memory = ContextMemory()
 
-    @property
-    def device(self) -> torch.device:
-        return self.network.next_utterance.weight.device
-
     def hear(self, utterances: Sequence[str]) -> None:
-        """The partner's utterances, one a dialogue."""
+        """The partner's utterances, one per dialogue."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
             blocks.append(self.tokenizer.marks.partner_turn(self.tokenizer.encode(text)))
 
     def say(self, responses: Sequence[list[int]]) -> None:
         """The speaker's responses: ids, with or without [EOS] at their end."""
         for blocks, ids in zip(self.blocks, responses, strict=True):
-            words = ids[:-1] if ids and ids[-1] == self.tokenizer.eos else ids
-            blocks.append(self.tokenizer.marks.own_turn(words))
+            blocks.append(self.tokenizer.marks.own_turn(self.tokenizer.marks.words(ids)))
 
     def contexts(self) -> list[list[int]]:
         """The state s_n of each dialogue, as ids: the same as in a chat."""
@@ -72,14 +67,14 @@ class Speakers:
         """
         Respond, token by token, by multinomial sampling over the full softmax.
 
-        :param uniforms: random numbers (B, R) in [0, 1), one a token, so that a dialogue does
+        :param uniforms: random numbers (B, R) in [0, 1), one per token, so that a dialogue does
             not depend on the rest of the batch. R is the limit of a response.
         :return: ids of each response, with [EOS] if it was sampled, and the sampled tokens'
             log-probabilities (B, R), 0 after the end.
         """
         size, longest = uniforms.shape
         contexts, states = self.contexts(), self.states()
-        newest = torch.full((size, 1), self.tokenizer.self_, device=self.device)
+        newest = torch.full((size, 1), self.tokenizer.self_, device=self.network.device)
         speaking = torch.arange(size)  # the unfinished rows
         ended: list[tuple[torch.Tensor, ContextStates]] = []
         responses: list[list[int]] = [[] for _ in range(size)]
@@ -88,9 +83,9 @@ class Speakers:
             there = torch.ones_like(newest, dtype=torch.bool)
             hidden, states = self.network.extend(states, newest, there)
             log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
-            token = draw(log_p, uniforms[speaking, step].to(self.device))
+            token = draw(log_p, uniforms[speaking, step].to(self.network.device))
             own = log_p.gather(1, token[:, None]).squeeze(1)
-            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.device), own))
+            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.network.device), own))
             for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
                 responses[row].append(word)
             going = (token != self.tokenizer.eos).cpu()

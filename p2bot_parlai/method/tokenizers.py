@@ -127,8 +127,7 @@ class P2botTokenizer(BaseTokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids up to the first end of a response, without special tokens."""
-        ids = list(map(int, ids))
-        words = ids[: ids.index(self.eos)] if self.eos in ids else ids
+        words = self.marks.words(list(map(int, ids)))
         kept = [index for index in words if index not in self.special_ids]
         text = self.backend.decode(kept, skip_special_tokens=True)
         return _CONTRACTION.sub("'", text).strip()
@@ -145,17 +144,10 @@ class P2botTokenizer(BaseTokenizer):
     @classmethod
     def _read_backend(cls, name: str) -> Tokenizer:
         files = [os.path.join(name, file) for file in ("vocab.json", "merges.txt")]
-        whole = os.path.exists(os.path.join(name, "tokenizer.json"))
-        if not whole and all(map(os.path.exists, files)):
+        whole = os.path.join(name, "tokenizer.json")
+        if not os.path.exists(whole) and all(map(os.path.exists, files)):
             return _backend_of_vocabulary(name, files[0])
-        try:
-            return super()._read_backend(name)
-        except P2botError as error:
-            if whole or not os.path.isdir(name):
-                raise
-            raise P2botError(
-                f"no tokenizer in {name}: it needs tokenizer.json, or vocab.json and merges.txt"
-            ) from error
+        return super()._read_backend(name)
 
     @classmethod
     def train(

@@ -66,11 +66,11 @@ def next_utterance_loss(score: Tensor, distractor_scores: Tensor, mask: Tensor) 
     """
     -log p(y = 1 | response) and the mean -log p(y = 0 | distractor), averaged.
 
-    With the paper's one distractor a response this is binary cross-entropy; more of them
+    With the paper's one distractor per response this is binary cross-entropy; more of them
     leave the two classes in balance.
 
     :param score: (B,) of the true responses. :param distractor_scores: (B, K).
-    :param mask: bool (B, K), the real distractors; at least one a row.
+    :param mask: bool (B, K), the real distractors; at least one per row.
     :return: (B,)
     """
     wrong = -(functional.logsigmoid(-distractor_scores) * mask).sum(dim=1) / mask.sum(dim=1)
@@ -99,6 +99,10 @@ class Transmitter(nn.Module):
         self.dropout = nn.Dropout(backbone.dropout)
         self.updates = 0  # by an optimizer; see weights_version
 
+    @property
+    def device(self) -> torch.device:
+        return self.next_utterance.weight.device
+
     def encode_context(self, ids: Tensor, valid: Tensor) -> ContextStates:
         """
         Read contexts once. :param ids: int (B, T). :param valid: bool (B, T); padding may be
@@ -109,11 +113,10 @@ class Transmitter(nn.Module):
 
     def nothing_read(self) -> ContextStates:
         """The states before the first token: one row without slots."""
-        device = self.next_utterance.weight.device
         return ContextStates(
             cache=self.backbone.new_cache(),
-            valid=torch.zeros(1, 0, dtype=torch.bool, device=device),
-            next_position=torch.zeros(1, dtype=torch.long, device=device),
+            valid=torch.zeros(1, 0, dtype=torch.bool, device=self.device),
+            next_position=torch.zeros(1, dtype=torch.long, device=self.device),
         )
 
     def weights_version(self) -> tuple:

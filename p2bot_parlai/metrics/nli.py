@@ -5,7 +5,6 @@ The classifier behind the C-score (Madotto et al., 2019), over any of our encode
 are those of Dialogue NLI (Welleck et al., 2019).
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +15,9 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.model_files import (
-    check_description,
     dict_file,
     load_weights,
-    read_model_file,
+    read_kind,
     read_sentence_tokenizer,
 )
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
@@ -107,16 +105,8 @@ class NliJudge:
 
 def read_nli_file(path: str) -> dict[str, Any]:
     """:raises P2botError: for a file that is missing, damaged, or of another agent."""
-    if not os.path.exists(path):
-        raise P2botError(
-            f"there is no entailment classifier at {path}: train one with -m p2bot/persona_nli"
-        )
-    states = read_model_file(path)
-    if states["p2bot"].get("kind") != KIND:
-        raise P2botError(f"{path} holds another agent, not a classifier (-m p2bot/persona_nli)")
-    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
-    about = check_description(states, path, **needed)
-    if about["options"].get("pairing") not in PAIRINGS:
+    states = read_kind(path, KIND, "classifier")
+    if states["p2bot"]["options"].get("pairing") not in PAIRINGS:
         raise P2botError(f"{path} is damaged: it does not say its pairing. Use another copy")
     return states
 

@@ -7,15 +7,12 @@ the function that splits a text into words.
 
 from collections.abc import Callable, Sequence
 
+from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.metrics.nli import VALUES
 
 Words = Callable[[str], Sequence[str]]
 
 REPEATED_ORDER = 2  # See et al. (2019) count bigrams; responses are too short for more
-
-
-def ngrams(tokens: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    return [tuple(tokens[i : i + order]) for i in range(len(tokens) - order + 1)]
 
 
 def repetition_within(response: str, words: Words, order: int = REPEATED_ORDER) -> float | None:

@@ -48,7 +48,7 @@ class Comparison:
     """
     :param first: the metric of the first system. :param second: of the second.
     :param low: bounds of the 95% interval of ``second - first``. :param units: dialogues (or
-        turns) that the metric is there for.
+        turns) that have the metric.
     """
 
     metric: str
@@ -117,7 +117,7 @@ def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
         return value(n2, w2, axis) - value(n1, w1, axis)
 
     columns = [sums[:, system, part] for system in (0, 1) for part in (0, 1)]
-    if len(sums) < 2:  # no spread to estimate
+    if len(sums) < 2:  # no variance to estimate
         means = value(*columns[:2]), value(*columns[2:])
         return Comparison(metric, *means, np.nan, np.nan, 1.0, len(sums))
     low, high = bootstrap_interval(columns, difference, rng, resamples)

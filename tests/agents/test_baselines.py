@@ -121,7 +121,7 @@ def test_an_agent_that_opens_the_dialogue_without_a_persona_says_something(model
     assert isinstance(ask(bot, "__SILENCE__")["text"], str)
 
 
-def test_perplexity_a_word_is_of_the_loss_over_words(trained, convai2):
+def test_perplexity_per_word_is_of_the_loss_over_words(trained, convai2):
     """Sum of losses = log(ppl) * tokens = log(ppl_word) * words."""
     path = trained("p2bot/profile_memory")
     report = tiny.evaluate(convai2, path, skip_generation=True)
@@ -185,7 +185,7 @@ def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model)
     other = trained("p2bot/kv_profile_memory")
     with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):
         train("p2bot/profile_memory", convai2, tmp_path / "a", init_model=other)
-    with pytest.raises(P2botError, match="does not count its tokens"):
+    with pytest.raises(P2botError, match="has no token counts"):
         train("p2bot/profile_memory", convai2, tmp_path / "b", dict_file=f"{tiny_model}.dict")
 
 

@@ -85,22 +85,6 @@ def test_a_cut_file_is_named(tiny_model, tmp_path):
         create_agent_from_model_file(str(path))
 
 
-class Attack:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (self.path, "w"))
-
-
-def test_code_in_a_model_file_is_refused_and_does_not_run(tiny_model, tmp_path):
-    path = copied(tiny_model, tmp_path)
-    torch.save({"model": {}, "p2bot": Attack(str(tmp_path / "ran"))}, path)
-    with pytest.raises(P2botError, match="would run code, and is refused"):
-        create_agent_from_model_file(str(path))
-    assert not (tmp_path / "ran").exists()
-
-
 def test_another_kind_of_model_file_is_named(tiny_model, tmp_path):
     path = copied(tiny_model, tmp_path)
     torch.save({"model": {}}, path)

@@ -110,12 +110,12 @@ def texts():
     return [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
 
 
-def check_the_same(agent, batch, longest=24, prefix=None):
+def check_the_same(agent, batch, longest=24):
     found = []
     with torch.no_grad():
         for one in (agent, stock(agent)):
             torch.manual_seed(0)
-            found.append(one._generate(batch, agent.beam_size, longest, prefix))
+            found.append(one._generate(batch, agent.beam_size, longest))
     (best, searches), (stock_best, stock_searches) = found
     for (tokens, score, _), (expected, expected_score, _) in zip(best, stock_best, strict=True):
         assert tokens.tolist() == expected.tolist()
@@ -146,18 +146,6 @@ def test_so_are_details_of_tokens(tiny_model):
         theirs = stock(agent)._generate(batch, 3, 24)[0]
     for (_, _, details), (_, _, expected) in zip(ours, theirs, strict=True):
         assert [d["token_rank"] for d in details] == [d["token_rank"] for d in expected]
-
-
-@pytest.mark.parametrize("inference", ["greedy", "beam"])
-def test_a_response_begins_with_its_prefix(tiny_model, inference):
-    agent = make(tiny_model, True, inference=inference)
-    prefix = torch.tensor([[20, 30]])
-    for text in texts()[:3]:
-        check_the_same(agent, batch_of(agent, [text]), prefix=prefix)
-    # the stock loop lets a row begin as any row of the batch does; here each has its own
-    prefix = torch.tensor([[20 + i, 30 + i] for i in range(8)])
-    best, _ = agent._generate(batch_of(agent, texts()), agent.beam_size, 24, prefix)
-    assert [tokens[1:3].tolist() for tokens, _, _ in best] == prefix.tolist()
 
 
 def test_phrases_are_blocked(tiny_model, tmp_path):

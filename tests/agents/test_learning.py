@@ -90,9 +90,7 @@ def test_now_and_then_a_broken_gradient_is_no_reason_to_give_up(learner, monkeyp
     assert learner.report()["skipped_updates"].value() == PATIENCE + 1
 
 
-def test_gradients_that_are_added_up_are_judged_together(
-    convai2, tiny_model, tmp_path, monkeypatch
-):
+def test_accumulated_gradients_are_checked_together(convai2, tiny_model, tmp_path, monkeypatch):
     agent = _learner(convai2, tiny_model, tmp_path, update_freq=2)
     before = _weights(agent)
     with monkeypatch.context() as patch:

@@ -44,8 +44,8 @@ def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
     class Wanted:
         name = "wanted"
 
-        def __call__(self, played):
-            first = [[turn.response[0] == wanted for turn in row] for row in played.turns]
+        def __call__(self, rollouts):
+            first = [[turn.response[0] == wanted for turn in row] for row in rollouts.turns]
             return torch.tensor(first, dtype=torch.float).T
 
     agent.selfplay.world.rewards, agent.selfplay.world.weights = [Wanted()], {"wanted": 1.0}
@@ -120,7 +120,7 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     openings = [opening(1), opening(2)]
-    played = agent.selfplay.world.play(openings)
+    rollouts = agent.selfplay.world.play(openings)
     overrides = {"loglevel": "error", "inference": inference, "label_truncate": 8}
     partner = create_agent_from_model_file(
         playing["init_model"], {**overrides, "skip_generation": False}
@@ -130,15 +130,15 @@ def test_the_user_answers_as_in_a_chat(convai2, tmp_path, playing, inference):
         persona = "".join(f"your persona: {s}\n" for s in begun.user_persona)
         clone.observe(Message({"text": persona + "__SILENCE__", "episode_done": False}))
         clone.self_observe(Message({"text": begun.utterance}))
-        heard = played.agent_texts[0][row]
+        heard = rollouts.agent_texts[0][row]
         clone.observe(Message({"text": heard or "\n", "episode_done": False}))
         if heard:  # an empty message is not taken for a turn by ParlAI
-            assert clone.act()["text"] == played.user_texts[1][row]
+            assert clone.act()["text"] == rollouts.user_texts[1][row]
 
 
 # ------------------------------------------------------------------------ ablations
 @pytest.mark.parametrize("without", ["style", "coherence", "persona"])
-def test_a_reward_of_weight_0_is_not_even_loaded(convai2, tmp_path, playing, without, monkeypatch):
+def test_a_reward_of_weight_0_loads_no_model(convai2, tmp_path, playing, without, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError(f"{without} was loaded")
 
@@ -217,6 +217,12 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"init_model": None}, "--init-model MODEL"),
         ({"evaltask": None}, "ppl will never be reported"),
         ({"validation_metric": "reward"}, "reward will never be reported"),
+        ({"validation_metric": "f1", "skip_generation": True}, "--skip-generation True"),
+        ({"validation_metric": "hits@1", "rank_candidates": False}, "--rank-candidates False"),
+        (
+            {"validation_metric": "style", "lambda_style": 0.0, "evaltask": "p2bot:selfplay"},
+            "style is not reported with --lambda-style 0.0",
+        ),
         ({"gamma": 2.0}, "--gamma 2.0"),
         ({"selfplay_turns": 0}, "--selfplay-turns 0"),
         ({"kl_coef": -1.0}, "--kl-coef -1.0"),
@@ -226,7 +232,7 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_is_loaded(
+def test_what_cannot_work_is_refused_before_anything_is_loaded(
     convai2, tmp_path, playing, changes, message, monkeypatch
 ):
     def refuse(*args, **kwargs):
@@ -281,8 +287,8 @@ def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
     class Broken:
         name = "style"
 
-        def __call__(self, played):
-            values = torch.zeros(played.shape)
+        def __call__(self, rollouts):
+            values = torch.zeros(rollouts.shape)
             values[1, 2] = torch.nan
             return values
 

@@ -108,9 +108,9 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     """Turn by turn and token by token, of a step that does nothing but report it."""
     agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
     drift(agent)
-    judged = agent.play([opening(1), opening(2), opening(3)])
-    _, found = agent.reread(judged)
-    for turn, divergence in zip(judged.rollouts.by_dialogue(), found, strict=True):
+    scored = agent.play([opening(1), opening(2), opening(3)])
+    _, found = agent.reread(scored)
+    for turn, divergence in zip(scored.rollouts.by_dialogue(), found, strict=True):
         ids = torch.tensor([[*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]])
         length, told = ids.shape[1], len(turn.response)
         causal = torch.ones(1, length, length, dtype=torch.bool).tril()
@@ -133,9 +133,9 @@ def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_base
     options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none", "rl_baseline": rl_baseline}
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
-    judged = agent.play([opening(1), opening(2), opening(3)])
-    log_p, divergence = agent.reread(judged)
-    rewards = judged.total.flatten()
+    scored = agent.play([opening(1), opening(2), opening(3)])
+    log_p, divergence = agent.reread(scored)
+    rewards = scored.total.flatten()
     others = (rewards.sum() - rewards) / 8
     baseline = rewards.mean() if rl_baseline == "mean" else others
     loss = (-(rewards - baseline) * log_p + 0.5 * divergence).sum() / 9
@@ -179,7 +179,7 @@ def save_llama(folder, vocabulary: int, seed: int) -> None:
 SHAPES = ("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-def test_the_pretrained_backbone_judges_style(convai2, tmp_path, playing, pretrained):
+def test_the_pretrained_backbone_scores_style(convai2, tmp_path, playing, pretrained):
     """
     With the weights that it had before any training, behind its beginning-of-text token;
     and a resumed run makes sure that they are the same.
@@ -232,7 +232,7 @@ def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
     assert coherence.reading.network is agent.selfplay.world.user
 
 
-def test_another_receiver_may_judge_in_evaluation(convai2, tmp_path, playing):
+def test_another_receiver_may_score_in_evaluation(convai2, tmp_path, playing):
     path = str(tmp_path / "model")
     tiny.train(convai2, path, **playing)
     people.train(people.write_people(tmp_path / "data"), tmp_path / "other", seed=7)

@@ -28,7 +28,7 @@ def nli(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judged(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
+def evaluated(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
     """
     A report with all models, and what was written of each example. Sampled: what the tiny model
     finds likeliest is always the same.
@@ -43,8 +43,8 @@ def judged(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
     return report, turns
 
 
-def test_reports_are_the_means_of_the_definitions(judged, tiny_receiver, nli):
-    report, turns = judged
+def test_reports_are_the_means_of_the_definitions(evaluated, tiny_receiver, nli):
+    report, turns = evaluated
     assert 0 < report["persona_f1"] < 1
     replies = [reply for _, reply in turns]
     texts = [reply["text"] for reply in replies]
@@ -133,8 +133,8 @@ def test_a_chat_does_not_load_the_models_of_the_training_run(convai2, tmp_path, 
     assert agent.opt["persona_metrics"] and agent.response_metrics is None
 
 
-def test_what_is_written_holds_all_that_is_known(judged):
-    _, turns = judged
+def test_what_is_written_holds_all_that_is_known(evaluated):
+    _, turns = evaluated
     for asked, reply in turns:
         assert asked["text"] and asked["eval_labels"]
         assert sorted(reply["text_candidates"]) == sorted(asked["label_candidates"])

@@ -109,7 +109,7 @@ def test_a_message_of_another_form_names_the_task(model_file):
 
 
 def test_other_files_are_refused(tiny_receiver, tmp_path):
-    with pytest.raises(P2botError, match="another agent"):
+    with pytest.raises(P2botError, match="is not a classifier"):
         load_judge(tiny_receiver)
     with pytest.raises(P2botError, match="-m p2bot/persona_nli"):
         load_judge(str(tmp_path / "nothing"))

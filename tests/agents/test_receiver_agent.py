@@ -101,7 +101,7 @@ def test_loss_equals_a_loop_over_dialogues(folder, tmp_path):
     questions = [Question.read(message) for message in training_messages()]
     agent.perceiver.tau = 2.0
     hinge, norm, c, _ = agent._loss(questions)
-    network, tokenizer = agent.network, agent.dict.sentences
+    network, tokenizer = agent.network, agent.dict.p2bot
     for row, question in enumerate(questions):
         H = network.impression([tokenizer.encode(u) for u in question.utterances])
         scores, norms = [], []
@@ -238,11 +238,6 @@ def test_nothing_said_and_nothing_known_score_zero(model_file):
 
 
 # ------------------------------------------------------------------------------ bad input
-def test_a_message_without_personas_names_the_task(trained):
-    with pytest.raises(P2botError, match="-t p2bot:persona_perception"):
-        people.ask(trained, [{"text": "hello"}])
-
-
 def test_scratch_must_be_trained_first(folder):
     with pytest.raises(P2botError, match="train it first"):
         people.evaluate(folder, model="p2bot/receiver", encoder="scratch")

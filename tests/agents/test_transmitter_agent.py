@@ -33,7 +33,7 @@ def learner(convai2, tiny_model, tmp_path):
     return tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
 
 
-def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(learner):
+def test_the_loss_is_eq_1_per_token_plus_the_next_utterance_loss(learner):
     rows = [_example(learner.clone(), i) for i in range(3)]
     learner.model.eval()
     loss = learner.compute_loss(learner.batchify(rows))
@@ -80,7 +80,7 @@ def test_the_distractor_is_a_candidate_and_never_the_response(learner):
         assert learner.dict.vec2txt(distractor) == "i earn my money as a judge ."
 
 
-def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
+def test_several_distractors_per_response(convai2, tiny_model, tmp_path):
     agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, num_distractors=3)
     wrong = [f"i own {pet} ." for pet in ("a cat", "a dog", "an owl", "a goat")]
     rows = [

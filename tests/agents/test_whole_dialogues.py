@@ -115,7 +115,7 @@ def compare(convai2, model, tmp_path, changes):
         assert metrics[name] == pytest.approx(expected_metrics[name], abs=1e-4), name
 
 
-def test_one_metric_a_dialogue(convai2, tiny_model, tmp_path):
+def test_one_metric_per_dialogue(convai2, tiny_model, tmp_path):
     agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
     found = episodes(convai2)[:3]
     batch = whole(agent, found)

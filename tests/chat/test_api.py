@@ -224,7 +224,7 @@ def test_options_are_checked(tiny_model, options, message):
 def test_what_is_no_transmitter_is_named(tmp_path, tiny_receiver):
     with pytest.raises(P2botError, match="there is no model at"):
         P2Bot.load(tmp_path / "nothing")
-    with pytest.raises(P2botError, match="holds another agent, not a Transmitter"):
+    with pytest.raises(P2botError, match="is not a Transmitter"):
         P2Bot.load(tiny_receiver)
 
 

@@ -97,38 +97,15 @@ def test_drawn_personas_repeat_with_the_seed_alone(convai2):
     assert all(a != b for a, b in first), "two speakers are two people"
 
 
-@pytest.mark.parametrize(
-    "task, missing, used",
-    [
-        ("convai2", "train_*", "valid_self_original"),
-        ("convai2:self_revised", "train_*", "valid_self_revised"),
-        ("convai2:self_revised", "*_revised*", "train_self_original"),
-    ],
-)
-def test_another_file_serves_where_the_tasks_is_missing_and_is_named(
-    tmp_path, monkeypatch, task, missing, used
-):
+def test_a_missing_file_is_named_and_chosen_personas_need_none(tmp_path):
     write_convai2(tmp_path)
-    for path in (tmp_path / "ConvAI2").glob(missing):
-        path.unlink()
-    notes = []
-    monkeypatch.setattr("parlai.utils.logging.info", notes.append)
-    opt = {"task": task, "datatype": "train", "datapath": str(tmp_path)}
-    personas = ChatPersonas(opt).draw()
-    assert len(notes) == 1 and f"from {used}.txt" in notes[0]
-    sentences = REVISED if "revised" in used else ORIGINAL
-    assert all(start in " ".join(personas[0]) for start in as_patterns(sentences))
-
-
-def test_no_file_with_personas_is_an_error_that_says_what_to_do(tmp_path):
-    write_convai2(tmp_path)
-    for path in (tmp_path / "ConvAI2").glob("*[fh]_*"):
+    for path in (tmp_path / "ConvAI2").glob("valid_both*"):
         path.unlink()
     opt = {"task": "convai2:both", "datatype": "valid", "datapath": str(tmp_path)}
-    with pytest.raises(P2botError, match=r"valid_both_original\.txt.* --persona and --partner"):
+    with pytest.raises(P2botError, match=r"valid_both_original\.txt is not there"):
         ChatPersonas(opt).draw()
     chosen = ChatPersonas({**opt, "persona": TEA, "partner_persona": DOGS})
-    assert chosen.draw() == [[TEA], [DOGS]], "chosen personas need no files"
+    assert chosen.draw() == [[TEA], [DOGS]]
 
 
 # --------------------------------------------------------------------- interactive

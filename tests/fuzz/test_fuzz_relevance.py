@@ -105,20 +105,12 @@ def questions(draw) -> dict:
         message["labels"] = [draw(st.sampled_from(candidates))]
     elif draw(st.booleans()):
         message["labels"] = [draw(texts())]
-    if draw(st.booleans()):
-        message["candidate_people"] = draw(st.lists(st.integers(0, 3), max_size=5))
-    if draw(st.booleans()):
-        message["profile_sentences"] = draw(SOME)
-        message["own_sentences"] = draw(st.lists(st.integers(-1, 3), max_size=3))
-    if draw(st.booleans()):
-        message["reveals"] = draw(st.lists(st.one_of(st.none(), st.integers(-1, 3)), max_size=3))
     return message
 
 
 @cases(40)
 @given(st.lists(questions(), min_size=1, max_size=3), st.booleans())
 @example([{"text": "hi", "label_candidates": ["a"], "labels": ["b"]}], False)
-@example([{"text": "hi", "label_candidates": ["a", "b"], "candidate_people": [1]}], True)
 def test_questions_are_learnt_from_or_refused(messages, whole_batch):
     read, refused = outcome(lambda: [Question.read(Message(m)) for m in messages])
     if refused:
@@ -133,7 +125,6 @@ def test_questions_are_learnt_from_or_refused(messages, whole_batch):
 @cases()
 @given(questions())
 @example({"text": "hi", "label_candidates": ["?", "..."], "profile_sentences": ["!"]})
-@example({"text": "hi", "label_candidates": ["a"], "labels": ["a"], "reveals": [7]})
 def test_tf_idf_ranks_or_refuses(message):
     agent = IrPerceptionAgent({"model": "p2bot/ir_perception"})
     agent.observation = Message({**message, "episode_done": True})

@@ -110,14 +110,3 @@ def test_other_weights_read_anew(model, read, way):
     context = {0: [4, 5, 6, 7]}
     check(model, memory.read(model, context), context)
     assert read == [3, 4]
-
-
-def test_a_conversation_that_is_over_is_forgotten(model, read):
-    memory = ContextMemory()
-    memory.read(model, {0: [4, 5], 1: [6, 7]})
-    memory.close(0)
-    memory.read(model, {0: [4, 5, 6], 1: [6, 7, 8]})
-    assert read == [4, 3 + 1]
-    memory.close(0)
-    memory.close(1)
-    assert memory._states is None

@@ -9,9 +9,9 @@ from p2bot_parlai.method import selfplay
 from p2bot_parlai.method.advantages.batch_mean import mean_baseline
 from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.layout import pack
+from p2bot_parlai.method.reward_models import SupervisedReading
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.selfplay import persona_heads
-from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.transmitter import log_likelihood, scatter_to_mask, token_log_likelihood
 
 OPENINGS = [
@@ -63,37 +63,14 @@ def test_kl_by_hand():
     close(selfplay.kl_divergence(p, p), 0.0)
 
 
-def test_eq_5_leads_to_the_rewarded_word():
-    """Two words, one of them rewarded: the policy learns to say it (Eq. 4 rises)."""
-    torch.manual_seed(0)
-    logits = torch.zeros(2, requires_grad=True)
-    optimizer = torch.optim.SGD([logits], lr=0.5)
-    for _ in range(60):
-        said = torch.multinomial(logits.softmax(0).detach(), 16, replacement=True)
-        rewards = (said == 1).float()
-        log_p = logits.log_softmax(0)[said]
-        loss = selfplay.policy_gradient_loss(log_p, rewards, rewards.mean()).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert logits.softmax(0)[1] > 0.9
-
-
 # -------------------------------------------------------------------- the dialogues
-def sides(bot, openings, limit=200, history_size=-1):
+def play(bot, openings=OPENINGS, turns=3, limit=200, **options):
     network, tokenizer = bot.network.eval(), bot.dict.p2bot
-    return [
-        Speakers(network, tokenizer, persona_heads(personas, tokenizer), limit, history_size)
-        for personas in (
-            [opening.user_persona for opening in openings],
-            [opening.agent_persona for opening in openings],
-        )
-    ]
-
-
-def play(bot, openings=OPENINGS, turns=3, **options):
-    user, agent = sides(bot, openings, **options)
-    return selfplay.play(openings, user, agent, None, turns, LONGEST)
+    reading = SupervisedReading(network, tokenizer)
+    game = selfplay.SelfPlay(
+        reading, network, tokenizer, None, [], {}, turns, LONGEST, limit, **options
+    )
+    return game.play(openings)
 
 
 def rescored(bot, rollouts):

@@ -67,19 +67,6 @@ def test_draw_follows_the_distribution():
     torch.testing.assert_close(shares, p, atol=0.015, rtol=0)
 
 
-def test_a_dialogue_does_not_depend_on_its_neighbours(trained):
-    uniforms = torch.rand(3, 12, generator=torch.Generator().manual_seed(3))
-    together = people(trained)
-    together.hear(SAID[0])
-    responses, scores = together.sample(uniforms)
-    for row in range(3):
-        alone = people(trained, rows=slice(row, row + 1))
-        alone.hear(SAID[0][row : row + 1])
-        ids, own = alone.sample(uniforms[row : row + 1])
-        assert ids == [responses[row]]
-        torch.testing.assert_close(own[0], scores[row, : own.shape[1]], atol=1e-5, rtol=0)
-
-
 def ending(network, tokenizer):
     """Its vocabulary logits, with [EOS] about one token in four."""
     output = network.output

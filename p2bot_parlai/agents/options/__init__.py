@@ -1,1 +1,1 @@
-"""Command-line options, one file an agent."""
+"""Command-line options, one file per agent."""

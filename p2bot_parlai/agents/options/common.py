@@ -1,4 +1,4 @@
-"""What several agents' options have in common: how they are added, and how they are checked."""
+"""Adding and checking options; options that several agents have."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,7 +10,7 @@ from p2bot_parlai.method.backbones.encoder import SCRATCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS
 from p2bot_parlai.method.backbones.precision import PRECISIONS
 
-# what a value must be, in words, and the test of it
+# the values that are allowed: in words, and as a test
 Bound = tuple[str, Callable[[float], bool]]
 NOT_NEGATIVE: Bound = ("at least 0", lambda value: value >= 0)
 AT_LEAST_1: Bound = ("at least 1", lambda value: value >= 1)
@@ -25,22 +25,42 @@ def flag(name: str) -> str:
 
 
 def check_bounds(opt: Opt, bounds: Mapping[str, Bound]) -> None:
-    """:raises UsageError: for an option that is out of its bounds."""
+    """:raises UsageError: for an option out of its bounds."""
     for name, (words, fits) in bounds.items():
         if not fits(opt[name]):
             raise UsageError(f"{flag(name)} {opt[name]} is not {words}")
 
 
 def check_tokens(opt: Opt, name: str, least: int) -> None:
-    """:raises UsageError: where texts would be cut so short that they hold nothing."""
+    """:raises UsageError: if texts would be truncated to nothing."""
     if (opt.get(name) or 0) < least:
         raise UsageError(f"{flag(name)} must be at least {least} tokens")
 
 
 def refuse(opt: Opt, name: str, why: str) -> None:
-    """:raises UsageError: where an option of ParlAI's is set that the agent cannot follow."""
+    """:raises UsageError: for an option of ParlAI's that the agent does not support."""
     if opt.get(name):
         raise UsageError(f"{flag(name)} {why}")
+
+
+def check_encoder(opt: Opt) -> None:
+    """:raises UsageError: for options of an encoder that cannot work."""
+    check_bounds(opt, {"dropout": BELOW_1})
+    check_tokens(opt, "text_truncate", 3)
+    refuse(opt, "fp16", "is not supported: use --precision bf16")
+
+
+def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
+    """
+    :param needs: metrics that depend on an option: its name, and whether it must be on or off.
+    :raises UsageError: for a ``--validation-metric`` that will not be reported.
+    """
+    metric = opt["validation_metric"].rsplit("/", 1)[-1]
+    name, on = needs.get(metric, ("", False))
+    if name and bool(opt[name]) != on:
+        raise UsageError(
+            f"--validation-metric {metric} is not reported with {flag(name)} {opt[name]}"
+        )
 
 
 # option: (default, help, and what it may be where that is a list)
@@ -48,7 +68,7 @@ Options = dict[str, tuple]
 
 
 def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
-    """A group of options; each has the type of its default, and without one it is a text."""
+    """Add a group of options. Each has the type of its default, or str without one."""
     group = parser.add_argument_group(title)
     for name, (default, text, *choices) in options.items():
         kind = "bool" if isinstance(default, bool) else type("" if default is None else default)
@@ -67,7 +87,7 @@ def encoder_options(default: str, what: str) -> Options:
         "--precision": (
             "fp32",
             "bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
-            "processors that have it; weights, optimizer, scores and losses stay fp32",
+            "processors that support it; weights, optimizer, scores and losses stay fp32",
             PRECISIONS,
         ),
     }

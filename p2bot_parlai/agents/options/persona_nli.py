@@ -4,12 +4,9 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import (
-    BELOW_1,
     add_options,
-    check_bounds,
-    check_tokens,
+    check_encoder,
     encoder_options,
-    refuse,
     set_epochs,
     sizes,
 )
@@ -49,7 +46,5 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
 def check_options(opt: Opt) -> None:
     """:raises UsageError: for values that cannot work, naming the flag."""
     if opt.get("update_freq", 1) > 1:
-        raise UsageError("--update-freq is not for persona_nli: raise --batchsize instead")
-    check_bounds(opt, {"dropout": BELOW_1})
-    check_tokens(opt, "text_truncate", 3)
-    refuse(opt, "fp16", "is not for persona_nli: use --precision bf16")
+        raise UsageError("--update-freq is not supported by persona_nli: raise --batchsize instead")
+    check_encoder(opt)

@@ -9,16 +9,15 @@ from p2bot_parlai.agents.options.common import (
     NOT_NEGATIVE,
     add_options,
     check_bounds,
-    check_tokens,
+    check_encoder,
     encoder_options,
-    refuse,
     set_epochs,
     sizes,
 )
 from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.method.backbones.encoder import SCRATCH
 
-# the paper names no schedule of the learning rate, no batch size and no number of epochs
+# the paper gives no learning-rate schedule, batch size or number of epochs
 OURS = {
     "lr_scheduler": "none",
     "batchsize": 16,
@@ -42,29 +41,32 @@ OPTIONS = {
     ),
     "--tau-start": (
         PAPER["tau_start"],
-        "Temperature of the aggregate function (Eq. 13) when training begins",
+        "Temperature of the aggregate function (Eq. 13) at the start of training",
     ),
-    "--tau-end": (PAPER["tau_end"], "The same when training ends; it falls linearly in between"),
+    "--tau-end": (
+        PAPER["tau_end"],
+        "The same at the end of training; it falls linearly in between",
+    ),
     "--margin": (PAPER["margin"], "Margin m of the loss (Eq. 12)"),
     "--beta": (PAPER["beta"], "Weight of the L1 norm of the relevance matrices (Eq. 12)"),
     "--negatives": (
         "one",
-        "Distractors of a dialogue in training: the one that the task draws (the paper), or all "
-        "personas of other people in the batch, with the mean of their losses",
+        "Distractors per dialogue in training: the one that the task draws (the paper), or the "
+        "personas of all other people in the batch, averaging their losses",
         ["one", "batch"],
     ),
     "--loss": (
         "margin",
-        "What separates the true persona from distractors: the margin of Eq. 12 (the paper), or "
-        "the log-softmax over the true persona and its distractors",
+        "Loss: the margin of Eq. 12 (the paper), or the log-softmax over the true persona and its "
+        "distractors",
         ["margin", "softmax"],
     ),
-    "--softmax-temperature": (0.1, "Scores are divided by this in --loss softmax"),
-    "--word-dropout": (0.0, "Probability with which training leaves out a token"),
+    "--softmax-temperature": (0.1, "Divides the scores in --loss softmax"),
+    "--word-dropout": (0.0, "Probability of dropping a token in training"),
     "--one-sided-dropout": (
         0.0,
-        "Probability with which a word is left out of all utterances or of all profile sentences "
-        "of a training batch, so that they cannot be matched by it",
+        "Probability of dropping a word from all utterances, or from all profile sentences, of a "
+        "training batch, so that it cannot match the two",
     ),
     **sizes(f"--encoder {SCRATCH}", 2, 4, 128, 8000),
 }
@@ -79,5 +81,4 @@ def add_receiver_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
 def check_options(opt: Opt) -> None:
     """:raises UsageError: for values that cannot work, naming the flag."""
     check_bounds(opt, BOUNDS)
-    check_tokens(opt, "text_truncate", 3)
-    refuse(opt, "fp16", "is not for the Receiver: use --precision bf16")
+    check_encoder(opt)

@@ -12,6 +12,7 @@ from p2bot_parlai.agents.options.common import (
     NOT_NEGATIVE,
     add_options,
     check_bounds,
+    check_metric,
     set_epochs,
 )
 from p2bot_parlai.agents.options.paper import PAPER
@@ -25,13 +26,18 @@ WEIGHTS = {
 }
 # what evaluation on p2bot:selfplay reports
 REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
+# and the weight that each needs
+NEEDS = {
+    **{name: (weight, True) for name, weight in WEIGHTS.items()},
+    **dict.fromkeys(("perception", "user_perception"), ("lambda_persona", True)),
+}
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
 }
-NOT_LOADED = "; 0: its model is not even loaded"
+NOT_LOADED = "; 0 turns it off and loads no model for it"
 OPTIONS = {
     "--receiver": (
         None,
@@ -57,38 +63,38 @@ OPTIONS = {
     ),
     "--lambda-repetition": (
         0.0,
-        "Weight of a reward that is not the paper's: minus the share of a response's trigrams "
-        "that its speaker said before",
+        "Weight of a reward that is not in the paper: minus the share of a response's trigrams "
+        "that its speaker used before",
     ),
     "--gamma": (
         PAPER["gamma"],
         "Discount of the persona reward for each later turn of either speaker (Eq. 8)",
     ),
-    "--selfplay-turns": (PAPER["selfplay_turns"], "Responses of the agent in a dialogue"),
+    "--selfplay-turns": (PAPER["selfplay_turns"], "Responses of the agent per dialogue"),
     "--user-inference": (
         "beam",
-        "How the frozen user answers; beam is searched with --beam-size and ranked by Eq. 3",
+        "How the frozen user responds; beam uses --beam-size and ranks by Eq. 3",
         ("beam", "greedy", "multinomial"),
     ),
     "--rl-baseline": (
         "mean",
-        "What is subtracted from a reward: the mini-batch's mean (the paper), or the mean of the "
-        "others, which leaves the gradient of small batches unbiased",
+        "Baseline subtracted from a reward: the mean of the mini-batch (the paper), or the mean of "
+        "the other rewards, which keeps the gradient of small batches unbiased",
         ["mean", "leave-one-out"],
     ),
     "--kl-coef": (
         0.0,
-        "Weight of the KL divergence from the supervised model in the loss, nats a response; the "
-        "report always shows it",
+        "Weight in the loss of the KL divergence from the supervised model, in nats per response; "
+        "the report always shows it",
     ),
     "--rl-coef": (
         1.0,
-        "Weight of the self-play loss beside that of supervised examples "
+        "Weight of the self-play loss relative to that of supervised examples "
         "(-t p2bot:selfplay,convai2 -mtw 1,1)",
     ),
     "--show-dialogue-every": (
         0,
-        "Print one dialogue with its rewards every so many updates; 0: never",
+        "Print a dialogue with its rewards every N updates; 0: never",
     ),
 }
 
@@ -125,7 +131,7 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
 
 
 def find_in_zoo(opt: Opt) -> None:
-    """``zoo:`` names of models as paths; ParlAI sees to those of ``--model-file`` alone."""
+    """Resolve ``zoo:`` names to paths; ParlAI does so for ``--model-file`` only."""
     for options in (opt, opt.get("override", {})):
         for name in ("init_model", "receiver", "language_model"):
             if options.get(name):
@@ -139,7 +145,7 @@ def weights_of(opt: Opt) -> dict[str, float]:
 
 def check_selfplay_options(opt: Opt) -> None:
     """
-    Everything that can be known before anything is loaded.
+    Checks that load no model.
 
     :raises P2botError: naming the flag, and what to do.
     """
@@ -154,16 +160,16 @@ def check_selfplay_options(opt: Opt) -> None:
     alone = opt["batchsize"] * opt["selfplay_turns"] * num_workers() == 1
     if learns(opt) and alone and opt["rl_baseline"] == "mean" and not opt.get("dynamic_batching"):
         raise UsageError(
-            "one response a mini-batch is its own mean reward, which leaves nothing to learn from: "
-            "raise --batchsize or --selfplay-turns, or give --rl-baseline leave-one-out"
+            "with one response per mini-batch, its reward is the mean: there is nothing to learn "
+            "from. Raise --batchsize or --selfplay-turns, or give --rl-baseline leave-one-out"
         )
     check_validation_metric(opt)
 
 
 def check_rewards(opt: Opt) -> None:
-    """:raises P2botError: for rewards that cannot be had."""
+    """:raises P2botError: for weights or models that cannot work."""
     if not weights_of(opt):
-        raise UsageError("all rewards have the weight 0: give --lambda-persona or another one")
+        raise UsageError("all rewards have the weight 0: set --lambda-persona or another one")
     check_bounds(opt, BOUNDS)
     if opt["lambda_persona"]:
         if not opt.get("receiver"):
@@ -177,8 +183,7 @@ def check_rewards(opt: Opt) -> None:
 
 def check_validation_metric(opt: Opt) -> None:
     """:raises P2botError: for a metric that validation will never report."""
-    if "validation_metric" not in opt:
-        return
+    check_metric(opt, NEEDS)
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
     never = f"--validation-metric {metric} will never be reported: validation runs on "

@@ -31,7 +31,7 @@ DEFAULTS = {
     "lr_scheduler": "linear",
     "text_truncate": 256,
     "inference": "beam",
-    # what a user of these agents wants and ParlAI's defaults are not
+    # differ from ParlAI's defaults
     "rank_candidates": True,
     "validation_metric": "ppl",
     "validation_metric_mode": "min",
@@ -46,6 +46,19 @@ BOUNDS = {
     "temperature": ("above 0, and finite", lambda value: 0 < value < math.inf),
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
+}
+# options of ParlAI's
+REFUSED = {
+    **dict.fromkeys(
+        ("person_tokens", "special_tok_lst", "history_reversed"),
+        "does not apply to P²Bot's context, which marks speakers by its own tokens: drop it",
+    ),
+    **dict.fromkeys(("fp16", "force_fp16_tokens"), "is not supported: use --precision bf16"),
+}
+# metrics of validation: the option that they need
+NEEDS = {
+    **dict.fromkeys(("f1", "bleu-4", "accuracy"), ("skip_generation", False)),
+    **dict.fromkeys(("hits@1", "hits@5", "hits@10"), ("rank_candidates", True)),
 }
 UNTRAINED = f"--backbone {SCRATCH} or {SKETCH}"
 OPTIONS = {
@@ -64,9 +77,9 @@ OPTIONS = {
     ),
     "--context-style": (
         APPEND.name,
-        "Form of the context: append is ours, which marks who speaks and never drops the "
-        "persona; original is that of the released code (docs/method.md), for its models and for "
-        "comparisons with them. A saved model keeps its own",
+        "Format of the context: append marks who speaks and never drops the persona; original is "
+        "that of the released code (docs/method.md), for its models and comparisons with them. "
+        "A saved model keeps its own",
         sorted(STYLES),
     ),
     **sizes(UNTRAINED, 12, 12, 768, 8000),
@@ -78,30 +91,30 @@ OPTIONS = {
     ),
     "--num-distractors": (
         PAPER["num_distractors"],
-        "Distractors a response that the next-utterance head learns from; more than the "
-        "paper's 1 cost a few tokens each and help models that are trained from scratch",
+        "Distractors per response for the next-utterance head; more than the paper's 1 cost a "
+        "few tokens each and help models trained from scratch",
     ),
     "--shuffle-persona": (
         False,
-        "Put the profile sentences of each training dialogue in random order, as "
-        "TransferTransfo does (Wolf et al., 2019): they have none",
+        "Shuffle the profile sentences of each training dialogue, whose order means nothing, as "
+        "TransferTransfo does (Wolf et al., 2019)",
     ),
     "--precision": (
         "fp32",
         "bf16: matrix products in bfloat16 (torch.autocast) in training, evaluation, "
-        "decoding and self-play, its frozen models too. Weights, optimizer, losses and rewards "
-        "stay fp32. It pays where the processor has bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
+        "decoding and self-play, frozen models included. Weights, optimizer, losses and rewards "
+        "stay fp32. Faster on processors with bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
         PRECISIONS,
     ),
     "--gradient-checkpointing": (
         False,
-        "Compute each layer again in the backward pass instead of keeping what it computed: "
+        "Recompute the activations of each layer in the backward pass instead of storing them: "
         "the same gradient with less memory, a third slower",
     ),
     "--alpha": (
         PAPER["alpha"],
         "Weight of the length-normalised log-likelihood against the next-utterance "
-        "log-probability where beam hypotheses or candidates are ranked (Eq. 3), 0 to 1",
+        "log-probability when ranking beam hypotheses or candidates (Eq. 3), 0 to 1",
     ),
     "--rank-by": (
         "next-utterance",
@@ -136,19 +149,10 @@ def check_options(opt: Opt) -> None:
     check_bounds(opt, BOUNDS)
     for name in ("text_truncate", "label_truncate"):
         check_tokens(opt, name, 2)
-    for name in ("person_tokens", "special_tok_lst", "history_reversed"):
-        refuse(
-            opt,
-            name,
-            "has no place in P²Bot's context, which marks speakers by tokens of its own: drop it",
-        )
-    for name in ("fp16", "force_fp16_tokens"):
-        refuse(
-            opt,
-            name,
-            "would halve the weights themselves, and without a GPU nothing: use --precision bf16",
-        )
+    for name, why in REFUSED.items():
+        refuse(opt, name, why)
     if opt["embedding_size"] % opt["n_heads"]:
         raise UsageError(
-            f"--embedding-size {opt['embedding_size']} is no multiple of --n-heads {opt['n_heads']}"
+            f"--embedding-size {opt['embedding_size']} is not a multiple of "
+            f"--n-heads {opt['n_heads']}"
         )

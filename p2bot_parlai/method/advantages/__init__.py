@@ -1,1 +1,1 @@
-"""From rewards to advantages (R - b in Eq. 5): one estimator a file."""
+"""From rewards to advantages (R - b in Eq. 5): one estimator per file."""

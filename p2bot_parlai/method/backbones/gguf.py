@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from filelock import FileLock
+from huggingface_hub.constants import HF_HOME
 
 from p2bot_parlai.errors import P2botError
 
@@ -21,24 +22,19 @@ CACHE_VARIABLE = "P2BOT_CACHE"
 
 
 def cache_folder() -> Path:
-    """
-    ``$P2BOT_CACHE``, else ``p2bot_parlai`` in ``$HF_HOME`` (users move that to a larger disk)
-    or in the user's cache.
-    """
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser()
-    for variable in ("HF_HOME", "XDG_CACHE_HOME"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser() / "p2bot_parlai"
-    return Path.home() / ".cache" / "p2bot_parlai"
+    """``$P2BOT_CACHE``, else ``p2bot_parlai`` in Hugging Face's cache (``$HF_HOME``)."""
+    return Path(os.environ.get(CACHE_VARIABLE) or f"{HF_HOME}/p2bot_parlai").expanduser()
 
 
-def convert_once(gguf: Path, folder: Path) -> None:
+def convert_once(gguf: Path, folder: Path, command: str) -> None:
     """
     Make ``folder`` from a GGUF file, unless it exists or another process makes it.
 
+    :param command: installs what reading the file needs.
     :raises P2botError: if it cannot be written.
     """
+    if folder.exists():
+        return
     work = Path(f"{folder}.tmp")  # renamed when complete
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +50,8 @@ def convert_once(gguf: Path, folder: Path) -> None:
             work.rename(folder)
     except (OSError, ValueError, ImportError) as error:
         raise P2botError(
-            f"cannot convert {gguf} to {folder}: {error}. It needs 600 MB in a writable folder; "
-            f"{CACHE_VARIABLE} names another"
+            f"cannot convert {gguf} to {folder}: {error}. It needs 600 MB in a writable folder "
+            f"({CACHE_VARIABLE} names another) and its packages: {command}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -175,14 +175,8 @@ class GPT(Computing):
 
     @classmethod
     def from_hugging_face(cls, model: Any) -> "GPT":
-        """
-        The weights of a transformers OpenAIGPTModel or OpenAIGPTLMHeadModel.
-
-        :raises P2botError: if the activation is not GPT's.
-        """
+        """The weights of a transformers OpenAIGPTModel or OpenAIGPTLMHeadModel."""
         config = model.config
-        if config.afn != "gelu":
-            raise P2botError(f"GPT has the activation 'gelu', this model {config.afn!r}")
         ours = cls(
             GPTConfig(
                 vocab_size=config.vocab_size,

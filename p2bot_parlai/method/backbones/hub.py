@@ -3,7 +3,6 @@
 import logging
 import os
 import pickle
-from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -14,17 +13,12 @@ from torch import Tensor, nn
 from transformers import Cache, modeling_layers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
+from p2bot_parlai.method.backbones.names import SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.kv_cache import growing_cache
 
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
+OFFLINE_BACKBONES = (SCRATCH, SKETCH, *LANGUAGE_MODELS)
 
 # raised by transformers, torch, safetensors and tokenizers for unreadable files
 LOADING_ERRORS = (
@@ -43,13 +37,6 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
     :param name: hub name or folder.
     :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
     """
-    is_folder = os.path.isdir(name)
-    holds_weights = is_folder and any(os.path.exists(os.path.join(name, f)) for f in WEIGHT_FILES)
-    if is_folder and auto_class.startswith("AutoModel") and not holds_weights:
-        raise P2botError(
-            f"{name} holds no weights ({WEIGHT_FILES[0]}): to train from scratch with its "
-            f"vocabulary use --backbone scratch --tokenizer {name}"
-        )
     try:
         kind = getattr(transformers, auto_class)
         return kind.from_pretrained(name, trust_remote_code=False, **kwargs)
@@ -62,10 +49,12 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
             ) from error
         if isinstance(error, pickle.UnpicklingError):
             reason = "its weights are damaged, or hold Python objects that would run code"
-        if is_folder:
+        if os.path.isdir(name):
             raise P2botError(f"cannot load {name}: {reason}") from error
         raise P2botError(
-            f"cannot get {name!r} from the Hugging Face hub ({reason}). {_advice(name)}"
+            f"cannot get {name!r} from the Hugging Face hub ({reason}). Check the name and the "
+            f"network; without network use a folder, --backbone {' or '.join(OFFLINE_BACKBONES)}, "
+            f"or --encoder {' or '.join([SCRATCH, *ENCODERS])}"
         ) from error
 
 
@@ -99,24 +88,12 @@ def without_code(config: Any) -> Any:
     return config
 
 
-def _advice(name: str) -> str:
-    known = [*ALIASES, *LANGUAGE_MODELS, *ENCODERS, SCRATCH, SKETCH]
-    close = get_close_matches(name, known, 1, 0.75)
-    return (
-        (f"Did you mean {close[0]!r}? " if close else "")
-        + "Check the name and the network; without network give a folder, --backbone "
-        + " or ".join([SCRATCH, *LANGUAGE_MODELS])
-        + ", --encoder "
-        + " or ".join([SCRATCH, *ENCODERS])
-    )
-
-
 class CausalLM(Computing):
     """
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
 
     :raises P2botError: for models whose logits are not a linear function of the last hidden
-        state under the given mask and positions; this is tried out.
+        state under the given mask and positions (checked on two tokens).
     """
 
     lm: Any  # transformers' classes have no common type

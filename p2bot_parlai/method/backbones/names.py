@@ -1,4 +1,4 @@
-"""What ``--backbone`` and ``--encoder`` take beside hub names and folders."""
+"""Names that ``--backbone`` and ``--encoder`` take besides hub names and folders."""
 
 # presets of --backbone that are not hub names themselves
 ALIASES = {"openai-gpt": "openai-community/openai-gpt", "gpt2": "openai-community/gpt2"}

