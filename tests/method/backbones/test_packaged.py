@@ -81,26 +81,19 @@ def test_where_the_cache_is(variable, below, tmp_path, monkeypatch):
     assert gguf.cache_folder() == tmp_path / below
 
 
-def test_converted_once(tmp_path, converted):
-    folder = tmp_path / "new" / "smollm2"
-    for _ in range(2):
-        gguf.convert_once(GGUF, folder)
-    assert converted == [GGUF]
-    modes = {file.stat().st_mode for file in folder.iterdir()}
-    assert len(modes) == 1  # whoever may read one file may read all
-
-
 def test_two_at_once_convert_once(tmp_path, converted):
-    folder = tmp_path / "smollm2"
+    folder = tmp_path / "new" / "smollm2"
     both = [threading.Thread(target=gguf.convert_once, args=(GGUF, folder)) for _ in "ab"]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
-    assert len(converted) == 1 and folder.exists()
+    assert converted == [GGUF]
+    modes = {file.stat().st_mode for file in folder.iterdir()}
+    assert len(modes) == 1  # whoever may read one file may read all
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full"), ValueError("bad file")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
 def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, converted, error):
     folder = tmp_path / "smollm2"
 

@@ -4,6 +4,7 @@ import math
 from importlib.util import find_spec
 from pathlib import Path
 
+import naive
 import pytest
 import tiny
 import torch
@@ -55,12 +56,9 @@ def backbone(folder):
 def perplexity(backbone, rows: list[list[int]]) -> float:
     loss = count = 0
     for ids in rows:
-        ids = torch.tensor([ids])
-        length = ids.shape[1]
-        mask = torch.ones(1, length, length, dtype=torch.bool).tril()
-        logits = backbone.logits(backbone(ids, torch.arange(length)[None], mask))
-        loss += torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum")
-        count += length - 1
+        logits, targets = backbone.logits(naive.read(backbone, ids)), torch.tensor(ids[1:])
+        loss += torch.nn.functional.cross_entropy(logits[:-1], targets, reduction="sum")
+        count += len(targets)
     return math.exp(loss / count)
 
 
