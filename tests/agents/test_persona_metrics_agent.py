@@ -91,13 +91,6 @@ def test_earlier_turns_are_the_speakers_own(convai2, tiny_model, tmp_path, monke
         assert "self_repetition" not in first and "repetition" in first
 
 
-def test_batches_do_not_matter(convai2, tiny_model, tiny_receiver, nli):
-    given = {"persona_metrics": True, "receiver": tiny_receiver, "nli_model": nli}
-    report, again = (tiny.evaluate(convai2, tiny_model, batchsize=size, **given) for size in (1, 5))
-    for name in TEXT_METRICS | NLI_METRICS | {"perception"}:
-        assert again[name] == pytest.approx(report[name], rel=1e-3), name
-
-
 def test_two_tasks_are_reported_apart_and_together(convai2, tiny_model):
     task = "convai2:self_original,convai2:none"
     report = tiny.evaluate(convai2, tiny_model, task=task, persona_metrics=True)

@@ -130,18 +130,12 @@ def test_distractors_of_the_batch_are_other_people():
 
 
 # ---------------------------------------------------------------------------------- tau
-def test_tau_follows_the_progress_of_training(folder, tmp_path):
+def test_tau_follows_the_run_is_saved_resumes_and_stays_in_evaluation(folder, tmp_path):
     agent = fresh(folder, tmp_path)
     assert agent.perceiver.tau == 10
-    for share, tau in ((0.0, 10.0), (0.5, 5.25), (1.0, 0.5)):
+    for share, tau in ((0.0, 10.0), (1.0, 0.5), (0.5, 5.25)):
         agent.set_progress(share)
         assert agent.perceiver.tau == pytest.approx(tau)
-        assert float(agent.report()["tau"].value()) == pytest.approx(tau)
-
-
-def test_tau_is_saved_resumes_and_stays_in_evaluation(folder, tmp_path):
-    agent = fresh(folder, tmp_path)
-    agent.set_progress(0.5)
     agent.save(str(tmp_path / "model"))
     resumed = people.agent(folder, tmp_path / "model")
     assert resumed.perceiver.tau == pytest.approx(5.25)
@@ -189,10 +183,9 @@ def test_reports(folder, model_file):
     assert report["exs"] == 24
     for name in ("hits@1", "mrr", "hits@1_of_8"):
         assert 0 <= report[name] <= 1
-    for size in (1, 5, 24):
-        again = people.evaluate(folder, model_file, batchsize=size)
-        for name in ("hits@1", "mrr", "hits@1_of_8"):
-            assert again[name] == pytest.approx(report[name]), size
+    again = people.evaluate(folder, model_file, batchsize=5)
+    for name in ("hits@1", "mrr", "hits@1_of_8"):
+        assert again[name] == pytest.approx(report[name]), name
     small = people.evaluate(folder, model_file, hard_candidates=100)
     assert "hits@1_of_100" not in small and small["hits@1"] == report["hits@1"]
 
@@ -205,20 +198,7 @@ def test_it_learns(folder, tmp_path):
 
 
 # ------------------------------------------------------------------------ save and load
-def test_a_shared_network_is_saved_as_one(folder, tmp_path):
-    people.train(folder, tmp_path / "model", share_encoders=True)
-    loaded = create_agent_from_model_file(str(tmp_path / "model"))
-    assert loaded.network.impression is loaded.network.persona
-    with pytest.raises(P2botError, match="--share-encoders False contradicts"):
-        people.agent(folder, tmp_path / "model", share_encoders=False)
-
-
-def test_a_damaged_file_and_another_agents_file_are_named(model_file, tiny_model, tmp_path):
-    cut = tmp_path / "cut"
-    with open(model_file, "rb") as file:
-        cut.write_bytes(file.read()[:500])
-    with pytest.raises(P2botError, match="cut.*damaged"):
-        load_perceiver(str(cut))
+def test_no_file_and_another_agents_file_are_named(tiny_model, tmp_path):
     with pytest.raises(P2botError, match="not a Receiver"):
         load_perceiver(tiny_model)
     with pytest.raises(P2botError, match="no Receiver at"):
@@ -238,11 +218,6 @@ def test_nothing_said_and_nothing_known_score_zero(model_file):
 
 
 # ------------------------------------------------------------------------------ bad input
-def test_a_message_without_personas_names_the_task(trained):
-    with pytest.raises(P2botError, match="-t p2bot:persona_perception"):
-        people.ask(trained, [{"text": "hello"}])
-
-
 def test_scratch_must_be_trained_first(folder):
     with pytest.raises(P2botError, match="train it first"):
         people.evaluate(folder, model="p2bot/receiver", encoder="scratch")
@@ -254,7 +229,6 @@ def test_scratch_must_be_trained_first(folder):
         ({"tau_end": 0.0}, "--tau-end"),
         ({"margin": -1.0}, "--margin"),
         ({"word_dropout": 1.0}, "--word-dropout"),
-        ({"one_sided_dropout": -0.1}, "--one-sided-dropout"),
         ({"embedding_size": 15}, "--embedding-size 15"),
         ({"fp16": True}, "--precision bf16"),
     ],

@@ -45,12 +45,6 @@ def teacher(datapath: str, variant: str = "", datatype: str = "valid", **changes
     return create_task_agent_from_taskname(opt)[0]
 
 
-def test_variants_are_reported_apart(datapath):
-    """ParlAI mixes the metrics of teachers that have the same id."""
-    names = [teacher(datapath, variant).getID() for variant in ("self_original", "self_revised")]
-    assert names == ["sketch:self_original", "sketch:self_revised"]
-
-
 def messages(task) -> list[list[dict]]:
     """All episodes of a teacher."""
     episodes = []
