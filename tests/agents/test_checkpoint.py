@@ -88,7 +88,9 @@ def test_a_model_file_that_cannot_be_used_is_named(copy, change, message):
         create_agent_from_model_file(str(copy))
 
 
-@pytest.mark.parametrize("change", [{"n_layers": 3}, {"backbone": "openai-gpt"}])
+@pytest.mark.parametrize(
+    "change", [{"n_layers": 3}, {"backbone": "openai-gpt"}, {"context_style": "original"}]
+)
 def test_flags_that_contradict_the_file_are_named(tiny_model, change):
     (name,) = change
     flag = "--" + name.replace("_", "-")

@@ -69,7 +69,6 @@ def chat(agent, **fields):
     "options",
     [
         {},
-        {"inference": "greedy"},
         {"inference": "topk"},
         {"beam_size": 3, "beam_context_block_ngram": 2},
         {"history_size": 2},

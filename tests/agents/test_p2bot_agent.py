@@ -74,18 +74,6 @@ def test_weighted_rewards_add_up(convai2, tmp_path, playing):
         assert found["kl"] == pytest.approx(0.0, abs=1e-6)  # nothing was learnt yet
 
 
-def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
-    def drift(kl_coef):
-        changes = {**playing, "kl_coef": kl_coef}
-        agent = agent_for(convai2, tmp_path / f"model{kl_coef}", changes)
-        for number in range(6):
-            replies = step(agent, [3 * number, 3 * number + 1, 3 * number + 2])
-        return sum(reply["metrics"]["kl"].value() for reply in replies)
-
-    free, held = drift(0.0), drift(5.0)
-    assert 0 < held < free / 2
-
-
 def test_supervised_examples_beside_it(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", playing)
     example = {

@@ -3,6 +3,7 @@
 import people
 import pytest
 import torch
+from asking import ask_together
 from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.build_dict import build_dict
 
@@ -90,7 +91,7 @@ def test_every_parameter_changes_in_training(folder, tmp_path, options):
     before = {name: p.detach().clone() for name, p in agent.model.named_parameters()}
     torch.manual_seed(0)
     for _ in range(3):
-        people.ask(agent, training_messages())
+        ask_together(agent, training_messages())
     # position embeddings beyond the longest sentence never learn, the others do
     still = [n for n, p in agent.model.named_parameters() if torch.equal(p, before[n])]
     assert not still
@@ -147,10 +148,10 @@ def test_tau_follows_the_run_is_saved_resumes_and_stays_in_evaluation(folder, tm
 
 # --------------------------------------------------------------------------- evaluation
 def test_a_batch_of_unequal_dialogues_equals_one_by_one(trained):
-    together = people.ask(trained, MESSAGES)
+    together = ask_together(trained, MESSAGES)
     for message, reply in zip(MESSAGES, together, strict=True):
         trained.perceiver.forget()
-        alone = people.ask(trained, [message])[0]
+        alone = ask_together(trained, [message])[0]
         assert alone["text_candidates"] == reply["text_candidates"]
         assert sorted(reply["text_candidates"]) == sorted(message["label_candidates"])
 
@@ -174,20 +175,8 @@ def test_vectors_are_forgotten_when_the_weights_change(folder, tmp_path):
     agent = fresh(folder, tmp_path, learningrate=0.1)
     before = agent.perceiver.profiles(["i collect lemons."]).clone()
     assert torch.equal(agent.perceiver.profiles(["i collect lemons."]), before)
-    people.ask(agent, training_messages())
+    ask_together(agent, training_messages())
     assert not torch.equal(agent.perceiver.profiles(["i collect lemons."]), before)
-
-
-def test_reports(folder, model_file):
-    report = people.evaluate(folder, model_file)
-    assert report["exs"] == 24
-    for name in ("hits@1", "mrr", "hits@1_of_8"):
-        assert 0 <= report[name] <= 1
-    again = people.evaluate(folder, model_file, batchsize=5)
-    for name in ("hits@1", "mrr", "hits@1_of_8"):
-        assert again[name] == pytest.approx(report[name]), name
-    small = people.evaluate(folder, model_file, hard_candidates=100)
-    assert "hits@1_of_100" not in small and small["hits@1"] == report["hits@1"]
 
 
 def test_it_learns(folder, tmp_path):

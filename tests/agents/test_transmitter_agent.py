@@ -4,7 +4,7 @@ import naive
 import pytest
 import tiny
 import torch
-from asking import PERSONA, QUESTIONS
+from asking import PERSONA, QUESTIONS, ask_together
 from parlai.core.message import Message
 
 from p2bot_parlai.method.tokenizers import P2botTokenizer
@@ -100,18 +100,6 @@ def count_tokenised(monkeypatch):
     return given
 
 
-@pytest.mark.parametrize("nup_coef, drawn", [(1.0, 1), (0.0, 0)])
-def test_candidates_are_not_tokenised_in_training(
-    convai2, tiny_model, tmp_path, nup_coef, drawn, monkeypatch
-):
-    """The distractor that is learnt from is, where there is one."""
-    agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, nup_coef=nup_coef)
-    given, candidates = count_tokenised(monkeypatch), [f"candidate {n}" for n in range(20)]
-    turn = {"text": "hi", "labels": ["yes"], "label_candidates": candidates, "episode_done": True}
-    agent.clone().observe(Message({**turn, "dialogue": [turn]}))
-    assert len([text for text in given if text in candidates]) == drawn
-
-
 def test_a_candidate_is_tokenised_once_whoever_ranks_it(convai2, tiny_model, monkeypatch):
     given = count_tokenised(monkeypatch)
     tiny.evaluate(convai2, tiny_model, batchsize=3, skip_generation=True)
@@ -122,12 +110,8 @@ def test_the_losses_of_tokens_that_verbose_shows_are_those_of_the_loss(learner):
     agent = learner.clone()
     agent.show_token_details = True
     texts = ["yes .", "i live in Bern , and i own a cat ."]
-    seen = [
-        agent.clone().observe(Message({"text": "hi", "eval_labels": [text], "episode_done": True}))
-        for text in texts
-    ]
     with torch.no_grad():
-        replies = agent.batch_act(seen)
+        replies = ask_together(agent, [{"text": "hi", "eval_labels": [text]} for text in texts])
     for text, reply in zip(texts, replies, strict=True):
         losses = [loss for _, loss in reply["token_losses"]]
         length = len(agent.dict.txt2vec(text)) + 1

@@ -30,8 +30,8 @@ def test_batch_of_eight_is_eight_of_one_to_the_token(request, model, inference):
     override = {"inference": inference, "loglevel": "error", "label_truncate": 24}
     agent = create_agent_from_model_file(request.getfixturevalue(model), override)
     texts = [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
-    together = [reply["text"] for reply in ask_together(agent, texts)]
-    assert together == [ask(agent, text)["text"] for text in texts]
+    together = ask_together(agent, [{"text": text} for text in texts])
+    assert [reply["text"] for reply in together] == [ask(agent, text)["text"] for text in texts]
 
 
 def test_multinomial_samples_the_plain_softmax(tiny_model):
@@ -176,6 +176,15 @@ def test_batches_do_not_change_the_metrics(convai2, tiny_model, dynamic):
         assert one[name] == pytest.approx(eight[name], rel=1e-5, abs=1e-4), name
 
 
+def test_a_response_that_is_cut_still_ends_in_the_original_form(original_style_model):
+    agent = create_agent_from_model_file(original_style_model, tiny.QUIET)
+    label = "i live in Bern and i eat soup every day of my life , and so do all of us here now"
+    message = {"text": "hi", "eval_labels": [label], "episode_done": True}
+    ids = agent.observe(Message(message))["eval_labels_vec"].tolist()
+    assert len(ids) == 24 and ids[-1] == agent.END_IDX
+    assert ids[:-1] == agent.dict.p2bot.encode(label.lower())[:23]
+
+
 def test_words_of_a_cut_label_are_those_that_were_kept(bot):
     label = "soup " * 100
     kept = bot.dict.txt2vec(label)[:24]
@@ -186,13 +195,8 @@ def test_words_of_a_cut_label_are_those_that_were_kept(bot):
 
 
 def test_rows_without_a_label_have_no_losses(bot):
-    clones = [bot.clone(), bot.clone()]
-    message = {"text": "hi", "episode_done": True}
-    seen = [
-        clones[0].observe(Message({**message, "eval_labels": ["i eat soup ."]})),
-        clones[1].observe(Message({**message, "eval_labels": []})),
-    ]
-    first, second = bot.batch_act(seen)
+    labels = (["i eat soup ."], [])
+    first, second = ask_together(bot, [{"text": "hi", "eval_labels": own} for own in labels])
     assert first["metrics"]["ppl"].value() == pytest.approx(
         ask(bot, "hi", eval_labels=["i eat soup ."])["metrics"]["ppl"].value(), rel=1e-4
     )

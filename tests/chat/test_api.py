@@ -223,12 +223,8 @@ def test_without_a_receiver_the_argument_is_named(tiny_model):
 
 
 # ------------------------------------------------------------------------- as it is published
-@pytest.mark.slow
 def test_importing_the_package_stays_light():
-    code = (
-        "import sys, p2bot_parlai; light = 'torch' not in sys.modules; "
-        "from p2bot_parlai import P2Bot; assert light and P2Bot.load"
-    )
+    code = "import sys, p2bot_parlai; assert not {'torch', 'parlai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -13,7 +13,7 @@ from parlai.scripts.self_chat import SelfChat
 from terminal import at_a_terminal, type_in
 
 from p2bot_parlai.agents.p2bot import P2botAgent
-from p2bot_parlai.chat.personas import ChatPersonas, persona_text, split_persona
+from p2bot_parlai.chat.personas import ChatPersonas, persona_text
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tasks.chat import persona_worlds
 
@@ -78,12 +78,6 @@ def test_every_variant_of_the_task_has_our_worlds_and_other_tasks_keep_theirs(ta
 
 
 # --------------------------------------------------------------------- personas
-def test_a_persona_is_split_at_bars_and_empty_parts_are_ignored():
-    assert split_persona(f" {TEA}||  |{DOGS}\n|") == [TEA, DOGS]
-    assert split_persona("|") == split_persona("") == []
-    assert persona_text([TEA], [DOGS]) == f"your persona: {TEA}\npartner's persona: {DOGS}"
-
-
 def test_drawn_personas_repeat_with_the_seed_alone(convai2):
     def drawn(seed):
         opt = {"task": "convai2", "datatype": "train", "datapath": convai2, "seed": seed}
@@ -101,7 +95,6 @@ def test_drawn_personas_repeat_with_the_seed_alone(convai2):
 @pytest.mark.parametrize(
     "task, missing, used",
     [
-        ("convai2", "train_*", "valid_self_original"),
         ("convai2:self_revised", "train_*", "valid_self_revised"),
         ("convai2:self_revised", "*_revised*", "train_self_original"),
     ],

@@ -1,6 +1,5 @@
 """Pieces of a growing text: none is taken back, and together they are the text."""
 
-
 from p2bot_parlai.chat.conversation import pieces
 
 

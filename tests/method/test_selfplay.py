@@ -55,6 +55,8 @@ def test_baselines_by_hand():
     total, count = rewards.sum(), torch.tensor(3.0)
     close(mean_baseline(total, count), 3.0)
     close(leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
+    one = rewards[:1]  # there are no others
+    close(leave_one_out_baseline(one, one.sum(), torch.tensor(1.0)), [0.0])
 
 
 def test_kl_by_hand():

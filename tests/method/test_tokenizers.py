@@ -1,8 +1,7 @@
 """Tokenizers: learnt, from folders, saved; special tokens that no text can fake."""
 
-import json
-
 import pytest
+from original_files import write_vocabulary
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from p2bot_parlai.errors import P2botError
@@ -17,21 +16,6 @@ def learnt():
     return P2botTokenizer.train(TEXTS, vocab_size=320)
 
 
-def gpt_folder(folder):
-    """The word-level form of GPT: pieces that end a word carry </w>."""
-    pieces = [
-        *"abcdeghiklnostuwy'?.!",
-        *(f"{c}</w>" for c in "abcdeghiklnostuwy'?.!"),
-        "te",
-        "tea</w>",
-    ]
-    folder.joinpath("vocab.json").write_text(
-        json.dumps({piece: i for i, piece in enumerate(["<unk>", *pieces])})
-    )
-    folder.joinpath("merges.txt").write_text("#version: 0.2\nt e\nte a</w>\n")
-    return str(folder)
-
-
 @pytest.mark.parametrize("token", SPECIAL_TOKENS)
 def test_typed_special_tokens_are_mere_text(learnt, token):
     assert not set(learnt.encode(f"i {token} tea")) & learnt.special_ids
@@ -43,12 +27,12 @@ def test_decoding_stops_at_the_end_and_skips_special_tokens(learnt):
 
 
 def test_gpt_vocabulary_from_a_folder_without_config(tmp_path):
-    tokenizer = P2botTokenizer.from_pretrained(gpt_folder(tmp_path))
+    tokenizer = P2botTokenizer.from_pretrained(str(write_vocabulary(tmp_path / "gpt")))
     ids = tokenizer.encode("Don't")  # GPT lower-cases
     assert tokenizer.decode(ids) == "don't"
-    assert len(tokenizer.encode("tea")) == 1
+    assert len(tokenizer.encode("the")) == 1
     again = P2botTokenizer.from_json(tokenizer.to_json())
-    assert again.encode("hi [CLS] tea?") == tokenizer.encode("hi [CLS] tea?")
+    assert again.encode("hi [CLS] the?") == tokenizer.encode("hi [CLS] the?")
 
 
 def test_a_folder_without_tokenizer_is_named(tmp_path):
@@ -71,13 +55,6 @@ def test_a_long_sentence_keeps_its_beginning_and_its_end_mark(sentences):
     assert sentences.encode("i like tea and rice") == (1, 4, 5, 6, 7, 8, 2)
     sentences.limit(4)
     assert sentences.encode("i like tea and rice") == (1, 4, 5, 2)
-
-
-def test_saved_and_rebuilt_is_the_same(sentences):
-    again = SentenceTokenizer.from_json(sentences.to_json())
-    assert again.encode("tea and rice") == sentences.encode("tea and rice")
-    with pytest.raises(P2botError, match="cannot be read"):
-        SentenceTokenizer.from_json({"version": "1.0"})
 
 
 def test_a_folder_with_tokenizer_json(sentences, tmp_path):

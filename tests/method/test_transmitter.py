@@ -117,13 +117,3 @@ def test_an_empty_context_is_defined(model):
     hidden, score = model.read(lay_out([[[9, EOS]]], MARKS), states)
     close(hidden, naive.read(model.backbone, [SELF, 9, EOS, CLS]), 1e-5)
     assert torch.isfinite(score).all()
-
-
-def test_select_repeats_and_drops_rows(model):
-    ids = torch.tensor([[4, 5], [6, 7], [8, 9]])
-    states = model.encode_context(ids, torch.ones(3, 2, dtype=torch.bool))
-    picked = states.select(torch.tensor([2, 2, 0]))
-    token = torch.tensor([[10], [10], [10]])
-    hidden, _ = model.extend(picked, token, torch.ones(3, 1, dtype=torch.bool))
-    for row, source in enumerate([2, 2, 0]):
-        close(hidden[row, 0], naive.read(model.backbone, [*ids[source].tolist(), 10])[-1], 1e-5)
