@@ -22,10 +22,11 @@ def ask(agent, text, **fields):
     return clone.act()
 
 
-def ask_together(agent, texts, **fields):
-    clones = [agent.clone() for _ in texts]
+def ask_together(agent, messages: list[dict]) -> list[Message]:
+    """Messages to fresh clones, as one batch; the replies."""
+    clones = [agent.clone() for _ in messages]
     seen = [
-        clone.observe(Message({"text": text, "episode_done": True, **fields}))
-        for clone, text in zip(clones, texts, strict=True)
+        clone.observe(Message({"episode_done": True, **message}))
+        for clone, message in zip(clones, messages, strict=True)
     ]
     return agent.batch_act(seen)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import tiny
-from parlai.scripts.eval_model import EvalModel
 from parlai.scripts.train_model import TrainModel
 
 THINGS = ("tea", "milk", "soup", "rice", "corn", "cake")
@@ -52,6 +51,4 @@ def train(datapath, model_file, **changes):
 
 
 def evaluate(datapath, model_file, **changes) -> dict[str, float]:
-    given = {"task": NLI["task"], **tiny.QUIET, "batchsize": 8, **changes}
-    report = EvalModel.main(datapath=str(datapath), model_file=str(model_file), **given)
-    return {name: float(value) for name, value in report.items()}
+    return tiny.evaluate(datapath, model_file, **{"task": NLI["task"], "batchsize": 8, **changes})

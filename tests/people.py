@@ -4,8 +4,6 @@ from pathlib import Path
 
 import tiny
 from parlai.core.agents import create_agent
-from parlai.core.message import Message
-from parlai.scripts.eval_model import EvalModel
 from parlai.scripts.train_model import TrainModel, setup_args
 
 THINGS = (
@@ -90,19 +88,5 @@ def agent(datapath, model_file, **changes):
 
 
 def evaluate(datapath, model_file=None, **changes) -> dict[str, float]:
-    """``parlai eval_model`` of a saved model, or of ``model=...``."""
     given = {name: RECEIVER[name] for name in ("task", "distractors", "hard_candidates")}
-    given |= {**tiny.QUIET, "datapath": str(datapath), "batchsize": 4, **changes}
-    if model_file:
-        given["model_file"] = str(model_file)
-    return {name: float(value) for name, value in EvalModel.main(**given).items()}
-
-
-def ask(model, messages: list[dict]) -> list[Message]:
-    """Messages to fresh clones, as one batch; the replies."""
-    clones = [model.clone() for _ in messages]
-    seen = [
-        clone.observe(Message({"episode_done": True, **message}))
-        for clone, message in zip(clones, messages, strict=True)
-    ]
-    return model.batch_act(seen)
+    return tiny.evaluate(datapath, model_file, **{**given, **changes})

@@ -41,10 +41,12 @@ def train(datapath, model_file, **changes):
     return TrainModel.main(**options(datapath, model_file, **changes))
 
 
-def evaluate(datapath, model_file, **changes):
-    """The report of ``parlai eval_model``, as plain numbers."""
+def evaluate(datapath, model_file=None, **changes) -> dict[str, float]:
+    """The report of ``parlai eval_model`` of a saved model, or of ``model=...``."""
     given = {"task": "convai2:self_original", "batchsize": 4, **QUIET, **changes}
-    report = EvalModel.main(datapath=str(datapath), model_file=str(model_file), **given)
+    if model_file:
+        given["model_file"] = str(model_file)
+    report = EvalModel.main(datapath=str(datapath), **given)
     return {name: float(value) for name, value in report.items()}
 
 

@@ -42,13 +42,16 @@ class ExportHf(ParlaiScript):
         if not PathManager.exists(path):
             raise P2botError(f"there is no model at {path}")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
-        from p2bot_parlai.method.model_files import load_perceiver, load_transmitter, read_tokenizer
+        from p2bot_parlai.method.model_files import (
+            load_perceiver,
+            load_transmitter,
+            read_model_file,
+            read_tokenizer,
+        )
         from p2bot_parlai.tools.export.card import receiver_card, transmitter_card
         from p2bot_parlai.tools.export.folder import new_folder
         from p2bot_parlai.tools.export.receiver import write_receiver
         from p2bot_parlai.tools.export.transmitter import write_transmitter
-
-        from p2bot_parlai.method.model_files import read_model_file
 
         saved = read_model_file(path)["p2bot"]
         opt = {**_trained_with(path), **saved["options"]}

@@ -1,8 +1,5 @@
 """The baselines of Table 1: each trains, is saved, loads and is evaluated by the same script."""
 
-import math
-from pathlib import Path
-
 import pytest
 import tiny
 import torch
@@ -24,30 +21,15 @@ SMALL = {
     },
     "p2bot/profile_memory": {"hidden_size": 16, "embedding_size": 16, "skip_generation": True},
     "p2bot/kv_profile_memory": {"embedding_size": 16, "kv_memories": 10},
-    "transformer/biencoder": {
-        "embedding_size": 16,
-        "ffn_size": 16,
-        "n_layers": 1,
-        "n_heads": 2,
-        "candidates": "batch",
-        "eval_candidates": "inline",
-        "encode_candidate_vecs": False,
-        "dict_tokenizer": "re",
-        "vocab_size": None,
-    },
-    "ir_baseline": {"history_size": 1000, "dict_tokenizer": "re", "vocab_size": None},
 }
 NOT_THEIRS = dict.fromkeys(
     ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "text_truncate")
 )
 GENERATORS = ["p2bot/seq2seq", "p2bot/profile_memory"]
-OURS = [*GENERATORS, "p2bot/kv_profile_memory"]
 
 
 def train(model, data, path, **changes):
     given = {**NOT_THEIRS, "vocab_size": 300, "model": model, **SMALL[model], **changes}
-    if model == "ir_baseline":
-        given.update(label_truncate=None, learningrate=None)
     return tiny.train(data, path, **given)
 
 
@@ -66,17 +48,6 @@ def trained(tmp_path_factory, convai2):
 
 
 @pytest.mark.parametrize("model", SMALL)
-@pytest.mark.parametrize("task", ["convai2:self_original", "convai2:self_revised"])
-def test_each_reports_the_metrics_of_table_1(model, task, trained, convai2):
-    report = tiny.evaluate(convai2, trained(model), task=task, num_examples=8)
-    for name in ("hits@1", "f1", "bleu-4"):
-        assert 0 <= report[name] <= 1
-    assert ("ppl" in report) == ("ppl_word" in report) == (model in GENERATORS)
-    if model in GENERATORS:  # a few updates make it better than guessing among all tokens
-        assert 1 < report["ppl"] < 300 and report["ppl_word"] > 1
-
-
-@pytest.mark.parametrize("model", OURS)
 def test_training_changes_every_weight(model, trained, convai2, tmp_path):
     train(model, convai2, tmp_path / "model", max_train_steps=1, learningrate=1e-9, seed=3)
     before = read_model_file(str(tmp_path / "model"))["model"]
@@ -87,7 +58,7 @@ def test_training_changes_every_weight(model, trained, convai2, tmp_path):
         assert torch.equal(weight, after[name]) == name.endswith("weights"), name
 
 
-@pytest.mark.parametrize("model", OURS)
+@pytest.mark.parametrize("model", SMALL)
 def test_a_stopped_run_goes_on(model, convai2, tmp_path):
     path = tmp_path / "model"
     often = {"save_every_n_secs": 0.001, "learningrate": 0.02}
@@ -104,41 +75,19 @@ def test_a_stopped_run_goes_on(model, convai2, tmp_path):
 def test_a_batch_answers_as_one_by_one(model, trained):
     bot = create_agent_from_model_file(trained(model), tiny.QUIET)
     texts = [PERSONA + text for text in ("hi", "what do you eat ?", "do you own a pet ?")]
-    together = ask_together(bot, texts)
+    together = ask_together(bot, [{"text": text} for text in texts])
     assert [reply["text"] for reply in together] == [ask(bot, text)["text"] for text in texts]
 
 
 @pytest.mark.parametrize("model", GENERATORS)
-def test_nothing_to_rank_is_no_crash(model, trained):
-    """ParlAI's own generators end in a TypeError here."""
+def test_nothing_to_rank_and_nothing_said_are_answered(model, trained):
+    """ParlAI's own generators end in a TypeError where there is nothing to rank."""
     bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "rank_candidates": True})
-    assert "text" in ask(bot, PERSONA + "hello")
+    for text in (PERSONA + "hello", "__SILENCE__"):
+        assert isinstance(ask(bot, text)["text"], str)
 
 
-@pytest.mark.parametrize("model", GENERATORS)
-def test_an_agent_that_opens_the_dialogue_without_a_persona_says_something(model, trained):
-    bot = create_agent_from_model_file(trained(model), tiny.QUIET)
-    assert isinstance(ask(bot, "__SILENCE__")["text"], str)
-
-
-def test_perplexity_per_word_is_of_the_loss_over_words(trained, convai2):
-    """Sum of losses = log(ppl) * tokens = log(ppl_word) * words."""
-    path = trained("p2bot/profile_memory")
-    report = tiny.evaluate(convai2, path, skip_generation=True)
-    tokenizer = create_agent_from_model_file(path, tiny.QUIET).dict
-    labels = [
-        line.split("\t")[1]
-        for line in (Path(convai2) / "ConvAI2/valid_self_original.txt").read_text().splitlines()
-        if "\t" in line
-    ]
-    tokens = sum(len(tokenizer.txt2vec(label)) + 1 for label in labels)
-    words = sum(len(label.split()) + 1 for label in labels)
-    assert math.log(report["ppl"]) * tokens == pytest.approx(
-        math.log(report["ppl_word"]) * words, rel=1e-3
-    )
-
-
-@pytest.mark.parametrize("model", OURS)
+@pytest.mark.parametrize("model", SMALL)
 def test_a_long_history_loses_old_turns_and_never_the_persona(model, trained):
     bot = create_agent_from_model_file(trained(model), {**tiny.QUIET, "text_truncate": 60})
     for turn in range(12):
@@ -160,11 +109,10 @@ def test_the_pairs_are_a_uniform_draw_that_is_saved_and_can_be_left_out(trained,
     assert len(saved["pairs"]) == 10 and saved["seen"] == 12 * 4
     bot = create_agent_from_model_file(path, tiny.QUIET)
     assert bot.memory["pairs"] == saved["pairs"]
-    keys, values = bot._encoded_pairs()
-    assert keys.shape == values.shape == (10, 16)
-    torch.testing.assert_close(keys.norm(dim=1), torch.ones(10))
     without = create_agent_from_model_file(path, {**tiny.QUIET, "kv_memories": 0})
-    assert without._encoded_pairs() is None
+    question = {"text": PERSONA + "hi", "label_candidates": ["i ski .", "my home is in Bern ."]}
+    found, others = (ask(agent, **question) for agent in (bot, without))
+    assert found["text_candidates"] and found["text"] != others["text"]
 
 
 def test_it_ranks_the_candidates_and_says_what_it_remembers(trained):
@@ -185,7 +133,7 @@ def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model)
     other = trained("p2bot/kv_profile_memory")
     with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):
         train("p2bot/profile_memory", convai2, tmp_path / "a", init_model=other)
-    with pytest.raises(P2botError, match="has no token counts"):
+    with pytest.raises(P2botError, match="does not count its tokens"):
         train("p2bot/profile_memory", convai2, tmp_path / "b", dict_file=f"{tiny_model}.dict")
 
 

@@ -1,13 +1,9 @@
 """At the edges of what can be computed every stage does something defined."""
 
 import people
-import pytest
 import tiny
-import torch
 from parlai.core.message import Message
 
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.model_files import read_model_file
 
 
@@ -19,24 +15,10 @@ def _finite(weights):
     return all(weight.isfinite().all() for weight in weights.values())
 
 
-def _changed(weights, others):
-    return any(not torch.equal(weight, others[name]) for name, weight in weights.items())
-
-
 # ------------------------------------------------------------------- a batch of one
-def test_supervised_training_with_a_batch_of_one(convai2, tiny_model, tmp_path):
-    shapes = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "vocab_size")
-    changes = {**dict.fromkeys(shapes), "init_model": tiny_model}
-    report, _ = tiny.train(convai2, tmp_path / "model", batchsize=1, seed=1, **changes)
-    weights = _weights(tmp_path / "model")
-    assert _finite(weights) and _changed(weights, _weights(tiny_model))
-    assert torch.tensor(float(report["ppl"])).isfinite()
-
-
-@pytest.mark.parametrize("negatives", ["one", "batch"])
-def test_the_receiver_with_a_batch_of_one(tmp_path, negatives):
+def test_the_receiver_with_a_batch_of_one(tmp_path):
     data = people.write_people(tmp_path / "data")
-    people.train(data, tmp_path / "model", seed=1, batchsize=1, negatives=negatives)
+    people.train(data, tmp_path / "model", seed=1, batchsize=1, negatives="batch")
     assert _finite(_weights(tmp_path / "model"))
 
 
@@ -47,17 +29,9 @@ def test_self_play_of_one_dialogue_of_one_turn(convai2, playing, tmp_path):
     assert _finite(_weights(tmp_path / "model"))
 
 
-def test_a_single_response_is_its_own_mean_and_has_no_others():
-    reward = torch.tensor([-3.0])
-    assert mean_baseline(reward.sum(), torch.tensor(1.0)) == -3
-    assert leave_one_out_baseline(reward, reward.sum(), torch.tensor(1.0)).tolist() == [0]
-
-
 # ---------------------------------------------------------------- nothing where text is
 def test_a_label_of_nothing_teaches_to_end(convai2, tiny_model, tmp_path):
-    shapes = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions", "vocab_size")
-    changes = {**dict.fromkeys(shapes), "init_model": tiny_model, "dropout": 0.0}
-    agent = tiny.agent(convai2, tmp_path / "model", **changes)
+    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
     for _ in range(5):
         messages = [{"text": "", "labels": [""]}, {"text": " ", "labels": [""]}]
         seen = [agent.clone().observe(Message({**m, "episode_done": True})) for m in messages]
@@ -70,6 +44,3 @@ def test_a_label_of_nothing_teaches_to_end(convai2, tiny_model, tmp_path):
 def test_a_batch_of_padding_alone_is_no_batch(bot):
     replies = bot.batch_act([Message({"batch_padding": True, "episode_done": True})] * 3)
     assert len(replies) == 3 and not any("text" in reply for reply in replies)
-
-
-# ----------------------------------------------------------------------- mixed precision

@@ -8,13 +8,11 @@ import tiny
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
-from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import read_model_file
-from p2bot_parlai.method.selfplay import SelfPlay
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
 
@@ -57,15 +55,10 @@ def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
     assert sum(shares[-5:]) / 5 > sum(shares[:5]) / 5 + 0.4
 
 
-def test_a_run_reports_every_reward(convai2, tmp_path, playing, monkeypatch):
-    said = []
-    monkeypatch.setattr(logging, "info", lambda text: said.append(str(text)))
-    changes = {**playing, "log_every_n_steps": 1, "show_dialogue_every": 1}
-    valid, _ = tiny.train(convai2, tmp_path / "model", **changes)
+def test_a_run_reports_every_reward(convai2, tmp_path, playing):
+    valid, _ = tiny.train(convai2, tmp_path / "model", **{**playing, "log_every_n_steps": 1})
     reports = json.loads((tmp_path / "model.trainstats").read_text())["train_reports"]
     assert reports and all(set(REPORTED) <= set(report) for report in reports)
-    shown = [text for text in said if "persona of the agent:" in text]
-    assert len(shown) == 2  # --show-dialogue-every 1
     assert "ppl" in valid
 
 
@@ -79,18 +72,6 @@ def test_weighted_rewards_add_up(convai2, tmp_path, playing):
         turns = [found[f"style_turn{n}"] for n in (1, 2, 3)]
         assert found["style"] == pytest.approx(sum(turns) / 3, abs=1e-5)
         assert found["kl"] == pytest.approx(0.0, abs=1e-6)  # nothing was learnt yet
-
-
-def test_the_kl_anchor_holds_it_back(convai2, tmp_path, playing):
-    def drift(kl_coef):
-        changes = {**playing, "kl_coef": kl_coef}
-        agent = agent_for(convai2, tmp_path / f"model{kl_coef}", changes)
-        for number in range(6):
-            replies = step(agent, [3 * number, 3 * number + 1, 3 * number + 2])
-        return sum(reply["metrics"]["kl"].value() for reply in replies)
-
-    free, held = drift(0.0), drift(5.0)
-    assert 0 < held < free / 2
 
 
 def test_supervised_examples_beside_it(convai2, tmp_path, playing):
@@ -107,10 +88,6 @@ def test_supervised_examples_beside_it(convai2, tmp_path, playing):
     for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
         assert reply["metrics"][measured] is not None
         assert reply["metrics"].get(nothing) is None
-    changes = {**playing, "task": "p2bot:selfplay,convai2:self_original"}
-    changes |= {"multitask_weights": "1,2", "batchsize": 4, "max_train_steps": 4}
-    valid, _ = tiny.train(convai2, tmp_path / "mixed", **changes)
-    assert "ppl" in valid
 
 
 @pytest.mark.parametrize("inference", ["beam", "greedy"])
@@ -175,15 +152,6 @@ def test_a_resumed_run_plays_with_the_same_user(convai2, tmp_path, playing):
         agent_for(convai2, path, {**options, "init_model": None})
 
 
-def test_a_model_that_played_chats_without_its_frozen_models(convai2, tmp_path, playing):
-    path = str(tmp_path / "model")
-    tiny.train(convai2, path, **playing)
-    bot = create_agent_from_model_file(path, {"loglevel": "error", "skip_generation": False})
-    assert "world" not in vars(bot.selfplay)
-    bot.observe(Message({"text": "your persona: i own a cat.\nhi", "episode_done": True}))
-    assert bot.act()["text"] is not None
-
-
 def test_it_is_evaluated_by_its_rewards(convai2, tmp_path, playing):
     path = str(tmp_path / "model")
     tiny.train(convai2, path, **playing)
@@ -191,8 +159,6 @@ def test_it_is_evaluated_by_its_rewards(convai2, tmp_path, playing):
     report = tiny.evaluate(convai2, path, **given)
     assert set(REPORTED) <= set(report)
     assert report["kl"] > 0  # from the user that it learnt with
-    again = tiny.evaluate(convai2, path, **given)
-    assert all(again[name] == pytest.approx(report[name], abs=1e-5) for name in REPORTED)
     # a supervised model plays with itself
     options = {"receiver": playing["receiver"], "user_inference": "multinomial"}
     report = tiny.evaluate(convai2, playing["init_model"], **given, **options)
@@ -203,7 +169,6 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
     path = str(tmp_path / "short")
     tiny.train(convai2, path, history_size=1, text_truncate=64, alpha=0.3, max_train_steps=1)
     agent = agent_for(convai2, tmp_path / "model", {**playing, "init_model": path})
-    assert isinstance(agent.selfplay.world, SelfPlay)
     assert (agent.selfplay.world.history_size, agent.selfplay.world.limit) == (1, 64)
     assert (agent.opt["history_size"], agent.text_truncate, agent.opt["alpha"]) == (1, 64, 0.3)
 
@@ -224,8 +189,6 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
             "style is not reported with --lambda-style 0.0",
         ),
         ({"gamma": 2.0}, "--gamma 2.0"),
-        ({"selfplay_turns": 0}, "--selfplay-turns 0"),
-        ({"kl_coef": -1.0}, "--kl-coef -1.0"),
         (
             {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
             "all rewards have the weight 0",

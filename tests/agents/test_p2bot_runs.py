@@ -2,6 +2,7 @@
 
 import shutil
 
+import naive
 import people
 import pytest
 import tiny
@@ -38,18 +39,6 @@ def test_a_diverged_agent_stops_the_run(convai2, tmp_path, playing):
         agent.network.backbone.tokens_embed.weight.fill_(torch.nan)
     with pytest.raises(P2botError, match="probabilities of the agent"):
         step(agent, [1, 2, 3])
-
-
-def test_the_paper_s_learning_rate_is_for_self_play(convai2):
-    """Not for supervised training that is only validated on it."""
-
-    def rate(**tasks):
-        parser = setup_args()
-        return parser.parse_kwargs(model="p2bot", datapath=convai2, **tasks)["learningrate"]
-
-    assert rate(task="p2bot:selfplay", evaltask="convai2") == 1e-6
-    assert rate(task="p2bot:selfplay,convai2") == 1e-6
-    assert rate(task="convai2", evaltask="p2bot:selfplay") == 6.25e-5
 
 
 def test_a_reward_of_one_response_is_refused(convai2, tmp_path, playing):
@@ -93,32 +82,18 @@ def test_self_play_after_self_play_has_a_user_of_its_own(convai2, tmp_path, play
     assert saved["user"] == {"path": first, "sha256": checksum(first)}
 
 
-def test_the_supervised_model_reads_a_batch_once(convai2, tmp_path, playing, monkeypatch):
-    """For the coherence reward and the KL divergence alike."""
-    agent = agent_for(convai2, tmp_path / "model", playing)
-    user, read = agent.selfplay.world.user, []
-    stock = user.read
-    monkeypatch.setattr(user, "read", lambda packed: read.append(packed) or stock(packed))
-    step(agent, [1, 2, 3])
-    step(agent, [4, 5, 6])
-    assert len(read) == 2
-
-
 def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, playing):
     """Turn by turn and token by token, of a step that does nothing but report it."""
     agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
     drift(agent)
-    scored = agent.play([opening(1), opening(2), opening(3)])
-    _, found = agent.reread(scored)
-    for turn, divergence in zip(scored.rollouts.by_dialogue(), found, strict=True):
-        ids = torch.tensor([[*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]])
-        length, told = ids.shape[1], len(turn.response)
-        causal = torch.ones(1, length, length, dtype=torch.bool).tril()
-        policy, user = (
-            network.output(network.backbone(ids, torch.arange(length)[None], causal))[0, -told:]
+    judged = agent.play([opening(1), opening(2), opening(3)])
+    _, found = agent.reread(judged)
+    for turn, divergence in zip(judged.rollouts.by_dialogue(), found, strict=True):
+        ids = [*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]
+        p, q = (
+            network.output(naive.read(network.backbone, ids)[len(turn.context) :]).softmax(dim=-1)
             for network in (agent.network, agent.selfplay.world.user)
         )
-        p, q = policy.softmax(dim=-1), user.softmax(dim=-1)
         expected = (p * (p.log() - q.log())).sum()
         torch.testing.assert_close(divergence.detach(), expected.detach(), atol=1e-4, rtol=1e-4)
     # each reply reports its own dialogue's
@@ -133,9 +108,9 @@ def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_base
     options |= {"rl_coef": 3.0, "kl_coef": 0.5, "lr_scheduler": "none", "rl_baseline": rl_baseline}
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
-    scored = agent.play([opening(1), opening(2), opening(3)])
-    log_p, divergence = agent.reread(scored)
-    rewards = scored.total.flatten()
+    judged = agent.play([opening(1), opening(2), opening(3)])
+    log_p, divergence = agent.reread(judged)
+    rewards = judged.total.flatten()
     others = (rewards.sum() - rewards) / 8
     baseline = rewards.mean() if rl_baseline == "mean" else others
     loss = (-(rewards - baseline) * log_p + 0.5 * divergence).sum() / 9
@@ -179,7 +154,7 @@ def save_llama(folder, vocabulary: int, seed: int) -> None:
 SHAPES = ("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions")
 
 
-def test_the_pretrained_backbone_scores_style(convai2, tmp_path, playing, pretrained):
+def test_the_pretrained_backbone_judges_style(convai2, tmp_path, playing, pretrained):
     """
     With the weights that it had before any training, behind its beginning-of-text token;
     and a resumed run makes sure that they are the same.
@@ -219,6 +194,10 @@ def test_the_defaults_are_the_paper_s(convai2):
     assert (opt["learningrate"], opt["label_truncate"], opt["beam_size"]) == (1e-6, 32, 2)
     # beyond the paper
     assert opt["lambda_repetition"] == opt["kl_coef"] == 0 and opt["rl_baseline"] == "mean"
+    # supervised training that is only validated on self-play
+    tasks = {"task": "convai2", "evaltask": "p2bot:selfplay"}
+    supervised = setup_args().parse_kwargs(model="p2bot", datapath=convai2, **tasks)
+    assert supervised["learningrate"] == 6.25e-5
 
 
 def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
@@ -232,7 +211,7 @@ def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):
     assert coherence.reading.network is agent.selfplay.world.user
 
 
-def test_another_receiver_may_score_in_evaluation(convai2, tmp_path, playing):
+def test_another_receiver_may_judge_in_evaluation(convai2, tmp_path, playing):
     path = str(tmp_path / "model")
     tiny.train(convai2, path, **playing)
     people.train(people.write_people(tmp_path / "data"), tmp_path / "other", seed=7)

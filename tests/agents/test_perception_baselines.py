@@ -10,11 +10,6 @@ from p2bot_parlai.agents.perception import Question, mean_reciprocal_rank, ranke
 from p2bot_parlai.errors import P2botError
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return people.write_people(tmp_path_factory.mktemp("people"))
-
-
 def test_mean_reciprocal_rank_by_hand():
     scores = torch.tensor([0.9, 0.1, 0.8, 0.7])
     assert mean_reciprocal_rank(scores, [0, 3]) == pytest.approx((1 + 1 / 3) / 2)
@@ -22,28 +17,11 @@ def test_mean_reciprocal_rank_by_hand():
     assert mean_reciprocal_rank(torch.arange(9.0), [5, 6, 7, 8]) == pytest.approx(
         (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4
     )
-
-
-def test_equal_scores_share_their_mean_rank():
-    assert mean_reciprocal_rank(torch.zeros(5), [2]) == pytest.approx(1 / 3)
+    assert mean_reciprocal_rank(torch.zeros(5), [2]) == pytest.approx(1 / 3)  # the mean rank
 
 
 def test_ranking_keeps_the_order_of_equals():
     assert ranked(["a", "b", "c", "d"], torch.tensor([0.0, 1.0, 0.0, 1.0])) == ["b", "d", "a", "c"]
-
-
-def test_ir_finds_shared_words(folder):
-    report = people.evaluate(folder, model="p2bot/ir_perception")
-    chance = people.evaluate(folder, model="p2bot/random_perception")
-    for name in ("hits@1", "mrr", "hits@1_of_8"):
-        assert report[name] > 2 * chance[name]
-
-
-def test_random_is_chance_and_repeats(folder):
-    first = people.evaluate(folder, model="p2bot/random_perception")
-    assert first["hits@1"] < 0.6
-    again = people.evaluate(folder, model="p2bot/random_perception", batchsize=1)
-    assert {k: first[k] for k in ("hits@1", "mrr")} == {k: again[k] for k in ("hits@1", "mrr")}
 
 
 @pytest.mark.parametrize("model", ["p2bot/random_perception", "p2bot/ir_perception"])

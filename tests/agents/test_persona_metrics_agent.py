@@ -28,7 +28,7 @@ def nli(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
+def judged(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
     """
     A report with all models, and what was written of each example. Sampled: what the tiny model
     finds likeliest is always the same.
@@ -43,8 +43,8 @@ def evaluated(convai2, tiny_model, tiny_receiver, nli, tmp_path_factory):
     return report, turns
 
 
-def test_reports_are_the_means_of_the_definitions(evaluated, tiny_receiver, nli):
-    report, turns = evaluated
+def test_reports_are_the_means_of_the_definitions(judged, tiny_receiver, nli):
+    report, turns = judged
     assert 0 < report["persona_f1"] < 1
     replies = [reply for _, reply in turns]
     texts = [reply["text"] for reply in replies]
@@ -91,13 +91,6 @@ def test_earlier_turns_are_the_speakers_own(convai2, tiny_model, tmp_path, monke
         assert "self_repetition" not in first and "repetition" in first
 
 
-def test_batches_do_not_matter(convai2, tiny_model, tiny_receiver, nli):
-    given = {"persona_metrics": True, "receiver": tiny_receiver, "nli_model": nli}
-    report, again = (tiny.evaluate(convai2, tiny_model, batchsize=size, **given) for size in (1, 5))
-    for name in TEXT_METRICS | NLI_METRICS | {"perception"}:
-        assert again[name] == pytest.approx(report[name], rel=1e-3), name
-
-
 def test_two_tasks_are_reported_apart_and_together(convai2, tiny_model):
     task = "convai2:self_original,convai2:none"
     report = tiny.evaluate(convai2, tiny_model, task=task, persona_metrics=True)
@@ -131,18 +124,6 @@ def test_a_chat_does_not_load_the_models_of_the_training_run(convai2, tmp_path, 
     tiny.train(convai2, path, max_train_steps=1, persona_metrics=True, receiver=tiny_receiver)
     agent = create_agent_from_model_file(str(path), {"loglevel": "error"})
     assert agent.opt["persona_metrics"] and agent.response_metrics is None
-
-
-def test_what_is_written_holds_all_that_is_known(evaluated):
-    _, turns = evaluated
-    for asked, reply in turns:
-        assert asked["text"] and asked["eval_labels"]
-        assert sorted(reply["text_candidates"]) == sorted(asked["label_candidates"])
-        assert reply["cand_scores"] == sorted(reply["cand_scores"], reverse=True)
-        hypotheses = [text for text, _ in reply["beam_texts"]]
-        assert reply["text"] in hypotheses and isinstance(reply["score"], float)
-        assert reply["label_tokens"] > 0 and reply["label_words"] > 0
-        assert {"f1", "hits@1", "ppl", "persona_f1", "c_score"} <= reply["metrics"].keys()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The Transmitter as a ParlAI agent: its loss, its distractors, its defaults."""
 
+import naive
 import pytest
 import tiny
 import torch
-from asking import PERSONA, QUESTIONS
+from asking import PERSONA, QUESTIONS, ask_together
 from parlai.core.message import Message
 
-from p2bot_parlai.method import transmitter
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 
@@ -15,6 +15,7 @@ def test_every_parameter_changes_in_training(learner):
     learner.batch_act([_example(learner.clone(), i) for i in range(4)])
     for name, parameter in learner.model.named_parameters():
         assert not torch.equal(parameter, before[name]), name
+    assert not learner.optimizer.defaults["amsgrad"]  # the paper's Adam
 
 
 def _example(agent, i, **fields):
@@ -33,44 +34,27 @@ def learner(convai2, tiny_model, tmp_path):
     return tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
 
 
-def test_the_loss_is_eq_1_per_token_plus_the_next_utterance_loss(learner):
-    rows = [_example(learner.clone(), i) for i in range(3)]
-    learner.model.eval()
-    loss = learner.compute_loss(learner.batchify(rows))
+@pytest.mark.parametrize("nup_coef", [1.0, 2.5])
+def test_the_loss_is_eq_1_a_token_plus_the_next_utterance_loss(
+    convai2, tiny_model, tmp_path, nup_coef
+):
+    agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, nup_coef=nup_coef)
+    agent.model.eval()
+    rows = [_example(agent.clone(), i) for i in range(3)]
+    loss = agent.compute_loss(agent.batchify(rows))
 
     # the same by plain passes, one response at a time
-    tokens, model = learner.dict.p2bot, learner.model
-    nll, count, nup = 0.0, 0, 0.0
+    tokens, model = agent.dict.p2bot, agent.model
+    nll, nup = [], []
     for turn, _ in [seen["turns"][0] for seen in rows]:
-        context, response, (distractor,) = turn.context, turn.response, turn.distractors
-        scores = []
-        for candidate in (response, distractor):
-            ids = torch.tensor([[*context, tokens.self_, *candidate, tokens.cls]])
-            length = ids.shape[1]
-            mask = torch.ones(1, length, length, dtype=torch.bool).tril()
-            hidden = model.backbone(ids, torch.arange(length)[None], mask)[0]
-            scores.append(model.next_utterance(hidden[-1]))
-            if candidate is response:
-                logits = model.backbone.logits(hidden[len(context) : -2])
-                terms = torch.log_softmax(logits, -1)[range(len(response)), response]
-                nll, count = nll - terms.sum(), count + len(response)
-        one = torch.ones(1, 1, dtype=torch.bool)
-        nup = nup + transmitter.next_utterance_loss(scores[0], scores[1][:, None], one)
-    torch.testing.assert_close(loss, nll / count + (nup / 3).squeeze(), atol=1e-5, rtol=0)
-
-
-def test_nup_coef_weighs_the_next_utterance_loss(convai2, tiny_model, tmp_path):
-    losses = {}
-    for weight in (0.0, 1.0, 2.5):
-        agent = tiny.agent(
-            convai2, tmp_path / str(weight), init_model=tiny_model, dropout=0.0, nup_coef=weight
+        nll.append(-naive.log_p(model, [*turn.context, tokens.self_], turn.response))
+        score, wrong = (
+            naive.next_score(model, tokens, turn.context, response)
+            for response in (turn.response, turn.distractors[0])
         )
-        agent.model.eval()
-        batch = agent.batchify([_example(agent.clone(), i) for i in range(3)])
-        losses[weight] = agent.compute_loss(batch).item()
-    nup = losses[1.0] - losses[0.0]
-    assert nup > 0.1
-    assert losses[2.5] == pytest.approx(losses[0.0] + 2.5 * nup, abs=1e-4)
+        nup.append(-(score.sigmoid().log() + (1 - wrong.sigmoid()).log()) / 2)
+    expected = torch.cat(nll).mean() + nup_coef * torch.stack(nup).mean()
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
 
 
 def test_the_distractor_is_a_candidate_and_never_the_response(learner):
@@ -80,7 +64,7 @@ def test_the_distractor_is_a_candidate_and_never_the_response(learner):
         assert learner.dict.vec2txt(distractor) == "i earn my money as a judge ."
 
 
-def test_several_distractors_per_response(convai2, tiny_model, tmp_path):
+def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
     agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, num_distractors=3)
     wrong = [f"i own {pet} ." for pet in ("a cat", "a dog", "an owl", "a goat")]
     rows = [
@@ -116,18 +100,6 @@ def count_tokenised(monkeypatch):
     return given
 
 
-@pytest.mark.parametrize("nup_coef, drawn", [(1.0, 1), (0.0, 0)])
-def test_candidates_are_not_tokenised_in_training(
-    convai2, tiny_model, tmp_path, nup_coef, drawn, monkeypatch
-):
-    """The distractor that is learnt from is, where there is one."""
-    agent = tiny.agent(convai2, tmp_path / "m", init_model=tiny_model, nup_coef=nup_coef)
-    given, candidates = count_tokenised(monkeypatch), [f"candidate {n}" for n in range(20)]
-    turn = {"text": "hi", "labels": ["yes"], "label_candidates": candidates, "episode_done": True}
-    agent.clone().observe(Message({**turn, "dialogue": [turn]}))
-    assert len([text for text in given if text in candidates]) == drawn
-
-
 def test_a_candidate_is_tokenised_once_whoever_ranks_it(convai2, tiny_model, monkeypatch):
     given = count_tokenised(monkeypatch)
     tiny.evaluate(convai2, tiny_model, batchsize=3, skip_generation=True)
@@ -138,22 +110,14 @@ def test_the_losses_of_tokens_that_verbose_shows_are_those_of_the_loss(learner):
     agent = learner.clone()
     agent.show_token_details = True
     texts = ["yes .", "i live in Bern , and i own a cat ."]
-    seen = [
-        agent.clone().observe(Message({"text": "hi", "eval_labels": [text], "episode_done": True}))
-        for text in texts
-    ]
     with torch.no_grad():
-        replies = agent.batch_act(seen)
+        replies = ask_together(agent, [{"text": "hi", "eval_labels": [text]} for text in texts])
     for text, reply in zip(texts, replies, strict=True):
         losses = [loss for _, loss in reply["token_losses"]]
         length = len(agent.dict.txt2vec(text)) + 1
         assert sum(losses[:length]) / length == pytest.approx(
             reply["metrics"]["loss"].value(), abs=1e-4
         )
-
-
-def test_plain_adam_not_amsgrad(learner):
-    assert not learner.optimizer.defaults["amsgrad"]
 
 
 def test_the_paper_is_the_default():

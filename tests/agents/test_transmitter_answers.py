@@ -2,6 +2,7 @@
 
 import math
 
+import naive
 import pytest
 import tiny
 import torch
@@ -14,20 +15,6 @@ from p2bot_parlai.errors import P2botError
 
 
 # ------------------------------------------------------------------- evaluation
-def test_one_eval_model_prints_all_metrics(convai2, tiny_model):
-    for sub in ("self_original", "self_revised", "both", "none"):
-        report = tiny.evaluate(convai2, tiny_model, task=f"convai2:{sub}")
-        for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "nup_acc", "loss"):
-            assert name in report, (sub, name)
-
-
-def test_batch_size_does_not_change_the_metrics(convai2, tiny_model):
-    one = tiny.evaluate(convai2, tiny_model, batchsize=1)
-    eight = tiny.evaluate(convai2, tiny_model, batchsize=8)
-    for name in ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "token_acc"):
-        assert one[name] == pytest.approx(eight[name], rel=1e-5, abs=1e-4), name
-
-
 def test_ppl_per_word_by_hand(bot):
     label = "i live in Antananarivo ."  # more than one token a word, whatever the tokenizer learnt
     reply = ask(bot, PERSONA + QUESTIONS[0], eval_labels=[label])
@@ -37,22 +24,14 @@ def test_ppl_per_word_by_hand(bot):
     assert reply["metrics"]["ppl_word"].value() == pytest.approx(math.exp(nll / words), rel=1e-5)
 
 
-@pytest.mark.parametrize("inference", ["delayednucleusbeam", "factual_nucleus"])
-def test_decoding_that_parlai_itself_cannot_do(tiny_model, inference):
-    """Its classes end in an AttributeError and, with our tokenizer, in a ValueError."""
-    options = {"inference": inference, "loglevel": "error"}
-    agent = create_agent_from_model_file(tiny_model, {**options, "override": options})
-    assert isinstance(ask(agent, PERSONA + QUESTIONS[0])["text"], str)
-
-
 @pytest.mark.parametrize("model", ["tiny_model", "original_style_model"])
 @pytest.mark.parametrize("inference", ["greedy", "beam"])
 def test_batch_of_eight_is_eight_of_one_to_the_token(request, model, inference):
     override = {"inference": inference, "loglevel": "error", "label_truncate": 24}
     agent = create_agent_from_model_file(request.getfixturevalue(model), override)
     texts = [(PERSONA if i % 2 else "") + question for i, question in enumerate(QUESTIONS)]
-    together = [reply["text"] for reply in ask_together(agent, texts)]
-    assert together == [ask(agent, text)["text"] for text in texts]
+    together = ask_together(agent, [{"text": text} for text in texts])
+    assert [reply["text"] for reply in together] == [ask(agent, text)["text"] for text in texts]
 
 
 def test_multinomial_samples_the_plain_softmax(tiny_model):
@@ -66,8 +45,8 @@ def test_multinomial_samples_the_plain_softmax(tiny_model):
     picked = search.select_paths(torch.log_softmax(logits, -1), torch.zeros(1), 0).token_ids
     expected = torch.softmax(logits[0], -1)
     counted = torch.bincount(picked, minlength=4) / len(picked)
-    scatter_to_mask = (expected * (1 - expected) / len(picked)).sqrt()
-    assert ((counted - expected).abs() < 5 * scatter_to_mask).all()
+    sigma = (expected * (1 - expected) / len(picked)).sqrt()
+    assert ((counted - expected).abs() < 5 * sigma).all()
 
 
 def test_beams_are_reranked_by_eq_3(tiny_model):
@@ -106,33 +85,24 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima , hi there ."]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("model", ["tiny_model", "original_style_model"])
 @pytest.mark.parametrize("rank_by", ["next-utterance", "likelihood", "both"])
-def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(tiny_model, rank_by):
-    agent = create_agent_from_model_file(tiny_model, {"rank_by": rank_by, "loglevel": "error"})
+def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(request, model, rank_by):
+    override = {"rank_by": rank_by, "loglevel": "error"}
+    agent = create_agent_from_model_file(request.getfixturevalue(model), override)
     reply = ask(agent, PERSONA + QUESTIONS[0], label_candidates=CANDIDATES)
-    tokens = agent.dict.p2bot
-    context = agent.clone()
+    tokens, context = agent.dict.p2bot, agent.clone()
     context.observe(Message({"text": PERSONA + QUESTIONS[0], "episode_done": True}))
     before = context.observation["text_vec"].tolist()
     scores = {}
     for text in CANDIDATES:
-        response = [*tokens.encode(text), tokens.eos]
-        ids = torch.tensor([[*before, tokens.self_, *response, tokens.cls]])
-        length = ids.shape[1]
-        with torch.no_grad():
-            hidden = agent.network.backbone(
-                ids,
-                torch.arange(length)[None],
-                torch.ones(1, length, length, dtype=torch.bool).tril(),
-            )[0]
-            log_next = torch.nn.functional.logsigmoid(agent.network.next_utterance(hidden[-1]))
-            logits = agent.network.output(hidden[len(before) : -2])
-            mean = torch.log_softmax(logits, -1)[range(len(response)), response].mean()
-        scores[text] = {
-            "next-utterance": log_next.item(),
-            "likelihood": mean.item(),
-            "both": 0.1 * mean.item() + 0.9 * log_next.item(),
-        }[rank_by]
+        response = agent.response_ids(text, 24)
+        mean = naive.log_p(agent.network, [*before, tokens.self_], response).mean().item()
+        score = naive.next_score(agent.network, tokens, before, response)
+        log_next = score.sigmoid().log().item()
+        both = 0.1 * mean + 0.9 * log_next
+        scores[text] = {"next-utterance": log_next, "likelihood": mean, "both": both}[rank_by]
     assert reply["text_candidates"] == sorted(CANDIDATES, key=scores.get, reverse=True)
     assert reply["cand_scores"] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
 
@@ -150,18 +120,12 @@ def test_odd_lists_of_candidates_are_ranked(bot, candidates):
     "text",
     [
         "",
-        " ",
-        "x" * 10_000,
         "word " * 2_000,
-        "😀🏳️‍🌈 \u202e right to left",
-        "\x00\x07\x1b[31m control",
-        "\ud83d",
-        "[PS] [SELF] [EOS] [CLS]",
-        "a message before any persona",
-        "__SILENCE__",
+        "\ud83d \x00",
+        "[PS] [SELF] [EOS]",
         "your persona: ",
+        "__SILENCE__",
         PERSONA,
-        PERSONA + "__SILENCE__",
     ],
 )
 def test_odd_text_gets_an_answer(bot, text):
@@ -178,12 +142,10 @@ def test_a_persona_longer_than_the_window_is_named(bot):
     [
         ({"alpha": 1.5}, "--alpha 1.5 is not between 0 and 1"),
         ({"nup_coef": -1}, "--nup-coef -1.* is not at least 0"),
-        ({"embedding_size": 15}, "--embedding-size 15 is not a multiple of --n-heads 2"),
+        ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
         ({"text_truncate": 1}, "--text-truncate must be at least 2"),
-        ({"beam_size": 0}, "--beam-size 0 is not at least 1"),
         ({"temperature": 0.0}, "--temperature 0.0 is not above 0"),
-        ({"person_tokens": True}, "--person-tokens does not apply"),
-        ({"num_distractors": 0}, "--num-distractors 0 is not at least 1"),
+        ({"person_tokens": True}, "--person-tokens has no place"),
         ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
         ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),
     ],
@@ -206,13 +168,21 @@ def test_more_candidates_than_fit_one_row_are_ranked_as_one_by_one(bot):
         assert scores[text] == pytest.approx(score, abs=1e-5)
 
 
-def test_dynamic_batching_sees_every_example_once(convai2, tiny_model):
-    plain = tiny.evaluate(convai2, tiny_model, skip_generation=True)
-    dynamic = tiny.evaluate(
-        convai2, tiny_model, batchsize=8, dynamic_batching="full", skip_generation=True
-    )
-    for name in ("exs", "ppl", "hits@1"):
-        assert dynamic[name] == pytest.approx(plain[name], rel=1e-5), name
+@pytest.mark.parametrize("dynamic", [{}, {"dynamic_batching": "full"}], ids=str)
+def test_batches_do_not_change_the_metrics(convai2, tiny_model, dynamic):
+    one = tiny.evaluate(convai2, tiny_model, batchsize=1)
+    eight = tiny.evaluate(convai2, tiny_model, batchsize=8, **dynamic)
+    for name in ("exs", "hits@1", "ppl", "ppl_word", "f1", "bleu-4", "nup_loss", "token_acc"):
+        assert one[name] == pytest.approx(eight[name], rel=1e-5, abs=1e-4), name
+
+
+def test_a_response_that_is_cut_still_ends_in_the_original_form(original_style_model):
+    agent = create_agent_from_model_file(original_style_model, tiny.QUIET)
+    label = "i live in Bern and i eat soup every day of my life , and so do all of us here now"
+    message = {"text": "hi", "eval_labels": [label], "episode_done": True}
+    ids = agent.observe(Message(message))["eval_labels_vec"].tolist()
+    assert len(ids) == 24 and ids[-1] == agent.END_IDX
+    assert ids[:-1] == agent.dict.p2bot.encode(label.lower())[:23]
 
 
 def test_words_of_a_cut_label_are_those_that_were_kept(bot):
@@ -225,13 +195,8 @@ def test_words_of_a_cut_label_are_those_that_were_kept(bot):
 
 
 def test_rows_without_a_label_have_no_losses(bot):
-    clones = [bot.clone(), bot.clone()]
-    message = {"text": "hi", "episode_done": True}
-    seen = [
-        clones[0].observe(Message({**message, "eval_labels": ["i eat soup ."]})),
-        clones[1].observe(Message({**message, "eval_labels": []})),
-    ]
-    first, second = bot.batch_act(seen)
+    labels = (["i eat soup ."], [])
+    first, second = ask_together(bot, [{"text": "hi", "eval_labels": own} for own in labels])
     assert first["metrics"]["ppl"].value() == pytest.approx(
         ask(bot, "hi", eval_labels=["i eat soup ."])["metrics"]["ppl"].value(), rel=1e-4
     )
@@ -245,3 +210,12 @@ def test_history_size_counts_utterances_and_keeps_the_persona(tiny_model):
     agent.observe(Message({"text": QUESTIONS[1], "episode_done": False}))
     text = agent.dict.p2bot.backend.decode(agent.observation["text_vec"].tolist())
     assert "soup" in text and "what do you eat" in text and "hello" not in text
+
+
+def test_a_temporary_history_is_seen_once(bot):
+    agent = bot.clone()
+    agent.observe(Message({"text": "hi", "temp_history": "psst", "episode_done": False}))
+    assert agent.dict.txt2vec("hi psst") == agent.observation["text_vec"].tolist()[1:]
+    agent.act()
+    agent.observe(Message({"text": "there", "episode_done": False}))
+    assert "psst" not in agent.dict.vec2txt(agent.observation["text_vec"])

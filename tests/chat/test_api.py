@@ -1,6 +1,5 @@
 """The Python API: agrees with the ParlAI agent, keeps conversations apart, repeats."""
 
-import gc
 import runpy
 import subprocess
 import sys
@@ -13,17 +12,16 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.chat import conversation
 from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
+from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.model_files import load_perceiver
 
 ROOT = Path(__file__).parents[2]
 PERSONA = ["i like tea.", "i have two dogs."]
 SAID = ["hello", "do you have pets ?", "i like dogs too ."]
 SAMPLED = {"inference": "multinomial"}
-WAYS = [{}, {"inference": "greedy"}, {"inference": "beam", "beam_size": 1}, {"alpha": 1.0}]
+WAYS = [{}, {"inference": "greedy"}, {"alpha": 1.0}]
 
 
 def load(model, **options):
@@ -119,37 +117,6 @@ def test_a_seed_decides_whatever_others_do(bot):
     assert torch.equal(torch.get_rng_state(), before), "nobody else's generator is touched"
 
 
-def test_a_reply_leaves_nothing_for_the_garbage_collector(bot):
-    """A context's states are large: they go when the reply is there, not some day."""
-    talk = bot.conversation()
-    talk.reply("hello")
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        talk.reply("do you have pets ?")
-        gc.collect()
-        left = [thing for thing in gc.garbage if isinstance(thing, torch.Tensor | ContextStates)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-    assert not left
-
-
-def test_freed_memory_goes_back_now_and_then(bot, monkeypatch):
-    """Counted over all conversations, whether they stream or not."""
-    given = []
-    monkeypatch.setattr(conversation, "trim_memory", lambda: given.append(bot.speaker.replies))
-    monkeypatch.setattr(conversation, "TRIM_EVERY", 3)
-    before = bot.speaker.replies
-    for talk in [bot.conversation() for _ in range(3)]:
-        talk.reply("hello")
-        list(talk.stream("hello"))
-    assert bot.speaker.replies == before + 6
-    assert len(given) == 2 and all(count % 3 == 0 for count in given)
-
-
 def test_reset_begins_again(bot):
     talk = bot.conversation(PERSONA, seed=3)
     first = [talk.reply(text) for text in SAID]
@@ -193,9 +160,7 @@ def test_a_reply_that_fails_leaves_the_conversation_as_it_was(bot, monkeypatch):
     talk = bot.conversation(PERSONA, seed=1)
     talk.reply("hello")
     before = talk.turns
-    talk.persona = ["i like tea and i like coffee and water."] * 1 + [
-        f"i have {n} dogs and {n} cats and {n} birds." for n in range(20)
-    ]
+    talk.persona = [f"i have {n} dogs and {n} cats and {n} birds." for n in range(20)]
     with pytest.raises(P2botError, match="--text-truncate"):
         talk.reply("still there ?")
     assert talk.turns == before
@@ -212,7 +177,6 @@ def test_a_reply_that_fails_leaves_the_conversation_as_it_was(bot, monkeypatch):
     [
         ({"inference": "guessing"}, "cannot use these options.*guessing"),
         ({"not_an_option": 1}, "cannot use these options.*not.an.option"),
-        ({"alpha": 2.0}, "--alpha 2.0"),
         ({"receiver": "nowhere/receiver"}, "there is no Receiver at nowhere/receiver"),
     ],
 )
@@ -246,8 +210,8 @@ def test_an_impression_names_what_gave_it_away(bot, tiny_receiver):
         cells = {u: bot.perceive(u, [sentence])[0].score for u in said if u.strip()}
         assert cells[utterance] == pytest.approx(max(cells.values()))
     assert len(bot.impression(said, bank, top=2)) == 2
-    for given, what in (((said, []), "an impression"), (([" "], bank), "an impression")):
-        with pytest.raises(P2botError, match=what):
+    for given in ((said, []), ([" "], bank)):
+        with pytest.raises(P2botError, match="an impression"):
             bot.impression(*given)
     with pytest.raises(P2botError, match="top=0"):
         bot.impression(said, bank, top=0)
@@ -259,22 +223,18 @@ def test_without_a_receiver_the_argument_is_named(tiny_model):
 
 
 # ------------------------------------------------------------------------- as it is published
-@pytest.mark.slow
 def test_importing_the_package_stays_light():
-    code = (
-        "import sys, p2bot_parlai; light = 'torch' not in sys.modules; "
-        "from p2bot_parlai import P2Bot; assert light and P2Bot.load"
-    )
+    code = "import sys, p2bot_parlai; assert not {'torch', 'parlai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(ImportError):
-        from p2bot_parlai import P3Bot  # noqa: F401
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+# selfplay_loop.py: method/test_selfplay_loop.py
+EXAMPLES = [path for path in (ROOT / "examples").glob("*.py") if path.stem != "selfplay_loop"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_run(path, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("PARLAI_DATAPATH", str(tmp_path))
-    short = ["--steps", "1", "--batch", "2"] if path.stem == "selfplay_loop" else []
-    monkeypatch.setattr(sys, "argv", [str(path), *short])
     capsys.readouterr()
     runpy.run_path(str(path), run_name="__main__")
     first = capsys.readouterr().out

@@ -43,39 +43,6 @@ def test_the_partners_persona_stands_behind_the_own_one():
     assert tokens(build_context(made, TOKENIZER)) == expected.split()
 
 
-def test_no_persona_no_bracket_and_nothing_at_all_is_empty():
-    made = Dialogue()
-    assert build_context(made, TOKENIZER).ids == []
-    made.hear("c")
-    assert tokens(build_context(made, TOKENIZER)) == ["[PARTNER]", "c"]
-
-
-def test_a_context_is_a_prefix_of_the_next_turns():
-    made = dialogue(turns=2)
-    before = build_context(made, TOKENIZER).ids
-    made.hear("m")
-    after = build_context(made, TOKENIZER).ids
-    made.say("n o")
-    assert after[: len(before)] == before
-    assert build_context(made, TOKENIZER).ids[: len(after)] == after
-
-
-def test_whole_oldest_turns_go_first_and_the_persona_never():
-    made = dialogue(turns=6)
-    full = build_context(made, TOKENIZER)
-    head = ["[PS]", "a", "b", "[PE]"]
-    assert len(full.ids) == full.full_length == 4 + 6 * (4 + 4)
-    for limit in range(16, full.full_length):
-        cut = build_context(made, TOKENIZER, limit)
-        assert len(cut.ids) <= limit and cut.full_length == full.full_length
-        assert tokens(cut)[:4] == head
-        kept = cut.ids[4:]
-        assert kept == full.ids[-len(kept) :]
-        assert tokens(cut)[4] in ("[PARTNER]", "[SELF]")  # no turn is cut in half
-        # one turn more would not have fitted
-        assert len(cut.ids) + 4 > limit
-
-
 def test_a_long_newest_utterance_keeps_its_end():
     made = Dialogue(persona=["a b"])
     made.hear("c " * 5000 + "p")
@@ -99,3 +66,10 @@ def test_a_persona_that_leaves_no_room_for_an_utterance_is_refused():
     with pytest.raises(P2botError, match="persona takes 4 of the 11 tokens.*--text-truncate"):
         build_context(made, TOKENIZER, 11)
     assert build_context(made, TOKENIZER, 12)
+
+
+def test_whole_turns_are_dropped_and_nothing_at_all_is_empty():
+    made = dialogue(turns=3)  # each exchange takes 8 tokens
+    full = build_context(made, TOKENIZER).ids
+    assert build_context(made, TOKENIZER, len(full) - 1).ids == full[:4] + full[8:]
+    assert build_context(Dialogue(), TOKENIZER).ids == []

@@ -35,28 +35,16 @@ def test_the_form_by_hand():
     assert tokens(build_context(a_dialogue(), TOKENIZER).ids) == FORM
 
 
-@pytest.mark.parametrize("limit", [1, 4, len(FORM) - 1, len(FORM)])
+@pytest.mark.parametrize("limit", [4, len(FORM)])
 def test_too_long_the_last_tokens_stay_whatever_they_are(limit):
     context = build_context(a_dialogue(), TOKENIZER, limit)
     assert tokens(context.ids) == FORM[-limit:]
     assert context.full_length == len(FORM)
 
 
-def test_without_persona_there_is_no_bracket():
-    made = Dialogue(turns=[(False, "a")])
-    assert tokens(build_context(made, TOKENIZER).ids) == ["<t1start>", "a", "<t1end>"]
-
-
 def test_the_partners_sentences_come_last_in_the_one_persona():
     made = Dialogue(persona=["a"], partner_persona=["b"])
     assert tokens(build_context(made, TOKENIZER).ids) == ["<pstart>", "a", "b", "<pend>"]
-
-
-def test_special_tokens_are_in_the_order_of_the_released_vocabulary():
-    assert ORIGINAL.special_tokens[:8] == tuple(
-        ["<t1start>", "<t1end>", "<pstart>", "<pend>", "<nofact>", "<start>", "<end>", "__slice__"]
-    )
-    assert len(ORIGINAL.special_tokens) == 38
 
 
 def test_turns_are_packed_with_responses_as_branches():

@@ -1,9 +1,9 @@
 """Turns packed in rows against every turn by itself."""
 
 import torch
-from turns import MARKS, TURNS, dialogue
+from turns import MARKS, TURNS
 
-from p2bot_parlai.method.layout import Turn, lay_out, pack
+from p2bot_parlai.method.layout import lay_out, pack
 
 
 def plain(model, turn):
@@ -19,6 +19,8 @@ def plain(model, turn):
 
 def test_packed_is_the_same_as_turn_by_turn(model):
     packed = pack(TURNS, MARKS)
+    # four rows: two dialogues, and two turns whose contexts continue nothing
+    assert len(packed.inputs) == 4
     logits, scores = model(packed)
     by_turn = scores.split([1 + len(turn.distractors) for turn in TURNS])
     logits_by_turn = logits.split([len(turn.response) for turn in TURNS])
@@ -29,35 +31,8 @@ def test_packed_is_the_same_as_turn_by_turn(model):
         assert packed.targets[i, packed.target_mask[i]].tolist() == turn.response
 
 
-def test_so_are_the_gradients(model):
-    def gradient(loss):
-        model.zero_grad()
-        loss.backward()
-        return [p.grad.clone() for p in model.parameters()]
-
-    packed = pack(TURNS, MARKS)
-    logits, scores = model(packed)
-    ours = gradient(logits.sin().sum() + scores.sin().sum())
-    found = [plain(model, turn) for turn in TURNS]
-    theirs = gradient(sum(logits.sin().sum() + scores.sin().sum() for logits, scores in found))
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-4)
-
-
 def test_vocabulary_logits_are_those_of_real_targets_alone(model, monkeypatch):
     output, computed = model.output, []
     monkeypatch.setattr(model, "output", lambda h: computed.append(h.shape[:-1]) or output(h))
     model(pack(TURNS, MARKS))
     assert computed == [(sum(len(turn.response) for turn in TURNS),)]
-
-
-def test_turns_of_a_dialogue_share_a_row():
-    # four rows: two dialogues, and two turns whose contexts continue nothing
-    assert len(pack(TURNS, MARKS).inputs) == 4
-
-
-def test_a_context_that_lost_old_turns_begins_a_row():
-    first, second = dialogue([12, MARKS.eos], [13, MARKS.eos])
-    shorter = Turn([10, 11, *second.context[-2:]], [13, MARKS.eos])
-    assert len(pack([first, second], MARKS).inputs) == 1
-    assert len(pack([first, shorter], MARKS).inputs) == 2

@@ -1,5 +1,6 @@
 """Each reward on made-up dialogues: whose words it scores, and against which persona."""
 
+import naive
 import pytest
 import torch
 
@@ -48,13 +49,7 @@ def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
     for b in range(2):
         for n in range(3):
             words = tokens.encode(AGENT[b][n])
-            ids = torch.tensor([[tokens.self_, *words]])
-            length = ids.shape[1]
-            causal = torch.ones(1, length, length, dtype=torch.bool).tril()
-            hidden = network.backbone(ids, torch.arange(length)[None], causal)
-            log_p = network.output(hidden)[0].log_softmax(dim=-1)
-            terms = [log_p[place, word] for place, word in enumerate(words)]
-            expected[b, n] = sum(terms) / len(words)
+            expected[b, n] = naive.log_p(network, [tokens.self_], words).mean()
     style = LanguageStyle(network.backbone, [tokens.self_], tokens)
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
     monkeypatch.setattr(reward_models, "ROWS_AT_ONCE", 4)
@@ -76,11 +71,8 @@ def test_coherence_is_eq_7_of_each_turn(bot, rollouts):
     found = DiscourseCoherence(SupervisedReading(network, tokens))(rollouts)
     for n, row in enumerate(rollouts.turns):
         for b, turn in enumerate(row):
-            ids = torch.tensor([[*turn.context, tokens.self_, *turn.response, tokens.cls]])
-            length = ids.shape[1]
-            causal = torch.ones(1, length, length, dtype=torch.bool).tril()
-            hidden = network.backbone(ids, torch.arange(length)[None], causal)
-            expected = network.next_utterance(hidden[0, -1]).sigmoid().log()[0]
+            score = naive.next_score(network, tokens, turn.context, turn.response)
+            expected = score.sigmoid().log()
             torch.testing.assert_close(found[b, n], expected, atol=1e-5, rtol=0)
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import naive
 import pytest
 import torch
 
@@ -62,16 +63,9 @@ def test_next_utterance_loss_of_several_distractors_by_hand():
 
 
 # ------------------------------------------------------- one primitive, many layouts
-def plain_pass(model, ids):
-    """All tokens of one row at once, no cache, no padding."""
-    length = len(ids)
-    mask = torch.ones(1, length, length, dtype=torch.bool).tril()
-    return model.backbone(torch.tensor([ids]), torch.arange(length)[None], mask)[0]
-
-
 def test_cache_is_the_same_as_no_cache(model):
     ids = torch.randint(4, 30, (20,)).tolist()
-    plain = plain_pass(model, ids)
+    plain = naive.read(model.backbone, ids)
     states = model.encode_context(torch.tensor([ids[:8]]), torch.ones(1, 8, dtype=torch.bool))
     steps = []
     for token in ids[8:]:
@@ -85,7 +79,7 @@ def test_cache_is_the_same_as_no_cache(model):
 @pytest.mark.parametrize("padding", ["left", "right", "middle"])
 def test_padding_may_stand_anywhere(model, padding):
     ids = torch.randint(4, 30, (9,)).tolist()
-    plain = plain_pass(model, [*ids, 7, 8])
+    plain = naive.read(model.backbone, [*ids, 7, 8])
     valid = torch.ones(1, 12, dtype=torch.bool)
     at = {"left": 0, "right": 9, "middle": 4}[padding]
     valid[0, at : at + 3] = False
@@ -107,7 +101,7 @@ def test_responses_as_branches_are_the_same_as_one_by_one(model):
     number = 0
     for before, own in zip(contexts, responses, strict=True):
         for response in own:
-            hidden = plain_pass(model, [*before, SELF, *response, CLS])
+            hidden = naive.read(model.backbone, [*before, SELF, *response, CLS])
             start, end = len(before), len(before) + len(response)
             expected = model.backbone.logits(hidden[start:end])
             close(logits[number, : len(response)], expected, 1e-5)
@@ -121,15 +115,5 @@ def test_responses_as_branches_are_the_same_as_one_by_one(model):
 def test_an_empty_context_is_defined(model):
     states = model.encode_context(torch.tensor([[PAD]]), torch.zeros(1, 1, dtype=torch.bool))
     hidden, score = model.read(lay_out([[[9, EOS]]], MARKS), states)
-    close(hidden, plain_pass(model, [SELF, 9, EOS, CLS]), 1e-5)
+    close(hidden, naive.read(model.backbone, [SELF, 9, EOS, CLS]), 1e-5)
     assert torch.isfinite(score).all()
-
-
-def test_select_repeats_and_drops_rows(model):
-    ids = torch.tensor([[4, 5], [6, 7], [8, 9]])
-    states = model.encode_context(ids, torch.ones(3, 2, dtype=torch.bool))
-    picked = states.select(torch.tensor([2, 2, 0]))
-    token = torch.tensor([[10], [10], [10]])
-    hidden, _ = model.extend(picked, token, torch.ones(3, 1, dtype=torch.bool))
-    for row, source in enumerate([2, 2, 0]):
-        close(hidden[row, 0], plain_pass(model, [*ids[source].tolist(), 10])[-1], 1e-5)

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from parlai.core.loader import load_world_module
 from parlai.scripts.interactive import Interactive
 from terminal import at_a_terminal, type_in
 
@@ -12,7 +11,6 @@ from p2bot_parlai.chat.commands import HELP, Chat, save
 from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
-from p2bot_parlai.tasks.chat.worlds import InteractiveChatWorld
 
 TEA, DOGS = "i like tea.", "i have two dogs."
 TOO_LONG = "|".join(f"i have {n} dogs and {n} cats and {n} birds." for n in range(20))
@@ -46,17 +44,7 @@ def talk(monkeypatch, capsys, tiny_model, tmp_path):
     return typed
 
 
-def test_the_task_is_found_by_its_name():
-    assert load_world_module("p2bot:chat", interactive_task=True) is InteractiveChatWorld
-
-
 # ------------------------------------------------------------------------------- personas
-def test_the_persona_is_shown_and_told(talk, heard):
-    output = talk("hello")
-    assert f"The bot's persona:\n  {TEA}" in output and "/help" in output
-    assert heard[:2] == [persona_text([TEA]), "hello"]
-
-
 def test_without_one_somebody_is_drawn_as_the_seed_says(talk):
     first, again, other = (talk("hello", persona=None, seed=s) for s in (1, 1, 2))
     assert first == again != other
@@ -128,7 +116,7 @@ def test_commands_are_listed_and_never_said(talk, heard):
 
 
 # ------------------------------------------------------------------------------ the end
-@pytest.mark.parametrize("lines", [[], ["[EXIT]"], ["hello"], ["hello", "[EXIT]"], ["/help"]])
+@pytest.mark.parametrize("lines", [[], ["hello"], ["hello", "[EXIT]"]])
 def test_every_end_is_clean(talk, lines):
     output = talk(*lines)
     assert output.count("CHAT DONE") == 1

@@ -7,7 +7,6 @@ from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.scripts.display_data import setup_args
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tasks.persona_nli.agents import parse_pairs
 from p2bot_parlai.tasks.sketch.grammar import FACTS
 from p2bot_parlai.tasks.sketch.nli import LABELS, relation, sketch_pairs
 
@@ -60,11 +59,6 @@ def test_a_missing_file_names_the_flag(tmp_path, task):
 def test_an_unknown_variant_is_named(folder):
     with pytest.raises(P2botError, match="p2bot:persona_nli:sketch"):
         teacher(folder, "p2bot:persona_nli:sketsh")
-
-
-def test_a_file_without_pairs_is_named():
-    with pytest.raises(P2botError, match="pairs.txt holds no pairs"):
-        parse_pairs("\n", "pairs.txt")
 
 
 # ------------------------------------------------------------------------------- the sketch

@@ -16,7 +16,7 @@ from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.personas import group_by_person
 from p2bot_parlai.tasks.sketch import agents, corpus, files, smalltalk
 from p2bot_parlai.tasks.sketch.clashes import clash
-from p2bot_parlai.tasks.sketch.grammar import FACTS, KINDS
+from p2bot_parlai.tasks.sketch.grammar import FACTS
 
 SEED, DIALOGUES = 1, 270
 SMALL = {"sketch_seed": SEED, "sketch_dialogues": DIALOGUES}
@@ -43,12 +43,6 @@ def teacher(datapath: str, variant: str = "", datatype: str = "valid", **changes
     given = {"task": task, "datapath": datapath, "datatype": datatype, **SMALL, **changes}
     opt = parser.parse_kwargs(**given)
     return create_task_agent_from_taskname(opt)[0]
-
-
-def test_variants_are_reported_apart(datapath):
-    """ParlAI mixes the metrics of teachers that have the same id."""
-    names = [teacher(datapath, variant).getID() for variant in ("self_original", "self_revised")]
-    assert names == ["sketch:self_original", "sketch:self_revised"]
 
 
 def messages(task) -> list[list[dict]]:
@@ -106,28 +100,6 @@ def test_text_is_well_formed():
             assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", sentence), sentence
 
 
-def test_questions_are_answered_and_never_put_twice():
-    for talk in talks("train"):
-        flat = [u for exchange in talk.exchanges for u in exchange if u]
-        asked: set[tuple[int, str]] = set()
-        known: tuple[set[str], set[str]] = (set(), set())
-        for number, utterance in enumerate(flat):
-            who = number % 2
-            before = flat[number - 1] if number else None
-            if before and before.asks in KINDS:
-                kind = before.asks
-                told = utterance.fact is not None and utterance.fact.kind is kind
-                assert told or utterance.denied is kind
-            elif before and isinstance(before.asks, tuple):
-                assert utterance.about is before.asks[1]
-            for kind in (utterance.fact and utterance.fact.kind, utterance.denied):
-                known[who].update([kind.name] if kind else [])
-            if utterance.asks in KINDS:
-                assert utterance.asks.name not in known[1 - who]  # not what was told
-                assert (who, utterance.asks.name) not in asked
-                asked.add((who, utterance.asks.name))
-
-
 def test_what_is_told_is_true_and_what_is_denied_is_not():
     for fold in corpus.FOLDS:
         for talk in talks(fold):
@@ -162,22 +134,7 @@ def test_distractors_are_untrue_of_the_speaker_and_near_the_topic():
 
 
 # ------------------------------------------------------------------------------ the variants
-def test_original_and_revised_are_the_same_dialogues(datapath):
-    original = messages(teacher(datapath))
-    revised = messages(teacher(datapath, "self_revised"))
-    for one, other in zip(original, revised, strict=True):
-        for number, (a, b) in enumerate(zip(one, other, strict=True)):
-            for name in ("labels", "label_candidates", "reveals"):
-                assert a[name] == b[name]
-            said = [parse_message(message["text"]) for message in (a, b)]
-            assert said[0].utterance == said[1].utterance
-            assert (said[0].persona != said[1].persona) == (number == 0)
-            assert len(said[0].persona) == len(said[1].persona)
-
-
-@pytest.mark.parametrize(
-    "variant", ["", "self_original", "self_revised", "both", "both_revised", "none"]
-)
+@pytest.mark.parametrize("variant", ["", "self_revised", "both_revised", "none"])
 def test_every_variant_with_and_without_candidates(datapath, variant):
     with_candidates = messages(teacher(datapath, variant))
     without = messages(teacher(datapath, f"{variant}:no_cands".lstrip(":")))
@@ -276,7 +233,3 @@ def test_the_receiver_is_told_which_cell_is_true(datapath):
     }
     assert found["ir"]["true_cell"] > 0.9
     assert 0.1 < found["random"]["true_cell"] < 0.4
-    given["task"] = given["task"].replace("original", "revised")
-    revised = receiver_people.evaluate(datapath, model="p2bot/ir_perception", **given)
-    assert revised["hits@1"] < 0.7 * found["ir"]["hits@1"]
-    assert revised["true_cell"] < 0.5

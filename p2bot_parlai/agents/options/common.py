@@ -6,7 +6,7 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method.backbones.encoder import SCRATCH
+from p2bot_parlai.method.backbones.names import SCRATCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS
 from p2bot_parlai.method.backbones.precision import PRECISIONS
 

@@ -23,8 +23,10 @@ def causal(length):
     return torch.ones(1, length, length, dtype=torch.bool).tril()
 
 
-def test_agrees_with_transformers(theirs):
-    ours = GPT.from_hugging_face(theirs).eval()
+def test_a_folder_agrees_with_transformers(theirs, tmp_path):
+    theirs.save_pretrained(tmp_path)
+    ours = load_backbone(str(tmp_path)).eval()
+    assert isinstance(ours, GPT)
     ids = torch.randint(0, 60, (2, 17))
     positions = torch.arange(17).expand(2, -1)
     with torch.no_grad():
@@ -35,22 +37,7 @@ def test_agrees_with_transformers(theirs):
         torch.testing.assert_close(ours.logits(hidden), theirs(ids).logits, atol=1e-5, rtol=0)
 
 
-def test_loads_a_folder(theirs, tmp_path):
-    theirs.save_pretrained(tmp_path)
-    ours = load_backbone(str(tmp_path))
-    assert isinstance(ours, GPT)
-    torch.testing.assert_close(ours.tokens_embed.weight, theirs.base_model.tokens_embed.weight)
-
-
-def test_explicit_positions_count(theirs):
-    ours = GPT.from_hugging_face(theirs).eval()
-    ids = torch.randint(0, 60, (1, 5))
-    shifted = ours(ids, torch.arange(5)[None] + 3, causal(5))
-    plain = ours(ids, torch.arange(5)[None], causal(5))
-    assert not torch.allclose(shifted, plain, atol=1e-3)
-
-
-def test_resize_keeps_the_old_rows(theirs):
+def test_resize_keeps_the_old_rows_and_the_description_rebuilds_it(theirs):
     ours = GPT.from_hugging_face(theirs)
     old = ours.tokens_embed.weight.detach().clone()
     ours.resize(67)
@@ -59,11 +46,6 @@ def test_resize_keeps_the_old_rows(theirs):
     assert ours.tokens_embed.weight.requires_grad
     ours.resize(10)
     assert len(ours.tokens_embed.weight) == 67
-
-
-def test_its_description_rebuilds_it(theirs):
-    ours = GPT.from_hugging_face(theirs)
-    ours.resize(67)
     again = from_json(ours.to_json())
     again.load_state_dict(ours.state_dict())
     assert again.config == ours.config

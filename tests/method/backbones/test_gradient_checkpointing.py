@@ -55,19 +55,6 @@ def test_same_gradients_in_less_memory(network, precision, training):
     assert learn(network)[1] == before  # nothing of it is left in the layers
 
 
-def test_caches_are_filled_as_ever(network):
-    network.eval()
-    ids = torch.arange(8)[None]
-
-    def hidden():
-        states = network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
-        return network.extend(states, ids[:, :2], torch.ones(1, 2, dtype=torch.bool))[0]
-
-    expected = hidden()
-    set_computing(network, "fp32", gradient_checkpointing=True)
-    assert torch.equal(hidden(), expected)
-
-
 def test_a_family_that_marks_no_layers_is_refused(monkeypatch):
     backbone = build_untrained("sketch", 30, {**SIZES, "dropout": 0.0})
     monkeypatch.setattr("transformers.modeling_layers.GradientCheckpointingLayer", torch.nn.RNN)

@@ -1,5 +1,6 @@
 """--precision bf16 against fp32: training, metrics, saved files, self-play."""
 
+import naive
 import pytest
 import tiny
 import torch
@@ -7,7 +8,7 @@ from playing import agent_for, opening
 from torch import nn
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import GPT, GPTConfig, build_untrained
+from p2bot_parlai.method.backbones import build_untrained
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
@@ -21,10 +22,8 @@ def backbone(request):
     return build_untrained(request.param, 30, SIZES).eval()
 
 
-def read(backbone, length=9):
-    ids = torch.arange(length)[None] % 30
-    mask = torch.ones(1, length, length, dtype=torch.bool).tril()
-    return backbone(ids, torch.arange(length)[None], mask)
+def read(backbone):
+    return naive.read(backbone, list(range(9)))
 
 
 def matrices(network) -> list[nn.Module]:
@@ -62,18 +61,6 @@ def test_only_the_products_are_in_bfloat16(backbone):
     assert torch.equal(read(backbone), exact)
 
 
-def test_fp32_is_bit_for_bit_the_plain_stack():
-    torch.manual_seed(0)
-    gpt = GPT(GPTConfig(vocab_size=30, n_positions=64, n_embd=16, n_layer=2, n_head=2)).eval()
-    ids, mask = torch.arange(9)[None], torch.ones(1, 9, 9, dtype=torch.bool).tril()
-    x = gpt.tokens_embed(ids) + gpt.positions_embed(ids)
-    for block in gpt.h:
-        x = block(x, mask, None)
-    assert torch.equal(gpt(ids, ids, mask), x)
-    with keep_casts(ids.device):
-        assert torch.equal(gpt(ids, ids, mask), x)
-
-
 def test_frozen_weights_are_stored_as_they_would_be_cast(backbone):
     set_computing(backbone.requires_grad_(False), "bf16")
     expected, bytes_before = read(backbone), stored(backbone)
@@ -109,54 +96,31 @@ def test_kept_casts_leave_no_gradient_behind(backbone):
 
 
 # ------------------------------------------------------------------ the Transmitter
-@pytest.fixture(scope="module")
-def trained(convai2, tmp_path_factory):
-    """Model files of the same run in both precisions."""
-    folder = tmp_path_factory.mktemp("precision")
-    given = {"batchsize": 8, "max_train_steps": 60, "learningrate": 1e-2, "seed": 1}
-    given |= {"skip_generation": True, "dropout": 0.0}
-    files = {}
-    for precision in ("fp32", "bf16"):
-        files[precision] = str(folder / precision)
-        tiny.train(convai2, files[precision], precision=precision, **given)
-    return files
-
-
 @pytest.mark.slow
-def test_it_learns_as_fp32_does(convai2, trained):
-    found = {
-        name: tiny.evaluate(convai2, path, skip_generation=True, precision="fp32")
-        for name, path in trained.items()
-    }
-    untrained = 400  # the vocabulary: ppl of a uniform guess
-    assert found["bf16"]["ppl"] < untrained / 4
-    assert found["bf16"]["ppl"] == pytest.approx(found["fp32"]["ppl"], rel=0.05)
-    one, other = (read_model_file(path)["model"] for path in trained.values())
-    assert any(not torch.equal(one[name], other[name]) for name in one)
+def test_it_learns_as_fp32_does(convai2, tmp_path):
+    """And saves weights of 32 bits. Who trained in bf16 evaluates so, unless told otherwise."""
+    given = {"batchsize": 8, "max_train_steps": 40, "learningrate": 1e-2, "seed": 1}
+    given |= {"skip_generation": True, "dropout": 0.0}
+    files = {precision: str(tmp_path / precision) for precision in ("fp32", "bf16")}
+    for precision, path in files.items():
+        tiny.train(convai2, path, precision=precision, **given)
+    saved = read_model_file(files["bf16"])
+    moments = [m for state in saved["optimizer"]["state"].values() for m in state.values()]
+    tensors = [*saved["model"].values(), *filter(torch.is_tensor, moments)]
+    assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
-
-def test_files_are_fp32(trained):
-    states = read_model_file(trained["bf16"])
-    assert {weight.dtype for weight in states["model"].values()} == {torch.float32}
-    moments = [m for state in states["optimizer"]["state"].values() for m in state.values()]
-    assert {m.dtype for m in moments if torch.is_tensor(m)} == {torch.float32}
-
-
-def test_metrics_are_close(convai2, trained):
-    """The same weights; who trained in bf16 evaluates so, unless told otherwise."""
-    low = tiny.evaluate(convai2, trained["bf16"], inference="greedy")
-    exact = tiny.evaluate(convai2, trained["bf16"], inference="greedy", precision="fp32")
-    assert low["ppl"] != exact["ppl"]
-    assert low["ppl"] == pytest.approx(exact["ppl"], rel=0.01)
+    low = tiny.evaluate(convai2, files["bf16"])
+    exact = tiny.evaluate(convai2, files["bf16"], precision="fp32")
+    other = tiny.evaluate(convai2, files["fp32"])
+    assert low["ppl"] < 100  # of 400, a uniform guess
+    assert low["ppl"] != exact["ppl"] == pytest.approx(low["ppl"], rel=0.01)
+    assert exact["ppl"] != other["ppl"] == pytest.approx(exact["ppl"], rel=0.05)
     assert low["nup_loss"] == pytest.approx(exact["nup_loss"], abs=0.02)
-    assert low["hits@1"] == pytest.approx(exact["hits@1"], abs=0.1)
 
 
-@pytest.mark.parametrize("flag", ["fp16", "force_fp16_tokens"])
-@pytest.mark.parametrize("model", ["p2bot", "p2bot/transmitter"])
-def test_half_weights_are_refused(convai2, tmp_path, flag, model):
-    with pytest.raises(P2botError, match=f"--{flag.replace('_', '-')}.*--precision bf16"):
-        tiny.agent(convai2, tmp_path / "model", model=model, **{flag: True})
+def test_half_weights_are_refused(convai2, tmp_path):
+    with pytest.raises(P2botError, match="--fp16.*--precision bf16"):
+        tiny.agent(convai2, tmp_path / "model", fp16=True)
 
 
 # ------------------------------------------------------------------------ self-play
@@ -178,6 +142,3 @@ def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
     log_p, divergence = agent.reread(scored)
     assert divergence.abs().max() < 1e-6
     assert log_p.dtype == torch.float32
-
-
-# --------------------------------------------------------------------- the Receiver
