@@ -53,44 +53,33 @@ def test_options_are_read_or_refused(model, content):
 
 @st.composite
 def changes(draw, saved) -> dict:
-    """One to three options, with values of any kind; None: it is not there."""
+    """One to three options, with values of any kind or without them."""
     names = draw(st.lists(st.sampled_from(sorted(saved)), min_size=1, max_size=3, unique=True))
     near = st.one_of(st.integers(-2, 3), st.floats(), st.sampled_from((0, "", "x", None, [], {})))
-    return {name: draw(st.one_of(near, near, fuzzing.VALUES)) for name in names}
+    changed = {**saved, **{name: draw(st.one_of(near, near, fuzzing.VALUES)) for name in names}}
+    if draw(st.booleans()):
+        del changed[names[0]]
+    return changed
 
 
 @cases(30, share=0.01)
 @given(st.data())
 def test_a_model_with_changed_options_loads_and_answers_or_is_refused(model, saved, data):
-    changed = data.draw(changes(saved))
-    check(model, {**saved, **changed})
-
-
-@cases(25, share=0.002)
-@given(st.data())
-def test_a_model_without_some_options_loads_and_answers_or_is_refused(model, saved, data):
-    gone = data.draw(st.sets(st.sampled_from(sorted(saved)), min_size=1, max_size=3))
-    check(model, {name: value for name, value in saved.items() if name not in gone})
+    check(model, data.draw(changes(saved)))
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"n_heads": 0},
-        {"beam_size": "2"},
         {"beam_size": None},
         {"alpha": []},
         {"temperature": math.nan},
         {"inference": "topk", "topk": 0},
-        {"inference": "nucleus", "topp": -1.0},
-        {"inference": "telepathy"},
         {"rank_by": "taste"},
-        {"precision": 8},
         {"text_truncate": 10**40},
-        {"beam_block_ngram": -(10**40)},
         {"beam_min_length": 10**6},
         {"model": "\x1b[2J"},
-        {"context_style": "other"},
         {"init_model": 1.5},
     ],
     ids=str,
