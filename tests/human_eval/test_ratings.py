@@ -22,23 +22,17 @@ def path(tmp_path):
     return str(tmp_path / "new" / "ratings.jsonl")
 
 
-def test_ratings_come_back(study, path):
-    with RatingLog(path, study) as log:
-        log.add("anna", "c1r1", 3)
-        log.add("Łukasz ", "c1r2", 1)
-    with RatingLog(path, study) as log:
-        assert log.of("anna") == {"c1r1": 3} and log.of("Łukasz") == {"c1r2": 1}
-        assert log.of("nobody") == {} and len(log) == 2
-
-
 def test_the_last_rating_counts_and_the_first_stays(study, path):
     with RatingLog(path, study) as log:
         log.add("anna", "c1r1", 3)
+        log.add("Łukasz ", "c1r2", 1)
         log.add("anna", "c1r1", 4)
-        assert log.of("anna") == {"c1r1": 4} and len(log) == 1
+        assert log.of("anna") == {"c1r1": 4} and len(log) == 2
+    with RatingLog(path, study) as log:
+        assert log.of("anna") == {"c1r1": 4} and log.of("Łukasz") == {"c1r2": 1}
     kept = read_ratings(path, study)
-    assert kept == [Rating("anna", "c1r1", 3), Rating("anna", "c1r1", 4)]
-    assert latest(kept) == {("anna", "c1r1"): 4}
+    assert kept[::2] == [Rating("anna", "c1r1", 3), Rating("anna", "c1r1", 4)]
+    assert latest(kept) == {("anna", "c1r1"): 4, ("Łukasz", "c1r2"): 1}
 
 
 def test_it_is_synced_before_it_is_confirmed(study, path, monkeypatch):
@@ -86,11 +80,8 @@ def test_one_process_at_a_time(study, path):
     [
         ((None, "c1r1", 1), "name is missing"),
         (("a\nb", "c1r1", 1), "printable"),
-        (("x" * 41, "c1r1", 1), "1 to 40"),
         (("anna", "c9r1", 1), "no response 'c9r1'"),
-        (("anna", ["c1r1"], 1), "no response"),
         (("anna", "c1r1", 5), "5 is not a grade"),
-        (("anna", "c1r1", True), "True is not a grade"),
     ],
 )
 def test_what_is_refused(study, path, rating, message):
@@ -120,11 +111,3 @@ def test_bad_lines_are_named(study, path, change, message):
         RatingLog(path, study)
     Path(path).write_text("")
     RatingLog(path, study).close()  # the refusal left no lock
-
-
-def test_paths_that_cannot_be(study, tmp_path):
-    with pytest.raises(P2botError, match="cannot be read"):
-        read_ratings(str(tmp_path / "none"), study)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(P2botError, match="cannot be written"):
-        RatingLog(str(tmp_path / "file" / "ratings"), study)

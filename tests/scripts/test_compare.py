@@ -77,17 +77,20 @@ def test_models_are_evaluated(dumps, convai2, tiny_model, other_model, tmp_path)
     with open(report, encoding="utf-8") as file:
         (rows,) = json.load(file)["tasks"].values()
     assert [row["metric"] for row in rows] == [row.metric for row in found]
-    (mixed,) = compared(a, other_model, task="convai2:self_original", datapath=convai2).values()
-    ppl = {row.metric: row for row in mixed}["ppl"]
-    assert ppl.difference == pytest.approx(found[1].difference, rel=1e-3)
 
 
 def test_two_tasks_are_two_tables(convai2, tiny_model, other_model):
-    found = compared(
-        tiny_model, other_model, task="convai2:self_original,convai2:none", datapath=convai2,
-        compare_metrics="ppl",
-    )  # fmt: skip
+    given = {"task": "convai2:self_original,convai2:none", "datapath": convai2}
+    found = compared(tiny_model, other_model, compare_metrics="ppl", **given)
     assert len(found) == 2 and all(len(rows) == 1 for rows in found.values())
+
+
+def test_a_dump_is_compared_with_a_model(dumps, convai2, other_model):
+    (a, _), _ = dumps
+    given = {"task": "convai2:self_original", "datapath": convai2, "compare_metrics": "ppl"}
+    ((row,),) = compared(a, other_model, **given).values()
+    ((expected,),) = compared(*(path for path, _ in dumps), compare_metrics="ppl").values()
+    assert row.difference == pytest.approx(expected.difference, rel=1e-3)
 
 
 def test_examples_are_paired_by_what_was_said(dumps, tmp_path):

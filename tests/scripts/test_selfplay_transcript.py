@@ -16,7 +16,7 @@ EXAMPLE = {
     "turns": [
         {
             "user": "hello",
-            "agent": "hi , i like soup",
+            "agent": "hi ,\n i like \r soup",
             "rewards": {"style": -3.0, "persona": 2.0},
             "weighted": {"style": -1.2, "persona": 1.0},
             "reward": -0.2,
@@ -39,13 +39,8 @@ def write(convai2, model, receiver, outfile, **changes):
     return SelfplayTranscript.main(**{k: v for k, v in given.items() if v is not None})
 
 
-def test_as_text():
-    assert as_text(EXAMPLE) == TEXT
-
-
 def test_an_utterance_is_one_line():
-    turn = {**EXAMPLE["turns"][0], "agent": "hi ,\n i like \r soup"}
-    assert as_text({**EXAMPLE, "turns": [turn]}) == TEXT
+    assert as_text(EXAMPLE) == TEXT
 
 
 def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_path):
@@ -59,10 +54,6 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
         for turn in dialogue["turns"]:
             assert turn["reward"] == pytest.approx(sum(turn["weighted"].values()), abs=1e-5)
             assert set(turn["rewards"]) == {"style", "coherence", "persona"}
-        # the last response has no later turns: its persona reward is its perception (Eq. 8)
-        last = dialogue["turns"][-1]
-        assert last["agent_perception"] == pytest.approx(last["rewards"]["persona"], abs=1e-6)
-        assert last["agent_perception"] != last["user_perception"]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +71,3 @@ def test_mistakes_are_said(convai2, tiny_model, tiny_receiver, tmp_path, changes
     outfile = options.pop("outfile", tmp_path / "out")
     with pytest.raises(P2botError, match=message):
         write(convai2, model, receiver, outfile, **options)
-
-
-def test_a_receiver_plays_nothing(convai2, tiny_receiver, tmp_path):
-    with pytest.raises(P2botError, match="not trained with -m p2bot"):
-        write(convai2, tiny_receiver, None, tmp_path / "out")
