@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from p2bot_parlai.method.memory import trim_memory
-
 
 @pytest.fixture
 def long_run(monkeypatch):
@@ -16,7 +14,7 @@ def long_run(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what, count", [("selfplay", 400), ("chat", 200)])
+@pytest.mark.parametrize("what, count", [("selfplay", 200), ("chat", 200)])
 def test_memory_and_files_stay(long_run, tmp_path, what, count):
     picture = tmp_path / "run.svg"
     found = long_run.main([what, "--count", str(count), "--longest", "20", "--plot", str(picture)])
@@ -27,23 +25,10 @@ def test_memory_and_files_stay(long_run, tmp_path, what, count):
 
 def test_growth_is_found(long_run):
     """100 samples of a run that leaks 1 MB and a file each, and halves its speed at the end."""
-    samples, seconds = [], 0.0
-    for n in range(1, 101):
-        seconds += 1.0 if n <= 75 else 2.0
-        samples.append(long_run.Sample(n, 10 * n, seconds, 100.0 + n, n))
+    seconds = [min(n, 75) + 2.0 * max(n - 75, 0) for n in range(101)]
+    samples = [long_run.Sample(n, 10 * n, seconds[n], 100.0 + n, n) for n in range(1, 101)]
     found = long_run.growth(samples)
     # kept: 20 to 100; the first quarter 20 to 39, the last 81 to 100
     assert found["memory"] == pytest.approx(190.5 / 129.5 - 1)
     assert found["speed"] == pytest.approx(-0.5)
     assert found["files"] == 80
-
-
-def test_freed_memory_goes_back_to_the_system(long_run):
-    """Blocks below a living one stay in glibc's heap until they are handed back."""
-    before = long_run.sample(0, 0).memory
-    blocks = [bytearray(100_000) for _ in range(2_000)]  # 200 MB, each below the mmap threshold
-    last = blocks.pop()
-    del blocks
-    trim_memory()
-    assert long_run.sample(0, 0).memory < before + 20
-    del last

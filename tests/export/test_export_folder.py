@@ -49,12 +49,6 @@ def test_what_is_no_export_is_left_alone(tmp_path, name, text):
     assert names(tmp_path) == [name]
 
 
-def test_a_file_has_the_name(tmp_path):
-    (tmp_path / "out").write_text("x")
-    with pytest.raises(P2botError, match="--out .* is not an earlier export"):
-        export(tmp_path / "out", a="1")
-
-
 def test_a_failure_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), new_folder(str(tmp_path / "out")) as folder:
         (folder / "a").write_text("half")

@@ -48,11 +48,11 @@ def test_a_sound_dialogue_is_read_as_it_was_written(persona, said, tabs):
 
 
 @cases(20, share=0.02)
-@given(SOME, SOME, st.lists(SOME, max_size=3))
-@example([], [], [])
-@example([""], [""], [[]])
-@example(list(FIXED), list(FIXED), [list(FIXED), [], [""]])
-def test_every_text_has_a_relevance(perceiver, utterances, persona, others):
+@given(SOME, SOME)
+@example([], [])
+@example([""], [""])
+@example(list(FIXED), list(FIXED))
+def test_every_text_has_a_relevance(perceiver, utterances, persona):
     """Shapes and finite numbers; alone as among others."""
     perceiver.forget()
     U = perceiver.relevance(utterances, persona)
@@ -63,14 +63,6 @@ def test_every_text_has_a_relevance(perceiver, utterances, persona, others):
         torch.testing.assert_close(alone[0, 0], U[-1, -1], atol=1e-4, rtol=1e-4)
     scores = perceiver.score(utterances, [persona] * len(utterances))
     assert scores.shape == (len(utterances),) and scores.isfinite().all()
-    dialogues = [utterances, [], *others]
-    candidates = [[persona, []], [], *([other] for other in others)]
-    for found, personas in zip(
-        perceiver.cumulative(dialogues, candidates), candidates, strict=True
-    ):
-        assert found.shape == (len(personas),) and found.isfinite().all()
-    found = perceiver.sentence_relevance(dialogues, persona)
-    assert found.shape == (len(dialogues), len(persona)) and found.isfinite().all()
 
 
 @cases(4, share=0.0005)

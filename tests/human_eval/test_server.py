@@ -70,10 +70,3 @@ def test_other_sites_are_refused(client, log, headers, status):
 def test_bad_ratings(client, log, changes, status, message):
     answer = rate(client, **changes)
     assert answer.status_code == status and message in answer.text and len(log) == 0
-
-
-def test_what_is_not_a_rating(client):
-    for body in ("", "[]", '{"rater": 1}', "{"):
-        assert client.post("/rate", content=body).json() == {"error": "this is not a rating"}
-    assert client.post("/", content="{}").status_code == 405
-    assert client.get("/study").status_code == 400

@@ -124,16 +124,3 @@ def test_one_reply_at_a_time_and_it_can_be_stopped(studio):
     assert talk.lines[1].text == talk.minds[SECOND].turns[-1].text
     finish(talk.say("go on"))
     assert set(talk.lines[-1].rewards) == ALL
-
-
-def test_messages_and_personas_are_bounded():
-    limits = Limits(message=5, sentences=2, sentence=8)
-    assert limits.checked_message("  a\nb\x00 \ud800 ") == "a b"
-    for text, why in (("", "Write"), ("\n \t", "Write"), (None, "Write"), ("abcdef", "at most 5")):
-        with pytest.raises(Refused, match=why):
-            limits.checked_message(text)
-    assert limits.checked_persona(" i sing \n\n i sing\ni run") == ["i sing", "i run"]
-    assert limits.checked_persona(None) == limits.checked_persona(7) == []
-    for text, why in (("a\nb\nc", "at most 2"), ("a" * 9, "at most 8")):
-        with pytest.raises(Refused, match=why):
-            limits.checked_persona(text)
