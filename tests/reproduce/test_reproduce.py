@@ -52,7 +52,7 @@ def test_a_table_from_nothing(tmp_path, capsys):
         "preset": "sketch",
         "table": "5",
         "seeds": "1",
-        "scale": 0.01,
+        "scale": 0.002,
         "examples": 20,
         "datapath": str(tmp_path / "data"),
         "outfile_folder": str(tmp_path / "out"),

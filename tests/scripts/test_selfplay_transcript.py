@@ -56,18 +56,12 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
             assert set(turn["rewards"]) == {"style", "coherence", "persona"}
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"model_file": None, "receiver": None}, "-mf MODEL"),
-        ({"receiver": None}, "--receiver"),
-        ({"num_dialogues": 0}, "--num-dialogues 0"),
-        ({"outfile": "/nowhere/out"}, "--outfile /nowhere/out"),
-    ],
-)
-def test_mistakes_are_said(convai2, tiny_model, tiny_receiver, tmp_path, changes, message):
-    options = {"num_dialogues": 1, **changes}
-    model, receiver = options.pop("model_file", tiny_model), options.pop("receiver", tiny_receiver)
-    outfile = options.pop("outfile", tmp_path / "out")
-    with pytest.raises(P2botError, match=message):
-        write(convai2, model, receiver, outfile, **options)
+def test_mistakes_are_named(convai2, tiny_model, tiny_receiver, tmp_path):
+    with pytest.raises(P2botError, match="-mf MODEL"):
+        write(convai2, None, None, tmp_path / "out")
+    with pytest.raises(P2botError, match="--receiver"):
+        write(convai2, tiny_model, None, tmp_path / "out")
+    with pytest.raises(P2botError, match="--num-dialogues 0"):
+        write(convai2, tiny_model, tiny_receiver, tmp_path / "out", num_dialogues=0)
+    with pytest.raises(P2botError, match="--outfile /nowhere/out"):
+        write(convai2, tiny_model, tiny_receiver, "/nowhere/out", num_dialogues=1)
