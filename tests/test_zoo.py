@@ -31,12 +31,6 @@ def test_packed_and_unpacked_is_the_same_model(kind, tmp_path, tiny_model, tiny_
         assert load_perceiver(str(tmp_path / "out")).tau == load_perceiver(trained).tau
 
 
-def test_what_is_packed_names_no_path(tmp_path, tiny_model):
-    pack(tiny_model, tmp_path / "model.safetensors")
-    values = json.loads((tmp_path / "model.opt").read_text()).values()
-    assert not [value for value in values if str(value).startswith("/")]
-
-
 def test_a_missing_part_is_named(tmp_path, tiny_model):
     pack(tiny_model, tmp_path / "model.safetensors")
     (tmp_path / "model.dict").unlink()

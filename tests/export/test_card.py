@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.export.card import receiver_card, reports, transmitter_card
 
 OPT = {"model": "p2bot", "task": "convai2", "seed": 3, "alpha": 0.1, "num_epochs": -1}
@@ -37,9 +36,3 @@ def test_reports_beside_the_model_are_told(tmp_path):
     card = transmitter_card(OPT, model)
     assert "## Results: validation\n\n| metric | |\n|---|---|\n| ppl | 12.5 |" in card
     assert "| hits@1 | 0.25 |" in card
-
-
-def test_a_damaged_report_is_named(tmp_path):
-    (tmp_path / "model.trainstats").write_text("{")
-    with pytest.raises(P2botError, match="model.trainstats cannot be read"):
-        reports(str(tmp_path / "model"))

@@ -6,7 +6,6 @@ error of ours. docs/testing.md says how to run many cases.
 import json
 import os
 from collections.abc import Callable
-from itertools import accumulate
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -204,8 +203,3 @@ def json_lines(sound: list) -> st.SearchStrategy[bytes]:
     made = many.map(lambda found: encoded(found[1].join([*found[0], ""])))
     whole = "\n".join([*lines, ""]).encode()
     return st.one_of(made, made, made, damaged(whole))
-
-
-def prefixes(items: list) -> list[list]:
-    """[], [a], [a, b], ..."""
-    return [[], *accumulate(([item] for item in items), lambda before, one: before + one)]

@@ -29,8 +29,6 @@ from p2bot_parlai.tools.original.reading import Weights, read_weights
 from p2bot_parlai.tools.original.receiver import to_receiver, without_separator
 from p2bot_parlai.tools.original.transmitter import to_transmitter
 
-HEAD_SIZE = 8
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, tiny_model, tiny_receiver):
@@ -65,25 +63,16 @@ ANY_BYTES = st.one_of(CHANGED, CHANGED, st.binary(max_size=60), st.sampled_from(
 
 
 # ------------------------------------------------------------------------------- bytes
-def any_bytes(test):
-    """A property of whatever a file may hold; the beginnings of its two forms among it."""
-    for content in (b"", b"PK\x03\x04", b"\x80\x02."):
-        test = example(content)(test)
-    return cases(80)(given(ANY_BYTES)(test))
-
-
-@any_bytes
+@cases(80)
+@given(ANY_BYTES)
+@example(b"")
+@example(b"PK\x03\x04")
+@example(b"\x80\x02.")
 def test_bytes_are_a_model_or_refused(folder, content):
     path = folder / "any"
     path.write_bytes(content)
     states, refused = outcome(read_model_file, str(path))
     assert refused and str(path) in refused or isinstance(states["p2bot"], dict)
-
-
-@any_bytes
-def test_bytes_are_an_original_or_refused(folder, content):
-    path = folder / "any"
-    path.write_bytes(content)
     weights, refused = outcome(read_weights, str(path), "--transmitter")
     if refused:
         assert refused.startswith(f"p2bot: error: --transmitter {path}")
@@ -130,34 +119,22 @@ def changed_weights(draw, weights: dict) -> dict:
     return found
 
 
+@pytest.mark.parametrize("name", ["transmitter", "receiver"])
 @cases(30, share=0.02)
-@given(st.data(), st.sampled_from((HEAD_SIZE, HEAD_SIZE, 0, -1, 3, 16)))
-def test_an_original_transmitter_is_imported_or_refused(originals, data, head_size):
+@given(data=st.data(), head_size=st.sampled_from((8, 8, 0, -1, 3, 16)))
+def test_an_original_is_imported_or_refused(originals, name, data, head_size):
     path, states = originals
-    tokens = P2botTokenizer.from_pretrained(str(path / "gpt"), ORIGINAL)
-    weights = data.draw(changed_weights(states["transmitter"]))
-    network, refused = imported(path, "transmitter", weights, lambda found: to_transmitter(
-        found, tokens, head_size))  # fmt: skip
-    assert refused or network.backbone.config.vocab_size == len(tokens)
-
-
-@cases(30, share=0.02)
-@given(st.data(), st.sampled_from((HEAD_SIZE, HEAD_SIZE, 0, -1, 3, 16)))
-def test_an_original_receiver_is_imported_or_refused(originals, data, head_size):
-    path, states = originals
-    tokens = without_separator(SentenceTokenizer.from_pretrained(str(path / "bert")))
-    weights = data.draw(changed_weights(states["receiver"]))
-    network, refused = imported(path, "receiver", weights, lambda found: to_receiver(
-        found, tokens, head_size))  # fmt: skip
-    assert refused or network.width == 16
-
-
-def imported(path, name, weights, convert):
-    torch.save({"model": weights}, path / "changed")
-    found, refused = outcome(read_weights, str(path / "changed"), f"--{name}")
-    if refused:
-        return None, refused
-    return outcome(lambda: convert(Weights(found, f"--{name} changed")))
+    if name == "transmitter":
+        tokens = P2botTokenizer.from_pretrained(str(path / "gpt"), ORIGINAL)
+        convert = to_transmitter
+    else:
+        tokens = without_separator(SentenceTokenizer.from_pretrained(str(path / "bert")))
+        convert = to_receiver
+    torch.save({"model": data.draw(changed_weights(states[name]))}, path / "changed")
+    weights, refused = outcome(read_weights, str(path / "changed"), f"--{name}")
+    if not refused:
+        network, refused = outcome(convert, Weights(weights, "--file changed"), tokens, head_size)
+        assert refused or len(network.state_dict())
 
 
 # ----------------------------------------------------------------- descriptions of models
@@ -175,29 +152,22 @@ def whole_numbers(value) -> list[int]:
     return [value] if isinstance(value, int) else []
 
 
+@pytest.mark.parametrize("name", ["model", "receiver"])
 @cases(20, share=0.01)
-@given(st.data())
-def test_a_model_that_was_changed_loads_or_is_refused(folder, tiny_model, data):
-    states = torch.load(tiny_model, weights_only=True)
-    states = {name: states[name] for name in ("model", "p2bot")}
-    changed = {**states, "p2bot": data.draw(altered(states["p2bot"]))}
+@given(data=st.data())
+def test_a_changed_model_loads_or_is_refused(folder, tiny_model, tiny_receiver, name, data):
+    states = torch.load({"model": tiny_model, "receiver": tiny_receiver}[name], weights_only=True)
+    changed = {"model": states["model"], "p2bot": data.draw(altered(states["p2bot"]))}
     if data.draw(st.integers(0, 4)) == 0:
         changed["model"] = data.draw(st.one_of(fuzzing.VALUES, st.just({})))
-    torch.save(changed, folder / "model")
-    agent, refused = outcome(create_agent_from_model_file, str(folder / "model"), {
-        "loglevel": "error"})  # fmt: skip
-    assert refused or agent.network
-
-
-@cases(20, share=0.01)
-@given(st.data())
-def test_a_receiver_that_was_changed_loads_or_is_refused(folder, tiny_receiver, data):
-    states = torch.load(tiny_receiver, weights_only=True)
-    states = {name: states[name] for name in ("model", "p2bot")}
-    changed = {**states, "p2bot": data.draw(altered(states["p2bot"]))}
-    torch.save(changed, folder / "receiver")
-    perceiver, refused = outcome(load_perceiver, str(folder / "receiver"))
-    assert refused or perceiver.relevance(["hello"], ["i eat soup."]).shape == (1, 1)
+    path = str(folder / name)
+    torch.save(changed, path)
+    if name == "model":
+        agent, refused = outcome(create_agent_from_model_file, path, {"loglevel": "error"})
+        assert refused or agent.network
+    else:
+        perceiver, refused = outcome(load_perceiver, path)
+        assert refused or perceiver.relevance(["hello"], ["i eat soup."]).shape == (1, 1)
 
 
 # ---------------------------------------------------------------------------- dictionaries

@@ -9,7 +9,7 @@ from parlai.core.opt import Opt
 
 from p2bot_parlai.agents.persona_nli import read_pair
 from p2bot_parlai.metrics.nli import LABELS
-from p2bot_parlai.tasks.persona_nli.agents import SEPARATOR, PersonaNliTeacher, read_pairs
+from p2bot_parlai.tasks.persona_nli.agents import SEPARATOR, read_pairs
 
 SOUND = "i like tea .</s>i enjoy tea.</s>positive\ni hate tea .</s>i enjoy tea.</s>negative\n"
 FIELDS = st.one_of(texts(), texts(breaks=False), st.sampled_from(LABELS))
@@ -36,12 +36,10 @@ def test_a_file_is_read_or_refused(folder, content):
     if refused:
         assert "nli-valid.txt" in refused
         return
-    lines = [line for line in content.decode("utf-8-sig").splitlines() if line.strip()]
     assert len(found[1]) > 0
     for utterance, sentence, label in found[1]:
         assert label in LABELS and utterance and sentence
         assert read_pair(f"{utterance}\n{sentence}") == (utterance, sentence)
-        assert not utterance.startswith("\ufeff") or lines
 
 
 @cases()
@@ -50,9 +48,3 @@ def test_a_sound_file_is_read_as_it_was_written(folder, pairs, end):
     content = end.join(SEPARATOR.join(pair) for pair in pairs) + end
     found, refused = read(folder, content.encode())
     assert not refused and found[1] == pairs
-    given_ = {"task": "p2bot:persona_nli", "nli_path": str(folder), "datatype": "valid"}
-    teacher = PersonaNliTeacher(Opt({**given_, "batchsize": 1, "datapath": str(folder)}))
-    for number, (utterance, sentence, label) in enumerate(pairs):
-        message = teacher.get(number)
-        assert read_pair(message["text"]) == (utterance, sentence)
-        assert message["labels"] == [label]

@@ -1,36 +1,19 @@
-"""What visitors send to the page: messages, personas, requests; and what is shown of them."""
+"""What visitors send to the page: messages, personas, requests."""
 
 import asyncio
-import json
 import re
-from html.parser import HTMLParser
-
-import pytest
-
-pytest.importorskip("gradio")
 
 import fuzzing
-from fuzzing import cases, texts
+from fuzzing import cases, outcome, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from p2bot_parlai import P2Bot
-from p2bot_parlai.chat.api import Impression
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.web import page
 from p2bot_parlai.tools.web.guard import guarded
-from p2bot_parlai.tools.web.limits import Limits, Refused
-from p2bot_parlai.tools.web.rewards import ReplyRewards
-from p2bot_parlai.tools.web.talk import Line, Shown, Studio
+from p2bot_parlai.tools.web.limits import Limits
 
-LIMITS = Limits(exchanges=4)
+LIMITS = Limits()
 ANYTHING = st.one_of(texts(), texts(), fuzzing.VALUES)
-
-
-@pytest.fixture(scope="module")
-def studio(tiny_model, tiny_receiver):
-    bot = P2Bot.load(tiny_model, receiver=tiny_receiver, inference="greedy", label_truncate=6)
-    return Studio(bot, ReplyRewards(bot), ["i like tea.", "i eat pizza."], LIMITS, seed=1)
 
 
 # -------------------------------------------------------------------------------- limits
@@ -39,18 +22,12 @@ def studio(tiny_model, tiny_receiver):
 @example("a\u2028b")
 @example("\ud83d\ude00")
 def test_what_passes_the_limits_is_plain(given_):
-    try:
-        said = LIMITS.checked_message(given_)
-    except Refused as refused:
-        assert str(refused).isprintable()
-    else:
+    said, _ = outcome(LIMITS.checked_message, given_)
+    if said is not None:
         check_plain(said, LIMITS.message)
         assert LIMITS.checked_message(said) == said
-    try:
-        persona = LIMITS.checked_persona(given_)
-    except Refused as refused:
-        assert str(refused).isprintable()
-    else:
+    persona, _ = outcome(LIMITS.checked_persona, given_)
+    if persona is not None:
         assert len(persona) == len(set(persona)) <= LIMITS.sentences
         for sentence in persona:
             check_plain(sentence, LIMITS.sentence)
@@ -121,50 +98,6 @@ def test_the_guard_answers_every_request(method, path, headers, bodies):
 
 
 # ------------------------------------------------------------------- what the page shows
-class Tags(HTMLParser):
-    """Which elements a text has."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.tags = set()
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.add(tag)
-
-
-SAID = texts(max_parts=4)
-NUMBER = st.floats()
-SHOWN = st.tuples(st.lists(SAID, max_size=2), st.lists(SAID, min_size=1, max_size=2), NUMBER).map(
-    lambda t: Shown(t[0], t[1], [[t[2], 0.5][: len(t[1])] for _ in t[0]],
-                    [Impression(s, t[2], s) for s in t[1]])
-)  # fmt: skip
-REWARDS = st.dictionaries(st.sampled_from(("style", "coherence", "persona")), NUMBER)
-
-
-@cases(40)
-@given(SAID, REWARDS, SHOWN)
-@example("\ud83d\ude00", {}, Shown(["a"], ["b"], [[float("nan")]], []))
-def test_nothing_that_was_said_is_mark_up(studio, said, rewards, shown):
-    line = Line(1, said, rewards)
-    assert Tags(page.as_html(line, studio.rewards)).tags <= {"br", "small", "b"}
-    table = {"style", "table", "thead", "tbody", "tr", "th", "td"}
-    for view in (page.relevance_map(shown), page.impression(shown)):
-        assert Tags(view).tags <= table
 
 
 # -------------------------------------------------------------------------- conversations
-@cases(12, share=0.005)
-@given(st.lists(ANYTHING, min_size=1, max_size=2), ANYTHING, ANYTHING)
-@example(["hi", "\x00\ud800 you"], "i like tea.", "[EOS]")
-def test_a_conversation_goes_on_or_says_why_not(studio, messages, own, persona):
-    """With a real bot: a reply, or one of our errors."""
-    try:
-        talk = studio.talk(LIMITS.checked_persona(own), LIMITS.checked_persona(persona))
-        for message in messages:
-            list(talk.say(LIMITS.checked_message(message)))
-            assert talk.lines[-1].rewards
-            json.dumps(talk.to_json(), ensure_ascii=False).encode()
-    except P2botError as error:
-        assert str(error).isprintable()

@@ -1,6 +1,7 @@
 """What systems answer to drawn contexts: models, files, the human."""
 
 import json
+import re
 
 import pytest
 import studies
@@ -10,7 +11,7 @@ from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.human_eval.answers import ask, collect, from_file, load, parse_systems
-from p2bot_parlai.tools.human_eval.sampling import draw_samples, named_turns, read_samples
+from p2bot_parlai.tools.human_eval.sampling import draw_samples, named_turns
 
 TASK = "convai2:self_original"
 
@@ -45,7 +46,7 @@ def world_logs(convai2, tiny_model, tmp_path_factory):
 
 
 # ------------------------------------------------------------------------- contexts
-def test_contexts_are_those_of_the_task(samples):
+def test_contexts_are_those_of_the_task(opt, samples):
     assert len({id(sample.messages[-1]) for sample in samples}) == 12
     for sample in samples:
         dialogue = sample.dialogue()
@@ -55,21 +56,10 @@ def test_contexts_are_those_of_the_task(samples):
         assert [text for own, text in dialogue.turns if own] == said[:-1]
         assert sample.label == said[-1]
     assert len({len(sample.messages) for sample in samples}) > 2
-
-
-def test_the_seed_decides(opt, samples):
-    def drawn(number, seed):
-        return [named_turns(s.dialogue()) for s in draw_samples(opt, number, seed)]
-
-    first = [named_turns(sample.dialogue()) for sample in samples]
-    assert drawn(12, 1) == first
-    assert drawn(12, 2) != first
-
-
-def test_several_tasks_are_drawn_from(opt):
+    assert draw_samples(opt, 12, seed=1)[0].messages == samples[0].messages
+    assert draw_samples(opt, 12, seed=2)[0].messages != samples[0].messages
     both = draw_samples({**opt, "task": f"{TASK},convai2:self_revised"}, 64, 0)
     assert {s.task for s in both} == {TASK, "convai2:self_revised"}
-    assert len(read_samples(opt, TASK)) == 32
 
 
 @pytest.mark.parametrize(
@@ -87,12 +77,9 @@ def test_what_cannot_be_drawn(opt, changes, number, message):
 
 
 # --------------------------------------------------------------------------- models
-def test_a_model_answers_as_where_it_is_evaluated(answers, samples, world_logs):
+def test_a_model_answers_as_in_its_evaluation(model, answers, samples, world_logs):
     assert from_file(world_logs, samples) == answers
     assert all(answers) and len(set(answers)) > 1
-
-
-def test_answers_do_not_depend_on_the_batch(model, answers, samples):
     assert ask(model, samples, batchsize=1, name="tiny") == answers
 
 
@@ -102,23 +89,12 @@ class Echo(Agent):
     def act(self):
         return {"text": self.observation["text"]}
 
-    def share(self):
-        return super().share()
-
-
-class Silent(Agent):
-    def act(self):
-        return {"episode_done": True}
-
 
 def test_an_agent_that_takes_no_batches(samples, opt):
     assert ask(Echo(opt), samples[:3], 2, "echo")[0].endswith(samples[0].dialogue().turns[-1][1])
-    with pytest.raises(P2botError, match="silent returned no text"):
-        ask(Silent(opt), samples[:1], 2, "silent")
 
 
-def test_a_ranker_chooses_among_the_candidates(convai2, opt, samples, tmp_path):
-    """A model of ParlAI's own, without generation."""
+def test_a_ranker_of_parlais_own_chooses_among_the_candidates(convai2, opt, samples, tmp_path):
     path = str(tmp_path / "ir")
     (tmp_path / "ir").write_text("")
     options = {"model": "random_candidate", "model_file": path, "datapath": convai2}
@@ -145,19 +121,10 @@ def test_answers_from_a_file_in_any_order(samples, tmp_path):
     assert from_file(path, samples[::-1]) == [f"answer {n}" for n in range(12)][::-1]
 
 
-def test_answers_that_lack(samples, tmp_path):
+def test_missing_answers(samples, tmp_path):
     path = write_answers(tmp_path / "answers.jsonl", samples[:11])
     last = samples[11].dialogue().turns[-1][1]
-    with pytest.raises(P2botError) as raised:
-        from_file(path, samples)
-    assert "answers 11 of the 12 contexts" in str(raised.value) and last in str(raised.value)
-
-
-def test_lines_that_are_no_answers(samples, tmp_path):
-    path = write_answers(tmp_path / "answers.jsonl", samples[:1])
-    with open(path, "a") as file:
-        file.write('{"dialog": [[{}]]}')
-    with pytest.raises(P2botError, match="answers.jsonl, line 3: expected"):
+    with pytest.raises(P2botError, match=f"answers 11 of the 12 contexts.*{re.escape(last)}"):
         from_file(path, samples)
 
 
@@ -177,7 +144,6 @@ def test_everybody_answers_the_same_contexts(opt, samples, answers, tiny_model, 
     [
         (["model"], "write NAME=MODEL"),
         (["=model"], "write NAME=MODEL"),
-        (["a="], "write NAME=MODEL"),
         (["a=b", "a=c"], "names a twice"),
         (["Human=b"], "the task's own answer"),
     ],

@@ -1,11 +1,6 @@
 """What the rating page's server answers, and what it refuses."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-
-pytest.importorskip("starlette")
-
 import studies
 from starlette.testclient import TestClient
 
@@ -31,22 +26,17 @@ def rate(client, headers=None, **changes):
     return client.post("/rate", json=given, headers=headers)
 
 
-def test_a_rating_is_kept(client, log):
+def test_a_rating_is_kept_and_systems_stay_hidden(client, log):
     assert rate(client).json() == {"saved": "c1r1"}
     assert rate(client, {"origin": "http://127.0.0.1:8765"}, rating=4).status_code == 200
     assert [r.grade for r in read_ratings(log.path, STUDY)] == [3, 4]
     found = client.get("/study?rater=anna").json()
     assert found["ratings"] == {"c1r1": 4} and found["rater"] == "anna"
-    assert client.get("/study?rater=bob").json()["ratings"] == {}
-
-
-def test_the_study_is_shown_without_its_systems(client):
-    answer = client.get("/study?rater=anna")
-    found = answer.json()
-    assert len(found["items"]) == 6 and [g["value"] for g in found["scale"]] == [1, 2, 3, 4]
-    assert set(found["items"][0]) == {"id", "persona", "context", "response"}
+    shown = client.get("/study?rater=bob")
+    assert shown.json()["ratings"] == {}
+    assert set(shown.json()["items"][0]) == {"id", "persona", "context", "response"}
     for secret in ('"human', '"good', '"copy', ".model"):
-        assert secret not in answer.text
+        assert secret not in shown.text
 
 
 def test_pages_load_nothing_from_elsewhere(client):
@@ -73,8 +63,6 @@ def test_other_sites_are_refused(client, log, headers, status):
     "changes, status, message",
     [
         ({"rating": 5}, 400, "5 is not a grade"),
-        ({"rater": " "}, 400, "name is missing"),
-        ({"response": "c9r9"}, 400, "no response"),
         ({"study": "other"}, 409, "reload the page"),
         ({"rater": "x" * 9999}, 413, ""),
     ],
@@ -82,19 +70,3 @@ def test_other_sites_are_refused(client, log, headers, status):
 def test_bad_ratings(client, log, changes, status, message):
     answer = rate(client, **changes)
     assert answer.status_code == status and message in answer.text and len(log) == 0
-
-
-def test_what_is_not_a_rating(client):
-    for body in ("", "[]", '{"rater": 1}', "{"):
-        assert client.post("/rate", content=body).json() == {"error": "this is not a rating"}
-    assert client.post("/", content="{}").status_code == 405
-    assert client.get("/study").status_code == 400
-
-
-def test_many_raters_at_once(client, log):
-    names = [f"rater {n}" for n in range(6)]
-    pairs = [(name, response) for name in names for response in ("c1r1", "c1r2", "c2r1")]
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda p: rate(client, rater=p[0], response=p[1]), pairs))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len(log) == len(read_ratings(log.path, STUDY)) == 18

@@ -58,10 +58,8 @@ def test_what_is_read(study, path, delimiter, end):
     "text, message",
     [
         ("", "line 1: there is no column response_id"),
-        ("response_id,rate\n", "line 1: there is no column rating"),
         ("response_id,rating\nc1r1,1\nc9r9,1\n", "line 3: the study has no response c9r9"),
         ("response_id,rating\nc1r1,1\nc1r2,5\n", "line 3: rating 5 is not 1, 2, 3 or 4"),
-        ("response_id,rating\n,1\n", r"line 2: the study has no response \(empty\)"),
         ("response_id,rating\nc1r1,1\n\nc1r1,2\n", "line 4: response c1r1 is listed twice"),
     ],
 )

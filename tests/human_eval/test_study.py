@@ -69,13 +69,6 @@ def test_an_edited_study_is_refused(written):
         files.read_study(path)
 
 
-@pytest.mark.parametrize("items", [None, [{}], [{"persona": [], "context": [1], "responses": []}]])
-def test_a_damaged_study_is_refused(written, items):
-    change(written[0], items=items)
-    with pytest.raises(P2botError, match="is damaged"):
-        files.read_study(written[0])
-
-
 def test_other_files_are_refused(written, tmp_path):
     path, study, _ = written
     with pytest.raises(P2botError, match="no such study; create it with parlai human_eval_prepare"):

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.tools.reproduce import machine, running
+from p2bot_parlai.tools.reproduce import running
 from p2bot_parlai.tools.reproduce.running import Runner, Step
 
 PYTHON = (sys.executable, "-c")
@@ -43,52 +43,31 @@ def run(folder: Path, *steps: Step) -> Runner:
 
 
 def test_each_step_is_run_once_in_order(tmp_path, capsys):
-    steps = [step(tmp_path, "a"), step(tmp_path, "b", needs=["a"])]
-    run(tmp_path, *steps)
-    runner = run(tmp_path, *steps)
-    assert ran(tmp_path) == ["a", "b"]
+    """Also in a folder that was moved; checkpoints are removed when their step is done."""
+
+    def steps(folder):
+        code = "open(sys.argv[2][:-3] + 'model.checkpoint', 'w').write('x')"
+        first = step(folder, "a", code, scrap="*.checkpoint*")
+        return [first, step(folder, "b", needs=["a"])]
+
+    before, folder = tmp_path / "before", tmp_path / "after"
+    run(before, *steps(before))
+    assert not (before / "steps/a/model.checkpoint").exists()
+    before.rename(folder)
+    runner = run(folder, *steps(folder))
+    assert ran(folder) == ["a", "b"]
     assert "2/2 b: done before" in capsys.readouterr().out
-    mark = runner.done(steps[1])
+    mark = runner.done(steps(folder)[1])
     assert mark["attempts"] == 1 and mark["seconds"] > 0 and mark["core_seconds"] > 0
-    assert mark["command"] == list(steps[1].command)
 
 
 def test_a_changed_command_runs_again_with_what_builds_on_it(tmp_path):
     second, other = step(tmp_path, "b", needs=["a"]), step(tmp_path, "c")
     run(tmp_path, step(tmp_path, "a"), second, other)
     (tmp_path / "steps/a/model.checkpoint").write_text("of the old command")
-    run(tmp_path, step(tmp_path, "a", "changed = 1"), second, other)
+    run(tmp_path, step(tmp_path, "a", settings="another preset"), second, other)
     assert ran(tmp_path) == ["a", "b", "c", "a", "b"]
     assert not (tmp_path / "steps/a/model.checkpoint").exists()
-
-
-def test_a_changed_preset_is_a_changed_command(tmp_path):
-    run(tmp_path, step(tmp_path, "a", settings="lr 1"))
-    run(tmp_path, step(tmp_path, "a", settings="lr 2"))
-    assert ran(tmp_path) == ["a", "a"]
-
-
-def test_a_folder_may_be_moved(tmp_path):
-    before, after = tmp_path / "before", tmp_path / "after"
-    run(before, step(before, "a"))
-    before.rename(after)
-    run(after, step(after, "a"))
-    assert ran(after) == ["a"]
-
-
-def test_a_mark_names_all_versions_it_was_made_with(tmp_path, monkeypatch):
-    broken = [step(tmp_path, "a"), step(tmp_path, "b", "raise SystemExit(1)")]
-    with pytest.raises(P2botError):
-        run(tmp_path, *broken)
-    now = machine.versions()
-    monkeypatch.setattr(machine, "versions", lambda: "torch 9.0")
-    with pytest.raises(P2botError):
-        run(tmp_path, *broken)
-    begun = {n: json.loads((tmp_path / f"steps/{n}/begun.json").read_text()) for n in "ab"}
-    assert {n: set(mark["versions"]) for n, mark in begun.items()} == {
-        "a": {now},
-        "b": {now, "torch 9.0"},
-    }
 
 
 @pytest.mark.parametrize("damage", ["lost", "broken"])
@@ -117,22 +96,6 @@ def test_a_failure_shows_its_log_and_keeps_what_is_done(tmp_path, capsys):
     assert ran(tmp_path) == ["a", "b", "b", "c"]
     assert (tmp_path / "steps/b/model.checkpoint").read_text() == "half"
     assert runner.done(steps[1])["attempts"] == 2
-
-
-def test_a_step_that_makes_nothing_failed(tmp_path):
-    silent = Step("a", ("pass",), makes=(tmp_path / "steps/a/out",))
-    with pytest.raises(P2botError, match="it left no .*steps/a/out"):
-        run(tmp_path, silent)
-
-
-def test_checkpoints_go_when_a_step_is_done(tmp_path):
-    code = f"open({str(tmp_path / 'steps/a/model.checkpoint')!r}, 'w').write('x')"
-    run(tmp_path, step(tmp_path, "a", code, scrap="*.checkpoint*"))
-    assert sorted(f.name for f in (tmp_path / "steps/a").iterdir()) == [
-        "begun.json",
-        "done.json",
-        "out",
-    ]
 
 
 def test_jobs_run_side_by_side_after_what_they_need(tmp_path, capsys):

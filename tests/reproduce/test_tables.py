@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shlex
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from p2bot_parlai.tools.reproduce import report
 from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, TABLES
 from p2bot_parlai.tools.reproduce.running import Runner
 from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command, scaled
-from p2bot_parlai.tools.reproduce.tables import read_reports, relative, summarise, tables
+from p2bot_parlai.tools.reproduce.tables import read_reports, summarise, tables
 
 
 def plan_of(folder, preset="sketch", made=TABLES, size=None) -> Plan:
@@ -30,13 +29,6 @@ def test_mean_and_deviation_by_hand():
     assert str(found) == "30.00 ± 26.46"
     assert str(summarise([{"ppl": 15.12}], "ppl")) == "15.12"
     assert summarise([{"ppl": 1}, {}], "ppl") is None and summarise([], "ppl") is None
-
-
-def test_relative_change_is_of_the_means():
-    base, better = (summarise([{"f1": v}], "f1") for v in (0.2, 0.21))
-    assert relative(better, base) == " (+5.0%)"
-    assert relative(base, better) == " (-4.8%)"
-    assert relative(better, None) == relative(better, summarise([{"f1": 0}], "f1")) == ""
 
 
 def test_table_1_has_ours_and_the_papers():
@@ -70,14 +62,6 @@ def test_table_3_and_its_changes_are_the_papers():
     assert rows["+ RS.3"][2:] == [
         *("11.00 (+10.0%)", "[19.08 (+5.2%)]", "0.50 (-50.0%)", "[0.75 (+33.9%)]")
     ]
-    # the changes that the paper prints
-    for row, f1, bleu in (
-        ("- Persona", "-2.0%", "+1.8%"),
-        ("- Next", "-0.2%", "-1.8%"),  # the paper has -0.1%
-        ("+ RS.1", "+1.0%", "+7.1%"),  # and +0.9%: 18.32 / 18.14
-        ("+ RS.2", "+1.5%", "+8.9%"),
-    ):
-        assert f1 in rows[row][3] and bleu in rows[row][5]
 
 
 def test_table_5_reads_a_perception_table(tmp_path):
@@ -99,16 +83,6 @@ def test_table_5_reads_a_perception_table(tmp_path):
 
 
 # -------------------------------------------------------------------------------- plan
-def test_the_demo_trains_on_what_is_there_and_ends_with_dialogues(tmp_path):
-    demo = plan_of(tmp_path, "demo", PRESETS["demo"].tables)
-    trained = [name for name in demo.steps if demo.steps[name].command[0] == "train_model"]
-    assert trained == [f"{n}.both.seed1" for n in ("Receiver", "P2Bot-S", "no-persona", "P2Bot")]
-    assert "--max-train-steps 340" in as_command(demo.steps["no-persona.both.seed1"])
-    assert list(demo.measured["3"]) == [(row, "revised") for row in PRESETS["demo"].rows]
-    assert demo.dialogues and demo.maps
-    real = plan_of(tmp_path, "demo_convai2", ("3",)).steps
-    assert "--task convai2:self_original " in as_command(real["P2Bot-S.original.seed1"])
-    assert "--vocab-size 4000" in as_command(real["Receiver.original.seed1"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -147,15 +121,6 @@ def test_table_4_asks_every_system_of_the_first_seed(tmp_path):
     assert list(models) == [*BASELINES, "P²Bot"]
     assert models["P²Bot"] == str(plan.model("P2Bot.both.seed3"))
     assert set(step.needs) == {f"{n}.both.seed3" for n in ("P2Bot", *BASELINES.values())}
-
-
-def test_the_papers_models_learn_from_the_personas_they_are_evaluated_on(tmp_path):
-    steps = plan_of(tmp_path, "paper").steps
-    assert "--task convai2:self_revised" in as_command(steps["P2Bot-S.revised.seed1"])
-    selfplay = as_command(steps["P2Bot.revised.seed1"])
-    assert "p2bot:selfplay:convai2:self_revised" in selfplay
-    assert f"--receiver {shlex.quote(str(tmp_path))}/out/steps/Receiver.revised.seed1" in selfplay
-    assert "convai2:self_revised" in as_command(steps["eval.P2Bot.revised.seed1.self_revised"])
 
 
 def test_another_scale_is_another_command(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 import tiny
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.metrics.significance import pair_up
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.scripts.compare import Compare
 
@@ -55,13 +54,6 @@ def test_both_columns_are_the_reports(dumps, capsys):
     assert ("*" in line) == (ppl.p < 0.05) and f"{ppl.first:.4g}" in line
 
 
-def test_the_seed_decides(dumps):
-    (a, _), (b, _) = dumps
-    options = {"compare_metrics": "ppl,distinct-2", "resamples": 99}
-    once, again, other = (compared(a, b, seed=s, **options) for s in (1, 1, 2))
-    assert once == again != other
-
-
 def test_models_are_evaluated(dumps, convai2, tiny_model, other_model, tmp_path):
     (a, _), (b, _) = dumps
     report = str(tmp_path / "report.json")
@@ -77,29 +69,20 @@ def test_models_are_evaluated(dumps, convai2, tiny_model, other_model, tmp_path)
     with open(report, encoding="utf-8") as file:
         (rows,) = json.load(file)["tasks"].values()
     assert [row["metric"] for row in rows] == [row.metric for row in found]
-    (mixed,) = compared(a, other_model, task="convai2:self_original", datapath=convai2).values()
-    ppl = {row.metric: row for row in mixed}["ppl"]
-    assert ppl.difference == pytest.approx(found[1].difference, rel=1e-3)
 
 
 def test_two_tasks_are_two_tables(convai2, tiny_model, other_model):
-    found = compared(
-        tiny_model, other_model, task="convai2:self_original,convai2:none", datapath=convai2,
-        compare_metrics="ppl",
-    )  # fmt: skip
+    given = {"task": "convai2:self_original,convai2:none", "datapath": convai2}
+    found = compared(tiny_model, other_model, compare_metrics="ppl", **given)
     assert len(found) == 2 and all(len(rows) == 1 for rows in found.values())
 
 
-def test_examples_are_paired_by_what_was_said(dumps, tmp_path):
-    (a, _), (b, _) = dumps
-    first, second = read_world_logs(a), read_world_logs(b)
-    assert len({example.name for example in first}) == 32
-    assert len(pair_up(first, second)) == 32
-    with open(b, encoding="utf-8") as file:
-        lines = file.readlines()
-    part = tmp_path / "part.jsonl"  # another order, and one dialogue fewer
-    part.write_text("".join(reversed(lines[1:])), encoding="utf-8")
-    assert len(pair_up(first, read_world_logs(str(part)))) == 28
+def test_a_dump_is_compared_with_a_model(dumps, convai2, other_model):
+    (a, _), _ = dumps
+    given = {"task": "convai2:self_original", "datapath": convai2, "compare_metrics": "ppl"}
+    ((row,),) = compared(a, other_model, **given).values()
+    ((expected,),) = compared(*(path for path, _ in dumps), compare_metrics="ppl").values()
+    assert row.difference == pytest.approx(expected.difference, rel=1e-3)
 
 
 def test_the_same_dialogue_twice_is_two(dumps, tmp_path):

@@ -82,10 +82,11 @@ def test_rate_by_sheet(prepared, tmp_path, capsys):
         assert list(log.of("anna").values()) == [2]
 
 
+@pytest.mark.browser
 def test_rate_on_a_page(prepared, tmp_path, capsys, monkeypatch):
     """The page needs the extra; the address is printed before it serves."""
-    server = pytest.importorskip("p2bot_parlai.tools.web.server")
-    monkeypatch.setattr(server, "serve", lambda app, listening: None)
+    serve = "p2bot_parlai.tools.web.server.serve"
+    monkeypatch.setattr(serve, lambda app, listening: None)
     arguments = ["--study", prepared, "--ratings", str(tmp_path / "r.jsonl"), "--port", "0"]
     HumanEvalRate.main(*arguments)
     printed = capsys.readouterr().out
@@ -100,10 +101,7 @@ def test_rate_on_a_page(prepared, tmp_path, capsys, monkeypatch):
     "script, arguments, message",
     [
         (HumanEvalPrepare, ["-t", TASK], "--outfile"),
-        (HumanEvalRate, ["--port", "0"], "--study"),
-        (HumanEvalReport, ["--out", "x"], "--study"),
         (HumanEvalRate, ["--study", "x", "--csv", "x"], "--csv and --rater go together"),
-        (HumanEvalRate, ["--study", "x", "--rater", "x"], "--csv and --rater go together"),
         (HumanEvalRate, ["--study", "x", "--ratings", "x", "y"], "--ratings takes one file"),
     ],
 )
