@@ -6,9 +6,6 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method.backbones.names import SCRATCH
-from p2bot_parlai.method.backbones.packaged import ENCODERS
-from p2bot_parlai.method.backbones.precision import PRECISIONS
 
 # the values that are allowed: in words, and as a test
 Bound = tuple[str, Callable[[float], bool]]
@@ -43,13 +40,6 @@ def refuse(opt: Opt, name: str, why: str) -> None:
         raise UsageError(f"{flag(name)} {why}")
 
 
-def check_encoder(opt: Opt) -> None:
-    """:raises UsageError: for options of an encoder that cannot work."""
-    check_bounds(opt, {"dropout": BELOW_1})
-    check_tokens(opt, "text_truncate", 3)
-    refuse(opt, "fp16", "is not supported: use --precision bf16")
-
-
 def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
     """
     :param needs: metrics that depend on an option: its name, and whether it must be on or off.
@@ -74,23 +64,6 @@ def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
         kind = "bool" if isinstance(default, bool) else type("" if default is None else default)
         more = {"choices": choices[0]} if choices else {"type": kind}
         group.add_argument(name, default=default, help=text, **more)
-
-
-def encoder_options(default: str, what: str) -> Options:
-    """``--encoder`` and ``--precision``. :param what: which encoder it is."""
-    return {
-        "--encoder": (
-            default,
-            f"{what}: {', '.join(sorted(ENCODERS))} (a pip package, no network), any encoder by "
-            f"Hugging Face hub name or folder, or '{SCRATCH}' for a small one with random weights",
-        ),
-        "--precision": (
-            "fp32",
-            "bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
-            "processors that support it; weights, optimizer, scores and losses stay fp32",
-            PRECISIONS,
-        ),
-    }
 
 
 def sizes(

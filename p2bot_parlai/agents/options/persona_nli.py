@@ -5,13 +5,12 @@ from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import (
     add_options,
-    check_encoder,
-    encoder_options,
     set_epochs,
     sizes,
 )
+from p2bot_parlai.agents.options.encoder import check_encoder, encoder_options
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method.backbones.encoder import SCRATCH
+from p2bot_parlai.method.backbones.names import SCRATCH
 from p2bot_parlai.metrics.nli import LABELS, PAIRINGS
 
 # usual for fine-tuning small encoders; docs/log.md says what was tried

@@ -9,13 +9,12 @@ from p2bot_parlai.agents.options.common import (
     NOT_NEGATIVE,
     add_options,
     check_bounds,
-    check_encoder,
-    encoder_options,
     set_epochs,
     sizes,
 )
+from p2bot_parlai.agents.options.encoder import check_encoder, encoder_options
 from p2bot_parlai.agents.options.paper import PAPER
-from p2bot_parlai.method.backbones.encoder import SCRATCH
+from p2bot_parlai.method.backbones.names import SCRATCH
 
 # the paper gives no learning-rate schedule, batch size or number of epochs
 OURS = {
