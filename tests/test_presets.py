@@ -8,12 +8,11 @@ import pytest
 import transformers
 from parlai.core.agents import create_agent
 from parlai.core.opt import Opt
-from parlai.scripts.train_model import setup_args
+from parlai.scripts.train_model import TrainLoop, setup_args
 
 from p2bot_parlai import zoo
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import packaged
-from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
 PRESETS = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))
@@ -64,7 +63,7 @@ def test_a_preset_trains_a_tiny_model(name, tmp_path, convai2, tiny_model, tiny_
         small += " --sketch-dialogues 300"
     if kind(name) == "selfplay":
         small += f" --init-model {tiny_model} --receiver {tiny_receiver}"
-    P2botTrainLoop(parsed(name, tmp_path, *small.split())).train()
+    TrainLoop(parsed(name, tmp_path, *small.split())).train()
     assert Opt.load(str(tmp_path / "model.opt"))["model"] == PRESETS[name]["model"]
 
 

@@ -133,7 +133,7 @@ def test_wrong_files_and_flags_are_named(trained, tmp_path, convai2, tiny_model)
     other = trained("p2bot/kv_profile_memory")
     with pytest.raises(P2botError, match="was not saved by --model ProfileMemoryAgent"):
         train("p2bot/profile_memory", convai2, tmp_path / "a", init_model=other)
-    with pytest.raises(P2botError, match="does not count its tokens"):
+    with pytest.raises(P2botError, match="has no token counts"):
         train("p2bot/profile_memory", convai2, tmp_path / "b", dict_file=f"{tiny_model}.dict")
 
 

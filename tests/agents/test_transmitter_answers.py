@@ -142,10 +142,10 @@ def test_a_persona_longer_than_the_window_is_named(bot):
     [
         ({"alpha": 1.5}, "--alpha 1.5 is not between 0 and 1"),
         ({"nup_coef": -1}, "--nup-coef -1.* is not at least 0"),
-        ({"embedding_size": 15}, "--embedding-size 15 is no multiple of --n-heads 2"),
+        ({"embedding_size": 15}, "--embedding-size 15 is not a multiple of --n-heads 2"),
         ({"text_truncate": 1}, "--text-truncate must be at least 2"),
         ({"temperature": 0.0}, "--temperature 0.0 is not above 0"),
-        ({"person_tokens": True}, "--person-tokens has no place"),
+        ({"person_tokens": True}, "--person-tokens does not apply"),
         ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
         ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),
     ],
@@ -210,12 +210,3 @@ def test_history_size_counts_utterances_and_keeps_the_persona(tiny_model):
     agent.observe(Message({"text": QUESTIONS[1], "episode_done": False}))
     text = agent.dict.p2bot.backend.decode(agent.observation["text_vec"].tolist())
     assert "soup" in text and "what do you eat" in text and "hello" not in text
-
-
-def test_a_temporary_history_is_seen_once(bot):
-    agent = bot.clone()
-    agent.observe(Message({"text": "hi", "temp_history": "psst", "episode_done": False}))
-    assert agent.dict.txt2vec("hi psst") == agent.observation["text_vec"].tolist()[1:]
-    agent.act()
-    agent.observe(Message({"text": "there", "episode_done": False}))
-    assert "psst" not in agent.dict.vec2txt(agent.observation["text_vec"])

@@ -174,15 +174,6 @@ def test_every_end_of_a_chat_is_clean(capsys, monkeypatch, tmp_path, convai2, ti
     assert len(outfile.read_text().splitlines()) == lines.count("hello")
 
 
-def test_interactive_works_with_another_model(capsys, monkeypatch, convai2):
-    type_in(monkeypatch, "hello", "[EXIT]")
-    Interactive.main(
-        model="repeat_query", task="convai2:self_original", datapath=convai2, loglevel="error"
-    )
-    output = capsys.readouterr().out
-    assert "The bot's persona" in output and "hello" in output
-
-
 @pytest.mark.slow
 def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
     """A real terminal: no traceback, and the exit status that a shell expects."""

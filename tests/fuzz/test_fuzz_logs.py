@@ -1,15 +1,13 @@
-"""JSONL logs: what eval_model --world-logs wrote, read and compared; transcripts of self-play."""
-
-import json
+"""JSONL logs that eval_model --world-logs wrote: read and compared."""
 
 import fuzzing
 import pytest
-from fuzzing import cases, outcome, texts
+from fuzzing import cases, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
-from p2bot_parlai.scripts.selfplay_transcript import write
+from p2bot_parlai.scripts.compare import compare_all, format_table
 
 
 def turn(number: int) -> list[dict]:
@@ -48,37 +46,20 @@ def test_world_logs_are_read_or_refused(folder, content):
             assert weight > 0 and isinstance(float(total), float)
 
 
-REWARDS = st.fixed_dictionaries({"style": st.floats(), "persona": st.floats()})
-TURNS = st.fixed_dictionaries(
-    {
-        "user": texts(),
-        "agent": texts(),
-        "rewards": REWARDS,
-        "weighted": REWARDS,
-        "reward": st.floats(),
-    }
-)
-TRANSCRIPTS = st.fixed_dictionaries(
-    {
-        "user_persona": fuzzing.personas(),
-        "agent_persona": fuzzing.personas(),
-        "seed": st.integers(0, 2**40),
-        "turns": st.lists(TURNS, max_size=3),
-    }
-)
-
-
-@cases()
-@given(st.lists(TRANSCRIPTS, max_size=3))
-def test_a_transcript_has_a_line_a_dialogue(folder, transcripts):
-    write(transcripts, str(folder / "played"))
-    lines = (folder / "played.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-    back = [json.loads(line) for line in lines]
-    assert [d["seed"] for d in back] == [d["seed"] for d in transcripts]
-    for one, other in zip(back, transcripts, strict=True):
-        said = [turn["agent"] for turn in other["turns"]]
-        assert [t["agent"] for t in one["turns"]] == [
-            text.encode("utf-8", "replace").decode() for text in said
-        ]
-    text = (folder / "played.txt").read_text(encoding="utf-8")
-    assert text.count("\nagent: ") == sum(len(d["turns"]) for d in transcripts)
+@cases(20, share=0.1)
+@given(st.data(), st.sampled_from(("dialogue", "turn")))
+def test_any_two_logs_compare(folder, data, unit):
+    """A table of numbers, or why there is none."""
+    both, sound = [], st.sampled_from(SOUND)
+    for name in ("A", "B"):
+        line = st.one_of(sound, sound, sound.flatmap(fuzzing.altered)).map(fuzzing.as_json)
+        lines = data.draw(st.lists(line, min_size=1, max_size=4))
+        examples, refused = read(folder, name, "\n".join(lines).encode())
+        if refused:
+            return
+        both.append(examples)
+    found, refused = outcome(compare_all, *both, {**OPT, "unit": unit})
+    for task, rows in (found or {}).items():
+        assert format_table(task, rows, unit)
+        for row in rows:
+            assert 0 <= row.p <= 1 or row.first != row.first or row.second != row.second
