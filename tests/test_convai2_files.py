@@ -100,6 +100,13 @@ def test_a_missing_file_is_named_with_those_that_are_there(home):
     assert load(home, "self_revised", "valid").num_examples() == 8
 
 
+@pytest.mark.parametrize("end", ["5 hello , how", "1 your persona: i am a", "5 hi there .\n"])
+def test_a_file_that_ends_before_a_reply_is_cut_short(home, end):
+    path = home / "train_self_original.txt"
+    path.write_text(path.read_text() + end)
+    refuse(home, path, "is cut short")
+
+
 def test_an_empty_file_is_named(home):
     (home / "train_none_original.txt").write_text("")
     refuse(home, home / "train_none_original.txt", "is empty", kind="none_original")

@@ -24,6 +24,7 @@ from p2bot_parlai.parlai_support.patching import Patch
 FOLDER = "ConvAI2"
 VERSION = "v5.0"  # parlai/tasks/convai2/build.py:28, a local variable there
 NO_CANDS = "_no_cands"
+TAIL_BYTES = 65536  # more than the longest line: about 20 candidates of 200 characters
 
 
 def install() -> None:
@@ -100,7 +101,7 @@ def check_deletion(home: str) -> None:
 
 
 def check_file(path: str) -> None:
-    """:raises P2botError: for a file that is missing, empty or not ConvAI2's."""
+    """:raises P2botError: for a file that is missing, empty, cut short or not ConvAI2's."""
     name, home = os.path.basename(path), os.path.dirname(path)
     if not os.path.exists(path):
         raise P2botError(
@@ -109,10 +110,16 @@ def check_file(path: str) -> None:
         )
     with open(path, "rb") as file:
         start = file.read(2)
+        file.seek(max(0, os.path.getsize(path) - TAIL_BYTES))
+        last = file.read().rstrip().rpartition(b"\n")[2]
     if not start:
         raise P2botError(f"{path} is empty: replace it with a complete copy")
     if start != b"1 ":
         raise P2botError(f"{path} is not a ConvAI2 file: its first line has no number 1")
+    if b"\t" not in last:  # what is cut behind the reply is found line by line
+        raise P2botError(
+            f"{path} is cut short, its last line has no reply: replace it with a complete copy"
+        )
 
 
 def _like(name: str, home: str) -> list[str]:
