@@ -26,3 +26,17 @@ def test_every_option_has_a_text():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["method", "layout"])
+def test_code_that_a_page_names_is_there(page):
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+\w+\.py)(?::([\w.]+))?`", text)
+    assert named
+    for path, name in named:
+        if "/x" in path:  # "write agents/x.py"
+            continue
+        found = next((p for p in (ROOT / path, ROOT / "p2bot_parlai" / path) if p.exists()), None)
+        assert found, path
+        for part in filter(None, name.split(".")):
+            assert re.search(rf"(def|class) {part}\b", found.read_text(encoding="utf-8")), name
