@@ -1,4 +1,4 @@
-"""The same work as `naive.Naive`, as the agent of the package does it."""
+"""The same work as `released.Naive`, as the agent of the package does it."""
 
 import torch
 from parlai.core.opt import Opt
@@ -57,7 +57,7 @@ class Ours:
     def sample(
         self, heads: list[list[int]], said: list[list[list[int]]], uniforms: Tensor
     ) -> tuple[list[list[Turn]], list[Tensor]]:
-        """As `naive.Naive.sample`: only what is new is read."""
+        """As `released.Naive.sample`: only what is new is read."""
         limit = self.agent.text_truncate
         speakers = Speakers(self.network.eval(), self.tokens, heads, limit)
         played, scores = [], []
@@ -71,7 +71,7 @@ class Ours:
         return played, scores
 
     def policy_gradient(self, played: list[list[Turn]], rewards: Tensor) -> Tensor:
-        """As `naive.Naive.policy_gradient`: all turns of a dialogue in one row."""
+        """As `released.Naive.policy_gradient`: all turns of a dialogue in one row."""
         self.agent.zero_grad()
         turns = [turn for dialogue in zip(*played, strict=True) for turn in dialogue]
         packed = pack(turns, self.tokens.marks)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from naive import Naive
 from ours import Ours
+from released import Naive
 from setting import Data, Size, build_agent
 
 from p2bot_parlai.method.backbones.precision import set_computing

@@ -103,4 +103,4 @@ def assert_ends_when_asked(command: list[str], everybody: bool) -> None:
     (os.killpg if everybody else os.kill)(running.pid, signal.SIGTERM)
     said.append(running.communicate(timeout=120)[0])
     assert running.returncode == 0, "".join(said)
-    assert "the same command goes on from there" in said[-1]
+    assert "to resume, repeat the command" in said[-1]

@@ -7,7 +7,6 @@ from p2bot_parlai.agents.options.selfplay import WEIGHTS
 from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.agents.selfplay_setup import (
     FrozenFiles,
-    check_language_model,
     load_language_style,
 )
 from p2bot_parlai.chat.api import P2Bot
@@ -90,7 +89,6 @@ class ReplyRewards:
     def _language_style(self, frozen: Transmitter, files: FrozenFiles) -> LanguageStyle | None:
         agent, tokenizer = self.agent, self.agent.dict.p2bot
         try:
-            check_language_model(agent.opt, tokenizer)
             style = load_language_style(agent.opt, frozen, tokenizer, files)
         except P2botError as error:
             self.absent[STYLE] = f"its language model is missing ({error})"
