@@ -61,7 +61,7 @@ class Ours:
         limit = self.agent.text_truncate
         speakers = Speakers(self.network.eval(), self.tokens, heads, limit)
         played, scores = [], []
-        with keep_casts(speakers.device):
+        with keep_casts(speakers.network.device):
             for heard, numbers in zip(said, uniforms, strict=True):
                 speakers.hear([self.tokens.decode(block) for block in heard])
                 contexts = speakers.contexts()
