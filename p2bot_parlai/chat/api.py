@@ -24,6 +24,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.parlai_support import opt_files
+from p2bot_parlai.parlai_support.names import register_names
 
 RECEIVER = "receiver"  # file name of a Receiver beside a model
 
@@ -40,6 +41,7 @@ class Impression(NamedTuple):
 
 
 def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
+    register_names()  # zoo:p2bot/...
     opt_files.install()
     with _quiet():
         try:

@@ -1,10 +1,22 @@
 """Short names of our agents, and the import paths that saved .opt files hold."""
 
+import importlib
 from argparse import Action
+from pathlib import Path
 
 from parlai.core.loader import _name_to_agent_class
 
 SHORT_NAME = "p2bot"
+NAMES = Path(__file__).parents[1] / "plugin" / "names"
+
+
+def register_names() -> None:
+    """Let parlai.agents, parlai.tasks and parlai.zoo find our names too. Imports nothing heavy."""
+    for kind in ("agents", "tasks", "zoo"):
+        path = importlib.import_module(f"parlai.{kind}").__path__
+        folder = str(NAMES / kind)
+        if folder not in path:
+            path.append(folder)
 
 
 def full_model_path(name: str) -> str:

@@ -17,20 +17,10 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from p2bot_parlai.parlai_support.names import SHORT_NAME, full_model_path
+from p2bot_parlai.parlai_support.names import SHORT_NAME, full_model_path, register_names
 from p2bot_parlai.parlai_support.patching import Patch, undo
 
 __all__ = ["register", "undo"]
-NAMES = Path(__file__).parent / "names"
-
-
-def register_names() -> None:
-    """Let parlai.agents, parlai.tasks and parlai.zoo find our names too. Imports nothing heavy."""
-    for kind in ("agents", "tasks", "zoo"):
-        path = importlib.import_module(f"parlai.{kind}").__path__
-        folder = str(NAMES / kind)
-        if folder not in path:
-            path.append(folder)
 
 
 def register() -> None:

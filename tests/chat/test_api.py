@@ -223,6 +223,15 @@ def test_without_a_receiver_the_argument_is_named(tiny_model):
 
 
 # ------------------------------------------------------------------------- as it is published
+def test_a_zoo_name_loads_in_a_program_that_registers_nothing(tmp_path):
+    code = (
+        "from p2bot_parlai import P2Bot\n"
+        "bot = P2Bot.load('zoo:p2bot/sketch/model', datapath='data', persona='i like tea.')\n"
+        "assert bot.reply('hi !') and bot.perceive('i like tea .', bot.persona)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
 def test_importing_the_package_stays_light():
     code = "import sys, p2bot_parlai; assert not {'torch', 'parlai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
