@@ -63,7 +63,7 @@ audit: ## known vulnerabilities of the tested versions; needs network
 	.venv/audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean: ## remove .venv and everything that was built
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an interrupted installation is repeated.
