@@ -9,9 +9,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-pytest.importorskip("gradio")
-
 import requests
 from gradio_client import Client
 from serving import PERSONAS, serving
