@@ -16,6 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.method.memory import bound_product_caches
+
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -52,6 +54,8 @@ class Computing(nn.Module):
 
 def set_computing(network: nn.Module, precision: str, gradient_checkpointing: bool = False) -> None:
     """Set every backbone and encoder in a network."""
+    if precision == "bf16":
+        bound_product_caches()
     for module in network.modules():
         if isinstance(module, Computing):
             module.precision = precision
