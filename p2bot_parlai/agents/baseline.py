@@ -2,14 +2,14 @@
 
 import torch
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import PPLMetric
 from parlai.utils.torch import padded_3d
 
-from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
+from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options.common import Options, add_options, refuse
+from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.model_files import check_description, read_model_file
@@ -34,6 +34,7 @@ class Baseline(Learner):
     history alone, ``profile`` int (B, P, L) the sentences, padded.
     """
 
+    READING_OPTIONS = ("history_size", "text_truncate", "label_truncate")
     READS_PROFILE = False
     OWN_OPTIONS: Options = {}
     DEFAULTS: dict = {}
@@ -78,12 +79,10 @@ class Baseline(Learner):
         return SavedModel(path, states)
 
     def build_model(self):
-        if self.saved:
-            check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
         return self.build_network()
 
     def describe(self) -> dict:
-        return {"baseline": type(self).__name__, "tokenizer": self.dict.p2bot.fingerprint()}
+        return {"baseline": type(self).__name__}
 
     # -------------------------------------------------------------- from text to ids
     def _set_text_vec(self, obs, history, truncate):
@@ -136,7 +135,10 @@ class BaselineGenerator(Baseline):
         rows = [vec[vec != self.NULL_IDX].tolist() for vec in batch.label_vec]
         words = [self.dict.words(*pair) for pair in zip(rows, batch.labels, strict=True)]
         sums = loss_per_token.sum(dim=1).tolist()
-        self.record_local_metric("ppl_word", PPLMetric.many(sums, words))
+        self.record_local_metric("ppl_word", Perplexity.many(sums, words))
+        if "ppl" in self._local_metrics:  # recorded by ParlAI
+            mask = batch.label_vec != self.NULL_IDX
+            self._local_metrics["ppl"] = Perplexity.from_mask(loss_per_token, mask)
 
     def rank_eval_label_candidates(self, batch, batchsize):
         """By length-normalised likelihood (Eq. 2). ParlAI's crashes without candidates."""

@@ -1,14 +1,80 @@
-"""Model files as agents read and write them, and the options that a saved model fixes."""
+"""Model files as agents read and write them, and what a run takes from the one it starts from."""
 
+import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from parlai.core.build_data import modelzoo_path
+from parlai.core.opt import Opt
+from parlai.utils import logging
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.parlai_support import files
+
+
+def in_zoo(opt: Opt, name: str) -> str | None:
+    """
+    The path of a model that the option ``name`` gives; ParlAI resolves ``zoo:`` for
+    ``--model-file`` alone, and late for ``--init-model``.
+
+    :raises P2botError: for a name that the zoo does not have.
+    """
+    try:
+        return modelzoo_path(opt.get("datapath"), opt.get(name))
+    except (ImportError, FileNotFoundError) as error:
+        flag = "--" + name.replace("_", "-")
+        raise P2botError(f"{flag} {opt[name]}: there is no such model in the zoo") from error
+
+
+def start_of(opt: Opt) -> tuple[str | None, bool]:
+    """
+    The model file that an agent is built from, and whether it begins another run (fine-tuning).
+
+    :return: (None, False) for an agent that starts from nothing.
+    :raises P2botError: where that file, or the ``.dict`` beside it, is missing; ParlAI would
+        start from random weights, and learn another tokenizer.
+    """
+    model, start = opt.get("model_file"), in_zoo(opt, "init_model")
+    resumes = start and start.endswith(".checkpoint") and opt.get("load_from_checkpoint")
+    if model and not resumes and PathManager.exists(model):
+        start = model
+    if not start:
+        return None, False
+    if not PathManager.exists(start):
+        raise P2botError(f"--init-model {start}: there is no such file")
+    if not PathManager.exists(dict_of(opt, start)):
+        raise P2botError(
+            f"{dict_of(opt, start)}, the tokenizer of {start}, is missing: copy it from where "
+            "the model was trained"
+        )
+    return start, not resumes and start != model
+
+
+def dict_of(opt: Opt, start: str) -> str:
+    """The tokenizer that belongs to a saved model; the user may name another copy of it."""
+    return opt.get("override", {}).get("dict_file") or f"{start}.dict"
+
+
+def inherit(opt: Opt, start: str, names: Iterable[str]) -> None:
+    """
+    A run that starts from another model reads texts as that model does, unless the command line
+    says otherwise: ParlAI takes no options from there.
+
+    :param names: of the options that decide it.
+    """
+    if not os.path.exists(f"{start}.opt"):
+        return
+    with open(f"{start}.opt", encoding="utf-8") as file:
+        saved = json.load(file)
+    for name in names:
+        if name in saved and name not in opt.get("override", {}):
+            if opt.get(name) != saved[name]:
+                logging.info(f"{name} {saved[name]}, as {start} was trained")
+            opt[name] = saved[name]
 
 
 @dataclass
@@ -31,12 +97,12 @@ class SavedModel:
 def write_model_file(agent, path: str) -> None:
     """
     Write what ParlAI's ``TorchAgent.save`` does, each file completely or not at all. The weights
-    come last: where there is a model file, its dictionary and options are beside it.
+    come last: where there is a model file, its dictionary and options are beside it. A ``.dict``
+    that an earlier run left there is replaced.
 
     :raises P2botError: if it cannot be written.
     """
-    if not PathManager.exists(f"{path}.dict"):
-        agent.dict.save(f"{path}.dict", sort=False)
+    agent.dict.save(f"{path}.dict", sort=False)
     with files.whole(f"{path}.opt") as temporary:
         agent.opt.save(temporary)
     states = agent.state_dict()
@@ -69,12 +135,3 @@ def check_flags(saved: SavedModel, given: dict) -> None:
                 f"{flag} {given[name]} contradicts {saved.path}, which was built with {flag} "
                 f"{value}: drop the flag or choose another --model-file"
             )
-
-
-def check_tokenizer(saved: SavedModel, tokenizer: P2botTokenizer, dict_file: str) -> None:
-    """:raises P2botError: if the model was trained with another tokenizer."""
-    if saved.about["tokenizer"] != tokenizer.fingerprint():
-        raise P2botError(
-            f"{dict_file} is not the tokenizer that {saved.path} was trained with: use the .dict "
-            "beside that file, or another --model-file"
-        )

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from parlai.core.build_data import modelzoo_path
 from parlai.core.dict import DictionaryAgent
 from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.checkpoint import dict_of, start_of
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import backbone_path
 from p2bot_parlai.method.backbones.names import UNTRAINED
@@ -28,11 +28,12 @@ REMEMBERED_TEXTS = 20_000
 
 class TokenizerDictionary(DictionaryAgent):
     """
-    A tokenizer that is read from a ``.dict``, or found elsewhere, or learnt from the task.
+    The tokenizer of what the run starts from: a saved model's ``.dict``, or that of pretrained
+    weights. Without either it is read from ``--dict-file`` or learnt from the task.
 
     Saved as one JSON file beside the model, so that the model loads offline. Subclasses define
-    `load` (read it), `find` (use one from elsewhere, where the options name one), `texts_of` (what
-    to learn from an observation) and `learn` (from the collected ``texts``).
+    `load` (read it), `find` (use that of pretrained weights, where the options name some),
+    `texts_of` (what to learn from an observation) and `learn` (from the collected ``texts``).
     """
 
     def __init__(self, opt: Opt, shared=None):
@@ -41,13 +42,21 @@ class TokenizerDictionary(DictionaryAgent):
         self.minfreq = self.maxtokens = -1
         self.texts: list[str] = []
         self.p2bot = None  # until `learn`, where there is no tokenizer yet
-        path = opt.get("dict_file")
         if shared:
             self.use(shared["p2bot_tokenizer"])
-        elif path and PathManager.exists(path):
+            return
+        start, path = start_of(opt)[0], opt.get("dict_file")
+        if start:
+            self.load(dict_of(opt, start))
+            return
+        self.find()
+        if self.p2bot is None and path and PathManager.exists(path):
             self.load(path)
-        else:
-            self.find()
+        elif self.p2bot is None and is_distributed():
+            raise UsageError(
+                "several processes cannot learn a tokenizer together: make the .dict first with "
+                "train_model --max-train-steps 1"
+            )
 
     def use(self, tokenizer) -> None:
         self.p2bot = tokenizer
@@ -85,23 +94,14 @@ class P2botDictionary(TokenizerDictionary):
     """The tokenizer of ``--backbone`` or of ``--tokenizer``, or one learnt from the task."""
 
     def find(self) -> None:
-        opt, start = self.opt, self.opt.get("init_model")
+        opt = self.opt
         self.style = STYLES[opt.get("context_style", APPEND.name)]
-        # the weights need the tokenizer that they were trained with
-        start = start and modelzoo_path(opt.get("datapath"), start) + ".dict"
-        if start and PathManager.exists(start):
-            self.load(start)
-        elif opt["backbone"] not in UNTRAINED:
+        if opt["backbone"] not in UNTRAINED:
             self.use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"]), self.style))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")
             self.use(P2botTokenizer.from_pretrained(opt["tokenizer"], self.style))
-        elif is_distributed():
-            raise UsageError(
-                "several processes cannot learn a tokenizer together: give --tokenizer FOLDER, or "
-                "make the .dict first with train_model --max-train-steps 1"
-            )
 
     def use(self, tokenizer: P2botTokenizer) -> None:
         self.p2bot = tokenizer

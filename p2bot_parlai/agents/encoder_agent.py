@@ -6,7 +6,6 @@ from parlai.utils.distributed import is_distributed, sync_parameters
 
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.parlai_support.batches import Batch
@@ -34,15 +33,6 @@ class EncoderAgent(Learner):
     @classmethod
     def history_class(cls):
         return NoHistory
-
-    def build_dictionary(self):
-        dictionary = super().build_dictionary()
-        if dictionary.p2bot is None:
-            raise P2botError(
-                f"--encoder {encoders.SCRATCH} learns its tokenizer from the task, and there is "
-                "none yet: train it first, with parlai train_model and a --model-file"
-            )
-        return dictionary
 
     def build_encoder(self) -> encoders.SentenceEncoder:
         """A new ``--encoder``."""

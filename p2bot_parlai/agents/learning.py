@@ -12,11 +12,20 @@ from parlai.utils import logging
 from parlai.utils.distributed import is_distributed, num_workers
 from torch.optim.lr_scheduler import LambdaLR
 
-from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, plain, write_model_file
+from p2bot_parlai.agents.checkpoint import (
+    SavedModel,
+    check_flags,
+    dict_of,
+    inherit,
+    plain,
+    start_of,
+    write_model_file,
+)
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.model_files import FORMAT, load_weights
+from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
 from p2bot_parlai.parlai_support import batches, shims
 from p2bot_parlai.parlai_support.names import set_model_type
+from p2bot_parlai.parlai_support.resume import saved_model
 
 # batches in a row that were skipped, after which a run is given up
 PATIENCE = 10
@@ -37,6 +46,9 @@ class Learner:
     OPTIONS: Sequence[Callable] = ()
     # options that shape the network: a saved model keeps its own
     SHAPE_OPTIONS: tuple[str, ...] = ()
+    # options that decide what is read of a text: fine-tuning goes on with those of the model that
+    # it starts from
+    READING_OPTIONS: tuple[str, ...] = ("text_truncate",)
     reads_whole_dialogues = False
     scheduler: ParlAILRScheduler | None = None
     # what makes a batch smaller, for the message
@@ -62,10 +74,32 @@ class Learner:
         if self.saved:
             check_flags(self.saved, opt.get("override", {}))
             opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
+            if self.is_finetune:
+                inherit(opt, path, self.READING_OPTIONS)
         super().__init__(opt, shared)
         self.build(shared)
         if self.saved:
             self.saved.states = {}
+
+    def _get_init_model(self, opt: Opt, shared):
+        """ParlAI's, but what is missing is an error, and the tokenizer that of the weights."""
+        path, is_finetune = (None, False) if shared else start_of(opt)
+        if path:
+            opt["dict_file"] = dict_of(opt, path)
+        return path, is_finetune
+
+    def build_dictionary(self):
+        """:raises P2botError: without a tokenizer, or with one that the weights do not have."""
+        dictionary = super().build_dictionary()
+        if dictionary.p2bot is None:
+            raise P2botError(
+                "random weights need a tokenizer that is learnt from the task, and there is none "
+                "yet: train it first, with parlai train_model and a --model-file"
+            )
+        if self.saved:
+            path = self.opt["dict_file"]
+            check_tokenizer(self.saved.states, self.saved.path, dictionary.p2bot, path)
+        return dictionary
 
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:
@@ -98,9 +132,11 @@ class Learner:
     def batchify(self, obs_batch, sort=False) -> batches.Batch:
         return batches.without_cycle(super().batchify(obs_batch, sort=sort))
 
-    @staticmethod
-    def check_training(opt: Opt) -> None:
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
+        if not saved_model(opt):
+            start_of(opt)
 
     def begin_training(self) -> None:
         """Called when the agent of a training run is built."""
@@ -140,6 +176,7 @@ class Learner:
         states = super().state_dict()
         shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
         about = {"format": FORMAT, "options": shape, "run": self.run_state, **self.describe()}
+        about["tokenizer"] = self.dict.p2bot.fingerprint()
         return {"model": states.pop("model"), **plain(states), "p2bot": about}
 
     def describe(self) -> dict:

@@ -12,11 +12,7 @@ from torch import Tensor
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
 from p2bot_parlai.agents.learning import sum_over_processes
 from p2bot_parlai.agents.options import selfplay
-from p2bot_parlai.agents.selfplay_setup import (
-    FrozenFiles,
-    SelfPlaySetup,
-    inherit_context_options,
-)
+from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.advantages.batch_mean import mean_baseline
@@ -36,9 +32,9 @@ class P2botAgent(TransmitterAgent):
     OPTIONS = (*TransmitterAgent.OPTIONS, selfplay.add_selfplay_options)
 
     # ----------------------------------------------------------------- construction
-    @staticmethod
-    def check_training(opt: Opt) -> None:
-        TransmitterAgent.check_training(opt)
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
+        super().check_training(opt)
         if selfplay.plays(opt):
             selfplay.find_in_zoo(opt)
             selfplay.check_selfplay_options(opt)
@@ -49,8 +45,6 @@ class P2botAgent(TransmitterAgent):
             self.smaller = (*self.smaller, "selfplay_turns")
         if not shared:
             selfplay.find_in_zoo(opt)
-            if self.plays:
-                inherit_context_options(opt)
         super().__init__(opt, shared)
         self.selfplay: SelfPlaySetup = shared["selfplay"] if shared else self._set_up()
 

@@ -24,6 +24,7 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
 
     OPTIONS = (add_persona_nli_options,)
     SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
+    SHAPE_OPTIONS += ("dropout", "vocab_size")
 
     # ----------------------------------------------------------------- construction
     def __init__(self, opt: Opt, shared=None):

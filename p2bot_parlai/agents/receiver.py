@@ -1,7 +1,7 @@
 """``-m p2bot/receiver``: the Receiver as a ParlAI agent."""
 
 import torch
-from parlai.core.metrics import AverageMetric, GlobalFixedMetric
+from parlai.core.metrics import AverageMetric, GlobalAverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Output, TorchAgent
 
@@ -38,11 +38,13 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
 
     OPTIONS = (add_receiver_options,)
     SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
+    SHAPE_OPTIONS += ("dropout", "vocab_size")
 
     # ----------------------------------------------------------------- construction
-    @staticmethod
-    def check_training(opt: Opt) -> None:
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
+        super().check_training(opt)
         check_options(opt)
 
     def __init__(self, opt: Opt, shared=None):
@@ -199,7 +201,7 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         self.record_local_metric("true_cell", metrics)
 
     def report(self):
-        return {**super().report(), "tau": GlobalFixedMetric(self.perceiver.tau)}
+        return {**super().report(), "tau": GlobalAverageMetric(self.perceiver.tau)}
 
 
 def training_candidates(questions: list[Question], whole_batch: bool):

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from parlai.core.build_data import modelzoo_path
 from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.checkpoint import in_zoo
 from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
@@ -49,7 +49,7 @@ class ResponseMetrics:
             )
         paths = {}
         for name in ("receiver", "nli_model"):
-            path = modelzoo_path(opt.get("datapath"), given.get(name))
+            path = in_zoo(Opt({**opt, name: given.get(name)}), name)
             if path and not PathManager.exists(path):
                 raise P2botError(f"--{name.replace('_', '-')} {path}: there is no such file")
             paths[name] = path

@@ -5,13 +5,10 @@ A saved model does not contain them, since a chat needs none of them; it names t
 resumed run reads them again and checks that they are the same.
 """
 
-import json
-import os
 from functools import cached_property
 
 import torch
 from parlai.core.opt import Opt
-from parlai.utils import logging
 from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 from torch import nn
@@ -232,25 +229,3 @@ class SelfPlaySetup:
             return [marks.words(tokens.tolist()[1:]) for tokens, *_ in found]
 
         return respond
-
-
-# what decides the context that a Transmitter was trained with
-CONTEXT_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
-
-
-def inherit_context_options(opt: Opt) -> None:
-    """
-    A run that starts from ``--init-model`` reads contexts as that model does, unless the command
-    line says otherwise: ParlAI takes no options from there.
-    """
-    start = opt.get("init_model")
-    begins = not (opt.get("model_file") and os.path.exists(opt["model_file"]))
-    if not begins or not start or not os.path.exists(f"{start}.opt"):
-        return
-    with open(f"{start}.opt", encoding="utf-8") as file:
-        saved = json.load(file)
-    for name in CONTEXT_OPTIONS:
-        if name in saved and name not in opt.get("override", {}):
-            if opt.get(name) != saved[name]:
-                logging.info(f"{name} {saved[name]}, as {start} was trained")
-            opt[name] = saved[name]

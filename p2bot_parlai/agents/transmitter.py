@@ -3,12 +3,12 @@
 import torch
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import PPLMetric, TorchGeneratorAgent
+from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
-from p2bot_parlai.agents.checkpoint import SavedModel, check_tokenizer
+from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
@@ -19,6 +19,7 @@ from p2bot_parlai.agents.options.transmitter import (
     add_transmitter_options,
     check_options,
 )
+from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import Responder
 from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
@@ -28,7 +29,7 @@ from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
-from p2bot_parlai.method.model_files import check_description, read_model_file
+from p2bot_parlai.method.model_files import read_transmitter_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
 
@@ -40,6 +41,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     OPTIONS = (add_transmitter_options, add_persona_metrics_options)
     SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
+    SHAPE_OPTIONS += ("dropout", "tokenizer", "vocab_size")
+    READING_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
     reads_whole_dialogues = True  # see `training_loop`
 
     @staticmethod
@@ -51,9 +54,10 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return DialogueHistory
 
     # ----------------------------------------------------------------- construction
-    @staticmethod
-    def check_training(opt: Opt) -> None:
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
+        super().check_training(opt)
         check_options(opt)
         check_metric(opt, NEEDS)
 
@@ -85,14 +89,10 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:
-        states = read_model_file(path)
-        needed = {"backbone": dict, "options": dict, "run": dict, "tokenizer": str}
-        check_description(states, path, **needed, next_utterance=bool)
-        return SavedModel(path, states)
+        return SavedModel(path, read_transmitter_file(path))
 
     def build_model(self) -> Transmitter:
         if self.saved:
-            check_tokenizer(self.saved, self.dict.p2bot, self.opt["dict_file"])
             backbone = backbones.from_json(self.saved.about["backbone"])
         elif self.opt["backbone"] in UNTRAINED:
             backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
@@ -122,7 +122,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return {
             "backbone": self.network.backbone.to_json(),
             "options": {**shape, "context_style": self.dict.p2bot.style.name},
-            "tokenizer": self.dict.p2bot.fingerprint(),
             "next_utterance": self.has_next_utterance,
         }
 
@@ -278,9 +277,9 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         losses = -token_scores.detach()
         metrics = {
             "loss": AverageMetric.from_mask(losses, mask),
-            "ppl": PPLMetric.from_mask(losses, mask),
+            "ppl": Perplexity.from_mask(losses, mask),
             # the same over words: comparable across tokenizers
-            "ppl_word": PPLMetric.many(losses.sum(dim=1).tolist(), own.words),
+            "ppl_word": Perplexity.many(losses.sum(dim=1).tolist(), own.words),
             "token_acc": AverageMetric.from_mask(hits, mask),
             "token_em": AverageMetric.many((hits == mask).all(dim=1).tolist()),
         }

@@ -169,18 +169,39 @@ def dict_file(path: str) -> str:
     return f"{path.removesuffix(PACKED)}.dict"
 
 
+def check_tokenizer(
+    states: dict[str, Any], path: str, tokenizer: BaseTokenizer, whose: str
+) -> None:
+    """
+    :param path: of the model file. :param whose: tokenizer it is, in the message.
+    :raises P2botError: if the weights were trained with another one.
+    """
+    if states["p2bot"]["tokenizer"] != tokenizer.fingerprint():
+        raise P2botError(
+            f"{path} was trained with another tokenizer than {whose}: use a model file and a "
+            ".dict that were saved together"
+        )
+
+
 # ------------------------------------------------------------------------ frozen models
+def read_transmitter_file(path: str) -> dict[str, Any]:
+    """:raises P2botError: for a file that is missing, damaged, or of another agent."""
+    states = read_model_file(path)
+    if "backbone" not in states["p2bot"]:
+        raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
+    needed = {"backbone": dict, "options": dict, "run": dict, "tokenizer": str}
+    check_description(states, path, **needed, next_utterance=bool)
+    return states
+
+
 def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
     """
     A trained Transmitter, frozen and in evaluation mode.
 
     :raises P2botError: for a file of another agent, or one with another tokenizer.
     """
-    states = read_model_file(path)
-    if "backbone" not in states["p2bot"]:
-        raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
-    if states["p2bot"].get("tokenizer") not in (None, tokenizer.fingerprint()):
-        raise P2botError(f"{path} has another tokenizer than the Transmitter")
+    states = read_transmitter_file(path)
+    check_tokenizer(states, path, tokenizer, "the Transmitter's")
     network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
     load_weights(network, states, path)
     return network.eval().requires_grad_(False)
@@ -206,8 +227,8 @@ def read_kind(path: str, kind: str, called: str) -> dict[str, Any]:
     states = read_model_file(path)
     if states["p2bot"].get("kind") != kind:
         raise P2botError(f"{path} is not a {called} (-m p2bot/{kind})")
-    needed = {"encoder": dict, "options": dict, "run": dict, "text_truncate": int}
-    check_description(states, path, **needed)
+    needed = {"encoder": dict, "options": dict, "run": dict, "tokenizer": str}
+    check_description(states, path, **needed, text_truncate=int)
     return states
 
 
@@ -229,5 +250,6 @@ def load_perceiver(path: str) -> Perceiver:
     network = build_network(states).eval().requires_grad_(False)
     load_weights(network, states, path)
     tokenizer = read_sentence_tokenizer(dict_file(path))
+    check_tokenizer(states, path, tokenizer, dict_file(path))
     tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
     return Perceiver(network, tokenizer, states["p2bot"]["tau"])

@@ -46,8 +46,8 @@ class BaseTokenizer:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that `from_json` needs, as plain data."""
-        return json.loads(self.backend.to_str())
+        """Everything that `from_json` needs, as plain data: not where it truncates."""
+        return {**json.loads(self.backend.to_str()), "truncation": None}
 
     @classmethod
     def from_json(cls, data: dict[str, Any], *style: ContextStyle[str]) -> Self:

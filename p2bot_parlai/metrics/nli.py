@@ -15,6 +15,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.model_files import (
+    check_tokenizer,
     dict_file,
     load_weights,
     read_kind,
@@ -124,5 +125,6 @@ def load_judge(path: str) -> NliJudge:
     network = PersonaNli(encoder, about["options"]["pairing"])
     load_weights(network, states, path)
     tokenizer = read_sentence_tokenizer(dict_file(path))
+    check_tokenizer(states, path, tokenizer, dict_file(path))
     tokenizer.limit(min(about["text_truncate"], network.encoder.max_tokens))
     return NliJudge(network.eval().requires_grad_(False), tokenizer)

@@ -82,7 +82,8 @@ def compare(
 
     :param metrics: names as in the report. :param resamples: of the bootstrap and of the
         permutation test, which is exact if there are no more permutations than this.
-    :return: a metric that only one unit has gets no interval (nan), and p = 1.
+    :return: a metric that only one unit has gets no interval (nan), and p = 1; one that is
+        infinite for a system neither (nan).
     :raises P2botError: for fewer than two units.
     """
     groups: dict[str, list[tuple[Example, Example]]] = {}
@@ -110,20 +111,22 @@ def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
     shape = np.exp if metric in PERPLEXITIES else (lambda value: value)
 
     def value(numerators, weights, axis=-1):
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             return shape(numerators.sum(axis=axis) / weights.sum(axis=axis))
 
     def difference(n1, w1, n2, w2, axis=-1):
         return value(n2, w2, axis) - value(n1, w1, axis)
 
     columns = [sums[:, system, part] for system in (0, 1) for part in (0, 1)]
+    means = value(*columns[:2]), value(*columns[2:])
     if len(sums) < 2:  # no variance to estimate
-        means = value(*columns[:2]), value(*columns[2:])
         return Comparison(metric, *means, np.nan, np.nan, 1.0, len(sums))
+    if np.isinf(means).any():  # infinity minus infinity is not a number
+        return Comparison(metric, *means, np.nan, np.nan, np.nan, len(sums))
     low, high = bootstrap_interval(columns, difference, rng, resamples)
     table = sums.swapaxes(0, 1).reshape(-1, 2)  # first system's units, then the second's
     p = _permutation(len(sums), lambda rows: value(table[rows, 0], table[rows, 1]), rng, resamples)
-    return Comparison(metric, value(*columns[:2]), value(*columns[2:]), low, high, p, len(sums))
+    return Comparison(metric, *means, low, high, p, len(sums))
 
 
 def _sums(metric: str, group) -> list[list[float]]:

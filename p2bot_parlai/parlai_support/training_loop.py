@@ -10,6 +10,8 @@ ParlAI's training loop, with what a long run of an agent of ours needs besides.
 - A resumed run reports and leaves the best model, not the last checkpoint
   (parlai/scripts/train_model.py:365 makes the checkpoint stick).
 - ``--seed`` holds for the first weights too.
+- What cannot be validated, a ``--validation-metric`` that is not reported above all, is said
+  before the run.
 - A progress line: examples a second and time left.
 - Agents that can train on whole dialogues get them.
 
@@ -23,11 +25,14 @@ from collections.abc import Iterator
 
 import numpy as np
 from parlai.core.exceptions import StopTrainException
+from parlai.core.metrics import aggregate_named_reports
+from parlai.core.worlds import World
 from parlai.scripts import train_model
 from parlai.utils import distributed, logging
-from parlai.utils.distributed import get_rank, is_distributed, is_primary_worker
+from parlai.utils.distributed import get_rank, is_distributed, is_primary_worker, num_workers
 from parlai.utils.misc import nice_report
 
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.memory import trim_memory
 from p2bot_parlai.parlai_support import files, mutators, resume, shims
 from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
@@ -97,7 +102,48 @@ class P2botTrainLoop(train_model.TrainLoop):
         # the agent is built: what is reloaded at the end, or ever, shall be the best model
         opt["init_model"] = self.agent.opt["init_model"] = given
         self._take_up()
+        if not self._over:
+            with self._loading():
+                self._try_validation()
         self._line = ProgressLine("dialogues" if whole else "examples")
+
+    def _try_validation(self) -> None:
+        """
+        Validate on a batch of each task, and go on while ``--validation-metric`` is not among
+        what is reported. The run begins as if nothing had been done.
+
+        :raises UsageError: for a metric that validation does not report; ParlAI would end in a
+            KeyError after the first epoch.
+        """
+        opt, metric, state = self.opt, self.opt["validation_metric"], resume.random_state()
+        validates = (self.val_every_n_secs, self.val_every_n_epochs, self.val_every_n_steps)
+        needed = min(validates) < float("inf")
+        worlds = train_model.load_eval_worlds(self.agent, opt, "valid")
+        most = opt["validation_max_exs"] / (len(worlds) * num_workers())
+        left, reported = worlds, {}
+        for world in worlds:
+            world.reset()
+        while left := [w for w in left if not w.epoch_done() and not 0 < most <= _examples(w)]:
+            for world in left:
+                world.parley()
+            reports = {world.getID(): world.report() for world in worlds}
+            reported = aggregate_named_reports(reports, opt.get("aggregate_micro", False))
+            if metric in reported or not needed:
+                break
+        for world in worlds:
+            world.reset()
+        self.world.reset_metrics()
+        resume.set_random_state(state)
+        names = sorted(set().union(*distributed.all_gather_list(set(reported))))
+        if needed and "exs" not in names:
+            raise UsageError(
+                "there is nothing to validate on: give --evaltask another task, or do not validate"
+            )
+        if needed and metric not in names:
+            raise UsageError(
+                f"--validation-metric {metric} is not reported in this run's validation: choose "
+                f"one of {', '.join(names)}"
+            )
 
     @contextlib.contextmanager
     def _loading(self) -> Iterator[None]:
@@ -337,3 +383,8 @@ class P2botTrainLoop(train_model.TrainLoop):
             path = f"{opt['model_file']}{extra_log_suffix}.{datatype}"
             files.append(path, f"{datatype}:\n{nice_report(report)}\n\n")
         return report
+
+
+def _examples(world: World) -> float:
+    """How many examples of a world were evaluated."""
+    return float(world.report().get("exs") or 0)

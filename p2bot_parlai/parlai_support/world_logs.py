@@ -81,4 +81,7 @@ def _weighted(reply: dict):
         weight = weights.get(name, 1)
         if weight is None or name in DISTINCT or not isinstance(value, int | float):
             continue
-        yield name, math.log(value) if name in PERPLEXITIES else value, weight
+        if name in PERPLEXITIES:
+            overflows = value == math.inf and "loss" in metrics
+            value = metrics["loss"] * tokens / weight if overflows else math.log(value)
+        yield name, value, weight

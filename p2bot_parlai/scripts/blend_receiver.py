@@ -12,7 +12,6 @@ import shutil
 import torch
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
-from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError, UsageError
@@ -48,14 +47,9 @@ def pretrained_weights(options: dict) -> dict[str, Tensor]:
 
 
 def read_receiver(path: str) -> dict:
-    from p2bot_parlai.method.model_files import read_model_file
+    from p2bot_parlai.method.model_files import read_receiver_file
 
-    if not PathManager.exists(path):
-        raise P2botError(f"there is no Receiver at {path}")
-    states = read_model_file(path)
-    if states["p2bot"].get("kind") != "receiver":
-        raise P2botError(f"{path} is not a Receiver (-m p2bot/receiver)")
-    return states
+    return read_receiver_file(path)
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict:
@@ -104,13 +98,21 @@ class BlendReceiver(ParlaiScript):
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
+        named = dict(zip(paths, trained, strict=True))
         if opt["start"]:
-            start = read_receiver(opt["start"])["model"]
+            named[opt["start"]] = read_receiver(opt["start"])
+            start = named[opt["start"]]["model"]
         else:
             start = pretrained_weights(saved["options"])
-        for path, states in zip(paths, trained, strict=True):
-            if _shapes(states["model"]) != _shapes(start):
-                raise P2botError(f"{path} has another shape than what it is to be blended with")
+        for path, states in named.items():
+            for what, one, other in (
+                ("shape", _shapes(states["model"]), _shapes(start)),
+                ("tokenizer", states["p2bot"]["tokenizer"], saved["tokenizer"]),
+            ):
+                if one != other:
+                    raise P2botError(
+                        f"{path} has another {what} than what it is to be blended with"
+                    )
         weights = blend([states["model"] for states in trained], start, opt["share"])
         out = opt["outfile"]
         make_folder(out)

@@ -108,7 +108,7 @@ OTHER = P2botTokenizer.train(["quite other words"], 300).to_json()
         ('{"format": "other"}', "is not a tokenizer of P²Bot"),
         (
             json.dumps({"format": "p2bot-tokenizer-1", "tokenizer": OTHER}),
-            "is not the tokenizer that .*model was trained with",
+            "model was trained with another tokenizer than .*model.dict",
         ),
     ],
     ids=["empty", "other format", "other model's"],

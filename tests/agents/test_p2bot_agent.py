@@ -201,7 +201,7 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(
     def refuse(*args, **kwargs):
         raise AssertionError("something was loaded")
 
-    monkeypatch.setattr("p2bot_parlai.agents.transmitter.read_model_file", refuse)
+    monkeypatch.setattr("p2bot_parlai.agents.transmitter.read_transmitter_file", refuse)
     monkeypatch.setattr("parlai.scripts.train_model.create_agent", refuse)
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **{**playing, **changes})

@@ -1,11 +1,11 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
-from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.checkpoint import in_zoo
 from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
@@ -131,11 +131,11 @@ def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
 
 
 def find_in_zoo(opt: Opt) -> None:
-    """Resolve ``zoo:`` names to paths; ParlAI does so for ``--model-file`` only."""
+    """Resolve ``zoo:`` names to paths."""
     for options in (opt, opt.get("override", {})):
         for name in ("init_model", "receiver", "language_model"):
             if options.get(name):
-                options[name] = modelzoo_path(opt.get("datapath"), options[name])
+                options[name] = in_zoo(Opt({**opt, name: options[name]}), name)
 
 
 def weights_of(opt: Opt) -> dict[str, float]:

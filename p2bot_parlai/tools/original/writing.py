@@ -65,6 +65,7 @@ def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -
         "kind": "receiver",
         "encoder": network.impression.to_json(),
         "options": {name: opt[name] for name in ReceiverAgent.SHAPE_OPTIONS},
+        "tokenizer": tokenizer.fingerprint(),
         "tau": TAU,
         "text_truncate": opt["text_truncate"],
         "run": {},
