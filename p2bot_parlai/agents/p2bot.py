@@ -36,9 +36,9 @@ class P2botAgent(TransmitterAgent):
     OPTIONS = (*TransmitterAgent.OPTIONS, selfplay.add_selfplay_options)
 
     # ----------------------------------------------------------------- construction
-    @staticmethod
-    def check_training(opt: Opt) -> None:
-        TransmitterAgent.check_training(opt)
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
+        super().check_training(opt)
         if selfplay.plays(opt):
             selfplay.find_in_zoo(opt)
             selfplay.check_selfplay_options(opt)

@@ -23,8 +23,8 @@ class TrainableAgent(Protocol):
     run_state: dict
     reads_whole_dialogues: bool
 
-    @staticmethod
-    def check_training(opt: Opt) -> None:
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
         """Called before a training run loads anything. :raises P2botError: what cannot work."""
 
     def begin_training(self) -> None:
