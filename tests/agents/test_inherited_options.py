@@ -471,11 +471,15 @@ def test_truncate_is_for_texts_and_labels_without_a_limit_of_their_own(case):
         assert learnt(case, case.make(truncate=5)) != learnt(case, case.make())
 
 
-@pytest.mark.parametrize("inference", ["greedy", "beam", "multinomial", "topk", "nucleus"])
-def test_no_response_is_shorter_than_the_user_asks(speaker, inference):
-    if inference == "multinomial" and speaker.model != "p2bot":
-        return  # it is the Transmitter's
-    lengths = []
+@pytest.mark.parametrize(
+    ("model", "inference"),
+    [
+        *((model, way) for model in SPEAKERS for way in ("greedy", "beam", "topk", "nucleus")),
+        ("p2bot", "multinomial"),
+    ],
+)
+def test_no_response_is_shorter_than_the_user_asks(home, tmp_path, model, inference):
+    speaker, lengths = Case(model, *home(model), tmp_path), []
     for least in ({}, {"beam_min_length": 7}):
         agent = speaker.make(inference=inference, beam_size=1, topk=1, topp=0.01, **least)
         with ending():
