@@ -6,12 +6,14 @@ tests/test_docs.py fails where the page is out of date.
 
 from pathlib import Path
 
+from parlai.core.loader import load_agent_module
 from parlai.core.params import ParlaiParser
 from parlai.core.script import SCRIPT_REGISTRY
 from parlai.scripts import eval_model, interactive, self_chat
 from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai import plugin, scripts
+from p2bot_parlai.agents.options.inherited import NEEDS
 
 ROOT = Path(__file__).parents[1]
 # whose options are ParlAI's own
@@ -59,7 +61,8 @@ def options() -> str:
         "# Every option",
         "",
         "Made by `make docs` from the code. ParlAI's own options are in",
-        "`parlai train_model --help`; those whose defaults our agents change are at the end.",
+        "`parlai train_model --help`; those that do nothing here, and those whose defaults our",
+        "agents change, are at the end.",
     ]
     titles = stock_titles()
     for title, given in MODELS.items():
@@ -72,6 +75,7 @@ def options() -> str:
     for name, script in sorted(our_scripts().items()):
         doc = " ".join((script.__doc__ or "").split())
         lines += _table(f"parlai {name}", own_options(script.setup_args(), titles), doc)
+    lines += _without_meaning()
     lines += ["", "## Defaults that our agents change", ""]
     lines += ["| with | option | default | ParlAI's |", "|---|---|---|---|"]
     before = _defaults(parsed(model="transformer/generator"))
@@ -83,6 +87,34 @@ def options() -> str:
                 lines.append(f"| `{title}` | `--{_dashed(name)}` | {value} | {before[name]} |")
         before |= _defaults(parser) if title == "-m p2bot" else {}
     return "\n".join(lines) + "\n"
+
+
+def _without_meaning() -> list[str]:
+    """ParlAI's options that our agents refuse."""
+    lines = ["", "## Options of ParlAI's that do nothing here", ""]
+    lines += [
+        "Giving one another value than its default is an error; saved `.opt` files still load."
+    ]
+    lines += ["", "| options | with | |", "|---|---|---|"]
+    agents: dict[tuple[str, str], list[str]] = {}
+    for title, given in MODELS.items():
+        known = _defaults(parsed(**given))
+        for name, why in load_agent_module(given["model"]).WITHOUT_MEANING.items():
+            if name in known:
+                agents.setdefault((why, f"`--{_dashed(name)}`"), []).append(f"`{title}`")
+    options: dict[tuple[str, str], list[str]] = {}
+    for (why, option), titles in agents.items():
+        where = "all" if len(titles) == len(MODELS) else ", ".join(titles)
+        options.setdefault((where, why), []).append(option)
+    lines += [
+        f"| {', '.join(names)} | {where} | {why} |" for (where, why), names in options.items()
+    ]
+    lines += ["", "In training, these need a certain optimizer or schedule:", ""]
+    lines += ["| option | only with |", "|---|---|"]
+    for name, (other, values) in sorted(NEEDS.items()):
+        only = f"`--{_dashed(other)}` {', '.join(values)}" if values else "an optimizer not offered"
+        lines.append(f"| `--{_dashed(name)}` | {only} |")
+    return lines
 
 
 def parsed(**given) -> ParlaiParser:

@@ -2,14 +2,17 @@
 
 import torch
 from parlai.core.opt import Opt
+from parlai.core.torch_generator_agent import TreeSearch
 from parlai.utils.torch import padded_3d
 
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.counted_dictionary import CountedDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
-from p2bot_parlai.agents.options.common import Options, add_options, refuse
+from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options.common import Options, add_options
 from p2bot_parlai.agents.perplexity import Perplexity
+from p2bot_parlai.agents.scoring import PhraseBlocklist, block_list, tree_search
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.model_files import check_description, read_model_file
@@ -35,6 +38,7 @@ class Baseline(Learner):
     """
 
     READING_OPTIONS = ("history_size", "text_truncate", "label_truncate")
+    WITHOUT_MEANING = inherited.OF_BASELINES
     READS_PROFILE = False
     OWN_OPTIONS: Options = {}
     DEFAULTS: dict = {}
@@ -62,10 +66,6 @@ class Baseline(Learner):
     def history_class(cls):
         return DialogueHistory
 
-    def __init__(self, opt: Opt, shared=None):
-        refuse(opt, "fp16", "is not supported by the baselines: drop it")
-        super().__init__(opt, shared)
-
     # ---------------------------------------------------------------- save and load
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:
@@ -89,8 +89,8 @@ class Baseline(Learner):
         if obs.is_padding():  # at the end of an epoch
             return obs
         ids = self._context_ids(history, truncate) or [self.dict.p2bot.partner]
-        obs["full_text_vec"] = ids
         obs["text_vec"] = torch.tensor(ids, dtype=torch.long)
+        obs["full_text_vec"] = self._context_ids(history, None)  # see --beam-block-full-context
         if self.READS_PROFILE:
             said = history.dialogue
             # with both personas (convai2:both) it remembers both
@@ -107,10 +107,6 @@ class Baseline(Learner):
         if history.size > 0:
             turns = turns[-history.size :]
         return build_context(Dialogue(turns=turns), self.dict.p2bot, limit, self.dict.txt2vec).ids
-
-    def _set_label_cands_vec(self, obs, *args, **kwargs):
-        """Candidates are ranked in evaluation only; ParlAI would tokenise all 20 anyway."""
-        return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
 
     def batchify(self, obs_batch, sort=False):
         batch = super().batchify(obs_batch, sort=sort)
@@ -129,6 +125,16 @@ class BaselineGenerator(Baseline):
         "validation_metric": "ppl",
         "validation_metric_mode": "min",
     }
+
+    def _set_label_cands_vec(self, obs, *args, **kwargs):
+        """Candidates are ranked in evaluation only; ParlAI would tokenise all 20 anyway."""
+        return obs if "labels" in obs else super()._set_label_cands_vec(obs, *args, **kwargs)
+
+    def _load_beam_block_list(self) -> PhraseBlocklist:
+        return block_list(self.opt, self.dict)
+
+    def _treesearch_factory(self, device, verbose=False) -> TreeSearch:
+        return tree_search(self.opt, self.beam_size, self.dict, device, verbose)
 
     def record_per_token_metrics(self, batch, loss_per_token):
         """:param loss_per_token: (B, R), 0 on padding."""

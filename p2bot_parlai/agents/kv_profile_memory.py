@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.baseline import PROFILE_OPTIONS, Baseline
 from p2bot_parlai.agents.memory_networks import KeyValueProfileMemory, word_weights
+from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.common import NOT_NEGATIVE, check_bounds
 from p2bot_parlai.errors import UsageError
 
@@ -21,6 +22,7 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
     training, as Zhang et al. did: training through that memory is too slow.
     """
 
+    WITHOUT_MEANING = inherited.OF_KV_PROFILE_MEMORY
     SHAPE_OPTIONS = ("embedding_size",)
     READS_PROFILE = True
     DEFAULTS = {
@@ -39,8 +41,12 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         ),
     }
 
-    def __init__(self, opt: Opt, shared=None):
+    @classmethod
+    def check(cls, opt: Opt) -> None:
+        super().check(opt)
         check_bounds(opt, {"kv_memories": NOT_NEGATIVE})
+
+    def __init__(self, opt: Opt, shared=None):
         # pairs as ids; how many examples were seen; the encoded pairs
         self.memory = shared["memory"] if shared else {"pairs": [], "seen": 0, "encoded": None}
         super().__init__(opt, shared)
@@ -89,8 +95,12 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         if output is not None and pairs is not None:
             with torch.no_grad():
                 query = self.model.query(batch.text_vec, batch.profile, pairs)
-                best = self.model.score(query, pairs[1]).argmax(dim=1).tolist()
-            output.text = [self.dict.vec2txt(self.memory["pairs"][i][1]) for i in best]
+                scores = self.model.score(query, pairs[1])
+            # one of the best --topk, or the best, as in ParlAI
+            count = self.opt["topk"] if self.opt["inference"] == "topk" else 1
+            best = scores.topk(min(count, scores.shape[1])).indices.tolist()
+            chosen = [random.choice(row) if count > 1 else row[0] for row in best]
+            output.text = [self.dict.vec2txt(self.memory["pairs"][i][1]) for i in chosen]
         return output
 
     # ------------------------------------------------------------------------ memory

@@ -1,6 +1,6 @@
 """What the agents that learn have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from p2bot_parlai.agents.checkpoint import (
     start_of,
     write_model_file,
 )
+from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
 from p2bot_parlai.parlai_support import batches, shims
@@ -44,6 +45,8 @@ class Learner:
 
     # functions that add options, of the parser and the options that are known so far
     OPTIONS: Sequence[Callable] = ()
+    # options of ParlAI's that do nothing here, and why
+    WITHOUT_MEANING: Mapping[str, str] = inherited.WITHOUT_MEANING
     # options that shape the network: a saved model keeps its own
     SHAPE_OPTIONS: tuple[str, ...] = ()
     # options that decide what is read of a text: fine-tuning goes on with those of the model that
@@ -66,6 +69,8 @@ class Learner:
     def __init__(self, opt: Opt, shared=None):
         # what a checkpoint tells the training loop about the run; see `training_loop`
         self.run_state: dict = shared["run_state"] if shared else {}
+        if not shared:
+            self.check(opt)
         if opt.get("skip_generation") and "skip_generation" not in opt.get("override", opt):
             # saved by a training run that validated without; who wants it now says so now
             opt["skip_generation"] = False
@@ -133,8 +138,16 @@ class Learner:
         return batches.without_cycle(super().batchify(obs_batch, sort=sort))
 
     @classmethod
+    def check(cls, opt: Opt) -> None:
+        """:raises P2botError: for options that cannot work, naming the flag."""
+        inherited.refuse(cls, opt, cls.WITHOUT_MEANING)
+        inherited.apply_truncate(opt)
+
+    @classmethod
     def check_training(cls, opt: Opt) -> None:
         """Called before a training run loads anything; see `training_loop`."""
+        cls.check(opt)
+        inherited.refuse_unused(cls, opt)
         if not saved_model(opt):
             start_of(opt)
 

@@ -7,7 +7,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
-from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options, check_options
+from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options.encoder import check_encoder
+from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
@@ -23,12 +25,17 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     """
 
     OPTIONS = (add_persona_nli_options,)
+    WITHOUT_MEANING = inherited.OF_PERSONA_NLI
     SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
     SHAPE_OPTIONS += ("dropout", "vocab_size")
 
     # ----------------------------------------------------------------- construction
+    @classmethod
+    def check(cls, opt: Opt) -> None:
+        super().check(opt)
+        check_encoder(opt)
+
     def __init__(self, opt: Opt, shared=None):
-        check_options(opt)
         opt["classes"] = list(LABELS)
         super().__init__(opt, shared)
 

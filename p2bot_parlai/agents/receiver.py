@@ -7,6 +7,7 @@ from parlai.core.torch_agent import Output, TorchAgent
 
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
+from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
@@ -37,19 +38,15 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
     """
 
     OPTIONS = (add_receiver_options,)
+    WITHOUT_MEANING = inherited.OF_RECEIVER
     SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
     SHAPE_OPTIONS += ("dropout", "vocab_size")
 
     # ----------------------------------------------------------------- construction
     @classmethod
-    def check_training(cls, opt: Opt) -> None:
-        """Called before a training run loads anything; see `training_loop`."""
-        super().check_training(opt)
+    def check(cls, opt: Opt) -> None:
+        super().check(opt)
         check_options(opt)
-
-    def __init__(self, opt: Opt, shared=None):
-        check_options(opt)
-        super().__init__(opt, shared)
 
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import SearchBlocklist, TreeSearch
+from parlai.core.torch_generator_agent import TreeSearch
+from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import transmitter
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
@@ -44,7 +46,7 @@ class Responder:
         network: Transmitter,
         dictionary: P2botDictionary,
         opt: Opt,
-        blocked: SearchBlocklist | None = None,
+        blocked: stock.SearchBlocklist | None = None,
     ):
         self.network, self.dictionary, self.opt, self.blocked = network, dictionary, opt, blocked
         self.tokens = dictionary.p2bot
@@ -122,10 +124,9 @@ class Responder:
 
     def _searches(self, contexts: Tensor, verbose: bool = False) -> list[TreeSearch]:
         """One for each row, at its start."""
-        on_gpu = self.opt["gpu_beam_blocking"]
         return [
             tree_search(self.opt, self.beam_size, self.dictionary, self.network.device, verbose)
-            .set_batch_context(contexts, row, on_gpu)
+            .set_batch_context(contexts, row, False)
             .set_block_list(self.blocked)
             for row in range(len(contexts))
         ]
@@ -169,6 +170,46 @@ class DelayedNucleusBeamSearch(stock.DelayedNucleusBeamSearch):
     update_p = stock.NucleusSampling.update_p
 
 
+class FactualNucleusSampling(stock.FactualNucleusSampling):
+    """ParlAI's resets p at full stops whatever ``--p-reset`` says."""
+
+    def update_p(self, tokens: Tensor) -> None:
+        if not self.p_reset:
+            self.full_stop_list = self.full_stop_list[:0]
+        super().update_p(tokens)
+
+
+class PhraseBlocklist(stock.SearchBlocklist):
+    """
+    ParlAI's blocks the tokens of a phrase at the start of a text. Most tokenizers write a word
+    with other tokens behind a space, so those are blocked too.
+    """
+
+    def _add_literal(self, phrase_literal: str):
+        super()._add_literal(phrase_literal)
+        if not phrase_literal.startswith(" "):
+            super()._add_literal(f" {phrase_literal}")
+
+
+def block_list(opt: Opt, dictionary: P2botDictionary) -> PhraseBlocklist:
+    """
+    The phrases of ``--beam-block-list-filename``, one a line.
+
+    :raises P2botError: where the file cannot be read.
+    """
+    blocked, path = PhraseBlocklist(dictionary), opt["beam_block_list_filename"]
+    if path:
+        try:
+            with PathManager.open(path) as file:
+                for line in file:
+                    blocked.add(line)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"--beam-block-list-filename {path} cannot be read: {error}"
+            ) from error
+    return blocked
+
+
 class LastToken:
     """What factual nucleus sampling asks for its full stops: it expects one token each."""
 
@@ -191,11 +232,13 @@ def tree_search(
         "topk": (stock.TopKSampling, ("topk",)),
         "nucleus": (stock.NucleusSampling, ("topp",)),
         "factual_nucleus": (
-            stock.FactualNucleusSampling,
+            FactualNucleusSampling,
             ("topp", "lambda_decay", "omega_bound", "p_reset"),
         ),
     }
     way, tokens = opt["inference"], dictionary.p2bot
+    # as in ParlAI, these two may say nothing, unless the user asks for a length
+    least = 0 if way in ("greedy", "multinomial") else opt["beam_min_length"]
     if way == "multinomial":
         kind, own = stock.TopKSampling, [len(dictionary)]
     else:
@@ -204,7 +247,7 @@ def tree_search(
     return kind(
         *own,
         beam_size,
-        min_length=0 if way in ("greedy", "multinomial") else opt["beam_min_length"],
+        min_length=opt.get("override", {}).get("beam_min_length", least),
         block_ngram=opt["beam_block_ngram"],
         context_block_ngram=opt["beam_context_block_ngram"],
         length_penalty=opt["beam_length_penalty"],
@@ -213,7 +256,6 @@ def tree_search(
         eos_token=tokens.eos,
         device=device,
         verbose=verbose,
-        gpu_beam_blocking=opt["gpu_beam_blocking"],
         dict=LastToken(dictionary) if way == "factual_nucleus" else dictionary,
     )
 

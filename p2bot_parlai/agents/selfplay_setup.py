@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.options.selfplay import check_rewards, weights_of
-from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.scoring import Responder, block_list
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones.names import UNTRAINED
@@ -219,7 +219,8 @@ class SelfPlaySetup:
         if inference == "multinomial":
             return None
         opt = Opt({**self.opt, "inference": inference})
-        responder = Responder(user, self.dictionary, opt)
+        blocked = block_list(opt, self.dictionary)
+        responder = Responder(user, self.dictionary, opt, blocked)
 
         def respond(speakers: Speakers) -> list[list[int]]:
             contexts = [torch.tensor(ids) for ids in speakers.contexts()]

@@ -3,6 +3,7 @@
 from parlai.agents.seq2seq.seq2seq import Seq2seqAgent as StockSeq2seqAgent
 
 from p2bot_parlai.agents.baseline import BaselineGenerator
+from p2bot_parlai.agents.options import inherited
 
 SHAPE = ("hiddensize", "embeddingsize", "numlayers", "bidirectional", "rnn_class")
 SHAPE += ("attention", "attention_length", "attention_time", "decoder", "lookuptable")
@@ -16,6 +17,7 @@ class Seq2seqAgent(BaselineGenerator, StockSeq2seqAgent):
     reports perplexity per word. Attention is on, after Bahdanau et al. (2015).
     """
 
+    WITHOUT_MEANING = inherited.OF_SEQ2SEQ
     SHAPE_OPTIONS = SHAPE
     DEFAULTS = {**BaselineGenerator.DEFAULTS, "attention": "concat", "lookuptable": "all"}
 

@@ -12,16 +12,18 @@ from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
+from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.agents.options.transmitter import (
+    IN_TRAINING,
     NEEDS,
     add_transmitter_options,
     check_options,
 )
 from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
-from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
 from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
@@ -55,14 +57,17 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     # ----------------------------------------------------------------- construction
     @classmethod
-    def check_training(cls, opt: Opt) -> None:
-        """Called before a training run loads anything; see `training_loop`."""
-        super().check_training(opt)
+    def check(cls, opt: Opt) -> None:
+        super().check(opt)
         check_options(opt)
+
+    @classmethod
+    def check_training(cls, opt: Opt) -> None:
+        super().check_training(opt)
+        inherited.refuse(cls, opt, IN_TRAINING)
         check_metric(opt, NEEDS)
 
     def __init__(self, opt: Opt, shared=None):
-        check_options(opt)
         self.nup_coef = opt["nup_coef"]
         self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
@@ -108,6 +113,9 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         network = Transmitter(backbone)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
         return network
+
+    def _load_beam_block_list(self) -> PhraseBlocklist:
+        return block_list(self.opt, self.dict)
 
     @property
     def device(self) -> torch.device:

@@ -34,12 +34,6 @@ def check_tokens(opt: Opt, name: str, least: int) -> None:
         raise UsageError(f"{flag(name)} must be at least {least} tokens")
 
 
-def refuse(opt: Opt, name: str, why: str) -> None:
-    """:raises UsageError: for an option of ParlAI's that the agent does not support."""
-    if opt.get(name):
-        raise UsageError(f"{flag(name)} {why}")
-
-
 def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
     """
     :param needs: metrics that depend on an option: its name, and whether it must be on or off.

@@ -7,7 +7,6 @@ from p2bot_parlai.agents.options.common import (
     Options,
     check_bounds,
     check_tokens,
-    refuse,
 )
 from p2bot_parlai.method.backbones.names import SCRATCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS
@@ -18,7 +17,6 @@ def check_encoder(opt: Opt) -> None:
     """:raises UsageError: for options of an encoder that cannot work."""
     check_bounds(opt, {"dropout": BELOW_1})
     check_tokens(opt, "text_truncate", 3)
-    refuse(opt, "fp16", "is not supported: use --precision bf16")
 
 
 def encoder_options(default: str, what: str) -> Options:

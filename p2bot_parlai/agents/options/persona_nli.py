@@ -8,8 +8,7 @@ from p2bot_parlai.agents.options.common import (
     set_epochs,
     sizes,
 )
-from p2bot_parlai.agents.options.encoder import check_encoder, encoder_options
-from p2bot_parlai.errors import UsageError
+from p2bot_parlai.agents.options.encoder import encoder_options
 from p2bot_parlai.method.backbones.names import SCRATCH
 from p2bot_parlai.metrics.nli import LABELS, PAIRINGS
 
@@ -40,10 +39,3 @@ def add_persona_nli_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
     add_options(parser, "Persona NLI classifier", OPTIONS)
     parser.set_defaults(**RECIPE, **BEHAVIOUR)
     set_epochs(parser, partial_opt, EPOCHS)
-
-
-def check_options(opt: Opt) -> None:
-    """:raises UsageError: for values that cannot work, naming the flag."""
-    if opt.get("update_freq", 1) > 1:
-        raise UsageError("--update-freq is not supported by persona_nli: raise --batchsize instead")
-    check_encoder(opt)

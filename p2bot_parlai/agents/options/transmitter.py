@@ -12,7 +12,6 @@ from p2bot_parlai.agents.options.common import (
     add_options,
     check_bounds,
     check_tokens,
-    refuse,
     set_epochs,
     sizes,
 )
@@ -47,13 +46,9 @@ BOUNDS = {
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
 }
-# options of ParlAI's
-REFUSED = {
-    **dict.fromkeys(
-        ("person_tokens", "special_tok_lst", "history_reversed"),
-        "does not apply to P²Bot's context, which marks speakers by its own tokens: drop it",
-    ),
-    **dict.fromkeys(("fp16", "force_fp16_tokens"), "is not supported: use --precision bf16"),
+# options of ParlAI's that training has no use for
+IN_TRAINING = {
+    "use_reply": "is for evaluation: training reads whole dialogues, with the labels as replies",
 }
 # metrics of validation: the option that they need
 NEEDS = {
@@ -149,8 +144,6 @@ def check_options(opt: Opt) -> None:
     check_bounds(opt, BOUNDS)
     for name in ("text_truncate", "label_truncate"):
         check_tokens(opt, name, 2)
-    for name, why in REFUSED.items():
-        refuse(opt, name, why)
     if opt["embedding_size"] % opt["n_heads"]:
         raise UsageError(
             f"--embedding-size {opt['embedding_size']} is not a multiple of "
