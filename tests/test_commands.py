@@ -236,7 +236,64 @@ def test_a_chat_without_a_model(run, name):
     assert the_line(run, name, "-mf", "none") == (1, "there is no model at none: check -mf")
 
 
+@pytest.mark.parametrize("task", [[], ["-t", "p2bot:sketch"]])
+def test_a_receiver_does_not_talk(run, tiny_receiver, task):
+    status, line = the_line(run, "interactive", "-mf", tiny_receiver, *task)
+    assert status == 2 and line.startswith(f"{tiny_receiver} does not talk: ")
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_where_nothing_can_be_written_nothing_is_loaded(run, name, tiny_model, tmp_path):
+    """Models, tasks and studies are named that would end the command with other errors."""
+    (tmp_path / "file").write_text("")
+    flags = OURS[name].setup_args()._option_string_actions
+    flag = next((f for f in ("--outfile", "--outfile-folder") if f in flags), "--report-filename")
+    if flag not in flags:
+        return  # it writes nothing at its end
+    given = {"--model-file": tiny_model, "--preset": "demo", "--systems": "a=none"}
+    given |= dict.fromkeys(("--models", "--study", "--transmitter"), "none")
+    words = [word for f, value in given.items() if f in flags for word in (f, value)]
+    dumps = [tiny_model, tiny_model, "-t", "convai2"] if name == "compare" else []
+    place = tmp_path / "file" / "x.png"
+    status, line = the_line(run, name, *dumps, *words, flag, str(place))
+    assert status == 1 and str(place) in line and "Not a directory" in line
+
+
 # ------------------------------------------------------------------------- files of dialogues
+@pytest.mark.parametrize(
+    "task, text",
+    [
+        ("fromfile:fbformat", "1 your persona: i sail.\n2 hi\thello\n"),
+        ("fromfile", "text:hi\tlabels:hello\tepisode_done:True\n"),
+    ],
+)
+def test_a_byte_order_mark(run, tiny_model, tmp_path, task, text):
+    file = tmp_path / "own.txt"
+    file.write_text(text, encoding="utf-8-sig")
+    given = ("-mf", tiny_model, "-t", task, "--fromfile-datapath", str(file))
+    status, line = the_line(run, "eval_model", *given)
+    assert status == 1 and line.startswith(f"{file} begins with a byte order mark (BOM)")
+    assert os.system(line.partition("run: ")[2]) == 0  # the remedy is one
+    assert run("eval_model", *given)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "task", [["convai2:self_original"], ["p2bot:sketch", "--sketch-dialogues", "90"]]
+)
+def test_self_chats_are_seeded_from_a_task(run, tiny_model, convai2, task, tmp_path):
+    given = (
+        "-mf",
+        tiny_model,
+        "--seed-messages-from-task",
+        "true",
+        "--outfile",
+        str(tmp_path / "o"),
+    )
+    assert "with -t TASK" in the_line(run, "self_chat", *given)[1]
+    more = ["--datapath", convai2, "--selfchat-max-turns", "2", "-dt", "valid"]
+    assert run("self_chat", *given, "-t", *task, *more)[0] == 0
+
+
 FILES = [
     ([], 2, "name the file of dialogues: --fromfile-datapath FILE"),
     (["--fromfile-datapath", "none"], 1, "--fromfile-datapath none: No such file or directory"),

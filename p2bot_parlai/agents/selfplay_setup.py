@@ -155,9 +155,9 @@ class SelfPlaySetup:
         :raises P2botError: for a Receiver, language model or head that is not there.
         """
         opt, tokenizer = self.opt, self.dictionary.p2bot
-        learns = DatatypeHelper.is_training(opt["datatype"])
-        if not learns and not opt.get("receiver") and opt.get("model_file"):
-            opt["receiver"] = receiver_beside(opt["model_file"])  # as the web page does
+        if not opt.get("receiver") and opt.get("model_file"):
+            # as the web page does; a training run has been told to name one (`check_training`)
+            opt["receiver"] = receiver_beside(opt["model_file"])
         check_rewards(opt)
         weights = weights_of(opt)
         if "coherence" in weights and not self.has_head:
