@@ -171,7 +171,13 @@ class OriginalStyle(ContextStyle[Token]):
     def own_turn(self, words: Sequence[Token]) -> list[Token]:
         return list(words)
 
-    def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
+    def cut(
+        self,
+        head: list[Token],
+        turns: Sequence[list[Token]],
+        limit: int,
+        longest: int | None = None,
+    ) -> list[Token]:
         return sum(turns, head)[-limit:]
 
     def response(self, words: Sequence[Token], limit: int) -> list[Token]:
