@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from p2bot_parlai.plugin import command
+
 START = (
     "from p2bot_parlai import errors; from p2bot_parlai.plugin import command; command.install();"
 )
@@ -44,6 +46,20 @@ def test_the_traceback_is_there_for_who_wants_it(arguments, env):
     done = run("raise errors.P2botError('a')", *arguments, **env)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback") and "P2botError: a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "given, wants",
+    [
+        *(("--verbose", True), ("-v --seed 1", True), ("--verbose=true", True), ("--debug", True)),
+        *(("--loglevel debug", True), ("--loglevel info", False), ("--seed 1", False)),
+        *(("", False), ("--verbose false", False), ("--verbose=no", False)),
+        ("--verbose-topk 1", False),
+    ],
+)
+def test_and_for_nobody_else(given, wants, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["parlai", *given.split()])
+    assert command.wants_traceback() == wants
 
 
 def test_other_exceptions_go_to_the_hook_that_was_there():

@@ -118,7 +118,7 @@ def test_a_model_that_is_not_there(run, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "talk").write_text("your persona: i ski .\ni like snow .\n")
     more = ["--dialogue", "talk"] if name == "relevance_map" else []
-    out = ["--out", str(tmp_path / "out")]
+    out = ["--out", str(tmp_path / "out.png")]
     status, _, err = run(
         name, "-mf", str(tmp_path / "nothing"), *more, *(out if needs_out(name) else [])
     )
@@ -160,6 +160,158 @@ def test_stock_commands_with_a_model_that_is_not_there(run, name, model, tmp_pat
     status, _, err = run(name, "-t", "p2bot:sketch", "-mf", path, *model)
     assert status == 1
     assert err.strip().split("\n")[-1] == f"p2bot: error: there is no model at {path}: check -mf"
+
+
+# --------------------------------------------------------------------------- what is mistyped
+def the_line(run, *arguments) -> tuple[int, str]:
+    """Status and message of a command that ends with one line; ParlAI logs to stderr above it."""
+    status, out, err = run(*arguments)
+    assert "Traceback" not in err and "usage:" not in out
+    return status, err.strip().split("\n")[-1].removeprefix("p2bot: error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("-m p2bot -t p2bot:sketchh", "no task p2bot:sketchh: did you mean p2bot:sketch?"),
+        ("-m p2bot -t convia2:none", "no task convia2:none: did you mean convai2:none?"),
+        ("-m p2bot -t convai2:selfOrignal", "did you mean convai2:self_original?"),
+        ("-m p2bot -t p2bot:selfplay:convia2:none", "did you mean convai2:none?"),
+        ("-m p2bot -t p2bot", "there is no task p2bot; there are p2bot:chat, "),
+        ("-m p2bott -t convai2", "there is no agent p2bott: did you mean p2bot?"),
+        ("-m pbot -t convai2", "there is no agent pbot: did you mean p2bot?"),
+        ("-m p2bot/ -t convai2", "there is no agent p2bot/: did you mean p2bot?"),
+        ("-m p2bot/reciever -t convai2", "did you mean p2bot/receiver?"),
+        ("-t p2bot:sketch -m transformer/generatr", "did you mean transformer/generator?"),
+        ("-m p2bot -t p2bot:sketch --persna x", "--persna x: did you mean --persona?"),
+        ("--model=p2bot -t p2bot:sketch --n_layer 1", "--n-layer 1: did you mean --n-layers?"),
+        ("-m p2bot -t p2bot:sketch --batchsize x", "--batchsize/--bs: invalid int value: 'x'"),
+    ],
+)
+def test_the_nearest_name_is_said(run, arguments, message):
+    status, line = the_line(run, "train_model", *arguments.split())
+    assert status == 2 and message in line
+
+
+@pytest.mark.parametrize(
+    "arguments, near",
+    [
+        (["trian_model", "-m", "p2bot"], "train_model"),
+        (["selfplay_transcrpt"], "selfplay_transcript"),
+    ],
+)
+def test_the_nearest_command_is_said(run, arguments, near):
+    expected = f"there is no command {arguments[0]}: did you mean {near}?"
+    assert the_line(run, *arguments) == (2, expected)
+
+
+@pytest.mark.parametrize(
+    "arguments, stock",
+    [
+        ("train_model -t convia2", "No module named 'parlai.tasks.convia2'"),
+        ("train_model -m transformer/generatr", "No module named"),
+        ("train_model -m repeat_query --persna x", "\nParse Error: unrecognized arguments"),
+        ("interactive -m repeat_query -mf nothing", "RuntimeError: WARNING: Model file"),
+        ("trian_model", "Parse Error: argument COMMAND: invalid choice: 'trian_model'"),
+        ("eval_model -m repeat_query -t fromfile --fromfile-datapath none", "FileNotFoundError"),
+    ],
+)
+def test_others_get_what_parlai_says(run, arguments, stock):
+    _, _, err = run(*arguments.split())
+    assert stock in err and "p2bot: error" not in err
+
+
+def test_a_task_that_needs_a_missing_package_is_no_typo(run, tmp_path, monkeypatch):
+    task = tmp_path / "needy_task"
+    task.mkdir()
+    (task / "agents.py").write_text("import no_such_package\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _, _, err = run("train_model", "-m", "p2bot", "-t", "needy_task.agents")
+    assert err.strip().endswith("ModuleNotFoundError: No module named 'no_such_package'")
+
+
+@pytest.mark.parametrize("name", ["interactive", "self_chat"])
+def test_a_chat_without_a_model(run, name):
+    assert the_line(run, name)[0] == 2 and "-mf FILE" in the_line(run, name)[1]
+    assert the_line(run, name, "-mf", "none") == (1, "there is no model at none: check -mf")
+
+
+@pytest.mark.parametrize("task", [[], ["-t", "p2bot:sketch"]])
+def test_a_receiver_does_not_talk(run, tiny_receiver, task):
+    status, line = the_line(run, "interactive", "-mf", tiny_receiver, *task)
+    assert status == 2 and line.startswith(f"{tiny_receiver} does not talk: ")
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_where_nothing_can_be_written_nothing_is_loaded(run, name, tiny_model, tmp_path):
+    """Models, tasks and studies are named that would end the command with other errors."""
+    (tmp_path / "file").write_text("")
+    flags = OURS[name].setup_args()._option_string_actions
+    flag = next((f for f in ("--outfile", "--outfile-folder") if f in flags), "--report-filename")
+    if flag not in flags:
+        return  # it writes nothing at its end
+    given = {"--model-file": tiny_model, "--preset": "demo", "--systems": "a=none"}
+    given |= dict.fromkeys(("--models", "--study", "--transmitter"), "none")
+    words = [word for f, value in given.items() if f in flags for word in (f, value)]
+    dumps = [tiny_model, tiny_model, "-t", "convai2"] if name == "compare" else []
+    place = tmp_path / "file" / "x.png"
+    status, line = the_line(run, name, *dumps, *words, flag, str(place))
+    assert status == 1 and str(place) in line and "Not a directory" in line
+
+
+# ------------------------------------------------------------------------- files of dialogues
+@pytest.mark.parametrize(
+    "task, text",
+    [
+        ("fromfile:fbformat", "1 your persona: i sail.\n2 hi\thello\n"),
+        ("fromfile", "text:hi\tlabels:hello\tepisode_done:True\n"),
+    ],
+)
+def test_a_byte_order_mark(run, tiny_model, tmp_path, task, text):
+    file = tmp_path / "own.txt"
+    file.write_text(text, encoding="utf-8-sig")
+    given = ("-mf", tiny_model, "-t", task, "--fromfile-datapath", str(file))
+    status, line = the_line(run, "eval_model", *given)
+    assert status == 1 and line.startswith(f"{file} begins with a byte order mark (BOM)")
+    assert os.system(line.partition("run: ")[2]) == 0  # the remedy is one
+    assert run("eval_model", *given)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "task", [["convai2:self_original"], ["p2bot:sketch", "--sketch-dialogues", "90"]]
+)
+def test_self_chats_are_seeded_from_a_task(run, tiny_model, convai2, task, tmp_path):
+    given = (
+        "-mf",
+        tiny_model,
+        "--seed-messages-from-task",
+        "true",
+        "--outfile",
+        str(tmp_path / "o"),
+    )
+    assert "with -t TASK" in the_line(run, "self_chat", *given)[1]
+    more = ["--datapath", convai2, "--selfchat-max-turns", "2", "-dt", "valid"]
+    assert run("self_chat", *given, "-t", *task, *more)[0] == 0
+
+
+FILES = [
+    ([], 2, "name the file of dialogues: --fromfile-datapath FILE"),
+    (["--fromfile-datapath", "none"], 1, "--fromfile-datapath none: No such file or directory"),
+    (["--fromfile-datapath", "."], 2, "--fromfile-datapath . is a folder: name a file in it"),
+]
+
+
+@pytest.mark.parametrize("task", ["fromfile", "fromfile:fbformat"])
+@pytest.mark.parametrize("given, status, message", FILES)
+def test_a_file_of_dialogues_that_is_not_there(run, tiny_model, task, given, status, message):
+    found, line = the_line(run, "eval_model", "-mf", tiny_model, "-t", task, *given)
+    assert found == status and line.startswith(message)
+
+
+def test_dp_is_no_data_folder_with_files_of_dialogues(run, tiny_model, convai2):
+    given = ["-t", "fromfile:fbformat", "--fromfile-datapath", "none", "-dp", convai2]
+    status, line = the_line(run, "eval_model", "-mf", tiny_model, *given)
+    assert status == 2 and "the data folder is --datapath: -dp stands for" in line
 
 
 @pytest.mark.slow

@@ -139,6 +139,28 @@ def test_damaged_options_are_named(target, content):
         create_agent_from_model_file(str(target.model))
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("n_layers", "two"),
+        ("beam_size", None),
+        ("dropout", "a"),
+        ("datatype", 5),
+        ("history_size", 1.5),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_named(target, name, value):
+    saved = json.loads(Path(f"{target.model}.opt").read_text())
+    attacks.write_opt(target, {**saved, name: value})
+    with pytest.raises(P2botError, match=f"model.opt: {name} is .*, not .*or give --"):
+        create_agent_from_model_file(str(target.model))
+
+
+def test_options_of_other_agents_are_their_business(target):
+    attacks.write_opt(target, {"model": "repeat_query", "batchsize": "two"})
+    assert loaded(target) == "RepeatQueryAgent"
+
+
 def test_a_model_file_in_the_form_of_old_torch_loads(target):
     states = torch.load(target.model, weights_only=True)
     torch.save(states, target.model, _use_new_zipfile_serialization=False)

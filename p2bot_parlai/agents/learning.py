@@ -219,8 +219,11 @@ class Learner:
         """
         whole = self._number_grad_accum == 0  # of --update-freq batches
         if whole and not _finite(self.model):
+            remedy = "lower --learningrate"
+            if self.opt["precision"] != "fp32":
+                remedy += ", or use --precision fp32"
             self._skip(
-                "skipped_updates", "the gradient of a batch is infinite or not a number", NAN
+                "skipped_updates", "the gradient of a batch is infinite or not a number", remedy
             )
             return
         super().update_params()
@@ -243,7 +246,8 @@ class Learner:
                 raise
         # from here on nothing holds the tensors of the batch: the exception is gone
         what = f"out of memory with {_size(observations)}"
-        remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in self.smaller)
+        larger = (name for name in self.smaller if self.opt[name] > 1)
+        remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in larger)
         if not self.is_training or is_distributed():  # other processes wait for the gradient
             raise P2botError(f"{what}: {remedy}")
         self._number_grad_accum = 0
@@ -259,9 +263,6 @@ class Learner:
         if self._skipped >= PATIENCE:
             raise P2botError(f"{PATIENCE} batches in a row were skipped, {why}: {remedy}")
         logging.warning(f"{why}: the batch is skipped; if it happens often, {remedy}")
-
-
-NAN = "lower --learningrate, or use --precision fp32"
 
 
 def _finite(network: torch.nn.Module) -> bool:

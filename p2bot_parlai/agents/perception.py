@@ -49,7 +49,10 @@ class Question:
         """:raises P2botError: for a message that offers no personas to choose from."""
         labels = message.get("labels") or message.get("eval_labels")
         candidates = list(message.get("label_candidates") or ())
-        if not candidates or (labels and labels[0] not in candidates):
+        reveals = message.get("reveals")
+        # p2bot:sketch itself has responses for candidates, and one number here
+        ranks = candidates and not isinstance(reveals, int)
+        if not ranks or (labels and labels[0] not in candidates):
             raise P2botError(
                 "label_candidates must hold the personas to choose from, and the label among "
                 "them: use a task such as -t p2bot:persona_perception"
@@ -62,7 +65,7 @@ class Question:
             hard_candidates=list(message.get("hard_candidates") or ()),
             profile_sentences=message.get("profile_sentences") or (),
             own=list(message.get("own_sentences") or ()),
-            reveals=list(message.get("reveals") or ()),
+            reveals=list(reveals or ()),
         )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
-from p2bot_parlai.agents.options.selfplay import check_rewards, weights_of
+from p2bot_parlai.agents.options.selfplay import check_rewards, receiver_beside, weights_of
 from p2bot_parlai.agents.scoring import Responder, block_list
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
@@ -152,6 +152,9 @@ class SelfPlaySetup:
         :raises P2botError: for a Receiver, language model or head that is not there.
         """
         opt, tokenizer = self.opt, self.dictionary.p2bot
+        if not opt.get("receiver") and opt.get("model_file"):
+            # as the web page does; a training run has been told to name one (`check_training`)
+            opt["receiver"] = receiver_beside(opt["model_file"])
         check_rewards(opt)
         weights = weights_of(opt)
         if "coherence" in weights and not self.has_head:

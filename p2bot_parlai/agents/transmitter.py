@@ -104,7 +104,10 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         else:
             backbone = backbones.load_backbone(self.opt["backbone"])
             backbone.resize(len(self.dict))
-        needed = self.text_truncate + self.label_truncate + 2  # [SELF] and [CLS]
+        beside = self.label_truncate + 2  # [SELF] and [CLS]
+        needed = self.text_truncate + beside
+        if backbone.max_positions:
+            self.dict.p2bot.longest_context = backbone.max_positions - beside
         if backbone.max_positions and needed > backbone.max_positions:
             raise UsageError(
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "

@@ -17,6 +17,7 @@ from parlai.core.params import ParlaiParser
 from parlai.utils import logging
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.options.selfplay import receiver_beside
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
 from p2bot_parlai.chat.personas import Persona
@@ -25,8 +26,6 @@ from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.parlai_support import opt_files
 from p2bot_parlai.parlai_support.names import register_names
-
-RECEIVER = "receiver"  # file name of a Receiver beside a model
 
 
 class Impression(NamedTuple):
@@ -122,10 +121,9 @@ class P2Bot(Conversation):
             options["datapath"] = os.fspath(datapath)
         agent = _load_agent(os.fspath(model_file), options)
         if receiver is not None:
-            path = modelzoo_path(agent.opt["datapath"], os.fspath(receiver))
+            found = modelzoo_path(agent.opt["datapath"], os.fspath(receiver))
         else:
-            path = os.path.join(os.path.dirname(agent.opt["model_file"]), RECEIVER)
-        found = path if receiver is not None or PathManager.exists(path) else None
+            found = receiver_beside(agent.opt["model_file"])
         bot = cls(agent, found, persona, partner_persona, seed)
         if receiver is not None:
             with bot.perceiver():  # fail now rather than at first use

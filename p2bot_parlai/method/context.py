@@ -21,7 +21,6 @@ the next one, until it is too long.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from p2bot_parlai.method.context_style import ContextStyle
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 OWN_PERSONA = "your persona:"
@@ -120,11 +119,11 @@ def build_context(
     encode = encode or tokenizer.encode
     head = persona_tokens(dialogue, tokenizer, encode)
     turns = [turn_tokens(own, text, tokenizer, encode) for own, text in dialogue.turns]
-    return fit_context(head, turns, limit, tokenizer.marks)
+    return fit_context(head, turns, limit, tokenizer)
 
 
 def fit_context(
-    head: list[int], turns: Sequence[list[int]], limit: int | None, marks: ContextStyle[int]
+    head: list[int], turns: Sequence[list[int]], limit: int | None, tokenizer: P2botTokenizer
 ) -> Context:
     """
     Persona and turns, as ids, within a limit; see `build_context`.
@@ -134,7 +133,8 @@ def fit_context(
     whole = sum(turns, head)
     if limit is None or len(whole) <= limit:
         return Context(whole, len(whole))
-    return Context(marks.cut(head, turns, limit), len(whole))
+    kept = tokenizer.marks.cut(head, turns, limit, tokenizer.longest_context)
+    return Context(kept, len(whole))
 
 
 def persona_tokens(

@@ -102,19 +102,31 @@ class ContextStyle(Generic[Token]):
         """A response to be scored behind its context. :param response: with its ``eos``."""
         return [self.self_, *response, *_optional(self.cls)]
 
-    def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
+    def cut(
+        self,
+        head: list[Token],
+        turns: Sequence[list[Token]],
+        limit: int,
+        longest: int | None = None,
+    ) -> list[Token]:
         """
         What is kept of a context longer than ``limit`` tokens. Whole oldest turns are dropped;
         of a newest one that does not fit by itself, the end is kept.
 
-        :param head: `persona`. :param turns: oldest first.
+        :param head: `persona`. :param turns: oldest first. :param longest: what ``limit`` could
+            be raised to; None: anything.
         :raises P2botError: if the persona leaves no room for an utterance.
         """
         room = limit - len(head)
         if room < MIN_UTTERANCE_TOKENS:
+            needed = len(head) + MIN_UTTERANCE_TOKENS
+            remedy = "shorten it"
+            if longest is None or needed <= longest:
+                remedy += f", or raise --text-truncate to {needed} or more"
+            if longest is not None:
+                remedy += f"; this model can read {longest}"
             raise P2botError(
-                f"the persona takes {len(head)} of the {limit} tokens of the context: shorten it, "
-                f"or raise --text-truncate to {len(head) + 64} or more"
+                f"the persona takes {len(head)} of the {limit} tokens of the context: {remedy}"
             )
         *older, newest = turns
         if len(newest) > room:
@@ -159,7 +171,13 @@ class OriginalStyle(ContextStyle[Token]):
     def own_turn(self, words: Sequence[Token]) -> list[Token]:
         return list(words)
 
-    def cut(self, head: list[Token], turns: Sequence[list[Token]], limit: int) -> list[Token]:
+    def cut(
+        self,
+        head: list[Token],
+        turns: Sequence[list[Token]],
+        limit: int,
+        longest: int | None = None,
+    ) -> list[Token]:
         return sum(turns, head)[-limit:]
 
     def response(self, words: Sequence[Token], limit: int) -> list[Token]:

@@ -54,7 +54,7 @@ class Speakers:
         """The state s_n of each dialogue, as ids: the same as in a chat."""
         newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
         return [
-            fit_context(head, blocks[newest], self.limit, self.tokenizer.marks).ids
+            fit_context(head, blocks[newest], self.limit, self.tokenizer).ids
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 

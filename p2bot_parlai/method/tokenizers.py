@@ -106,6 +106,9 @@ class P2botTokenizer(BaseTokenizer):
         added.
     :param style: the form of context. ``marks`` is the same with token ids, which are
         attributes here too (``cls`` is None where the form has none).
+
+    ``longest_context`` is what ``--text-truncate`` could be raised to, for error messages: tokens
+    that the model has positions for; None: any number.
     """
 
     FORMAT = "p2bot-tokenizer-1"
@@ -113,6 +116,7 @@ class P2botTokenizer(BaseTokenizer):
     def __init__(self, backend: Tokenizer, style: ContextStyle[str] = APPEND):
         super().__init__(backend)
         backend.add_special_tokens([AddedToken(t, special=True) for t in style.special_tokens])
+        self.longest_context: int | None = None
         self.style, self.marks = style, style.with_ids(backend.token_to_id)
         marks = self.marks
         self.pad, self.eos, self.cls = marks.pad, marks.eos, marks.cls

@@ -1,6 +1,7 @@
 """
 Clear errors for a ConvAI2 folder that ParlAI would delete, overwrite or fail to read, and for
-lines that break its reader of ConvAI2's format (fbdialog), in runs with an agent or task of ours.
+lines that break its readers of ConvAI2's format (fbdialog) and of its own, in runs with an agent
+or task of ours.
 
 ParlAI reads the files as ever; only where that fails is a file read again, to name the line.
 """
@@ -8,13 +9,14 @@ ParlAI reads the files as ever; only where that fails is a file read again, to n
 import gc
 import os
 import shlex
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 import parlai.tasks.convai2.agents as convai2
 import parlai.tasks.convai2.build as convai2_build
 from parlai.core.build_data import built
 from parlai.core.opt import Opt
-from parlai.core.teachers import FbDeprecatedDialogTeacher
+from parlai.core.teachers import FbDeprecatedDialogTeacher, ParlAIDialogTeacher
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.parlai_support.files import read_text
@@ -31,6 +33,7 @@ def install() -> None:
     """Check before ParlAI's convai2 task builds or opens anything."""
     Patch(convai2, "_path", with_sound_file).apply()
     Patch(FbDeprecatedDialogTeacher, "setup_data", with_sound_lines).apply()
+    Patch(ParlAIDialogTeacher, "_setup_data", with_sound_text).apply()
 
 
 def home_of(opt: Opt) -> str:
@@ -114,11 +117,23 @@ def check_file(path: str) -> None:
         last = file.read().rstrip().rpartition(b"\n")[2]
     if not start:
         raise P2botError(f"{path} is empty: replace it with a complete copy")
+    check_mark(path)
     if start != b"1 ":
         raise P2botError(f"{path} is not a ConvAI2 file: its first line has no number 1")
     if b"\t" not in last:  # what is cut behind the reply is found line by line
         raise P2botError(
             f"{path} is cut short, its last line has no reply: replace it with a complete copy"
+        )
+
+
+def check_mark(path: str) -> None:
+    """:raises P2botError: for a byte order mark, which ParlAI's readers take for text."""
+    with open(path, "rb") as file:
+        marked = file.read(len(BOM_UTF8)) == BOM_UTF8
+    if marked:
+        raise P2botError(
+            f"{path} begins with a byte order mark (BOM): save it as UTF-8 without one, or run: "
+            rf"sed -i '1s/^\xEF\xBB\xBF//' {shlex.quote(path)}"
         )
 
 
@@ -178,6 +193,7 @@ def _first_fault(path: str) -> str:
 
     :raises P2botError: where the file is not UTF-8, by its line.
     """
+    check_mark(path)
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         first, _, rest = line.strip().partition(" ")
         fields = [field.strip() for field in rest.split("\t")]
@@ -190,3 +206,20 @@ def _first_fault(path: str) -> str:
         if fault:
             return f", line {number}: {fault}"
     return f": {NUMBERS}"
+
+
+def with_sound_text(stock):
+    """ParlAI's reader of its own format; what breaks it names the line, but is a traceback."""
+
+    def _setup_data(self, path: str) -> None:
+        if not concerns_us(self.opt):
+            stock(self, path)
+            return
+        try:
+            stock(self, path)
+        except ValueError as error:
+            check_mark(path)
+            read_text(path)  # says where it is not UTF-8
+            raise P2botError(str(error)) from error
+
+    return _setup_data

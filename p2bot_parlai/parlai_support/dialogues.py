@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from parlai.core.opt import Opt
 from parlai.core.teachers import Teacher, create_task_agent_from_taskname
+from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import parse_message
@@ -105,6 +106,10 @@ class PersonaFold:
         return chosen
 
 
+# the option that says what a task of ours is built on
+BUILT_ON = {"selfplay": "selfplay_task", "persona_perception": "perception_task"}
+
+
 def task_behind(opt: Opt, default: str | None) -> str:
     """
     The task that ``p2bot:persona_perception[:<task>]`` or ``p2bot:selfplay[:<task>]`` is
@@ -119,6 +124,23 @@ def task_behind(opt: Opt, default: str | None) -> str:
     if not name:
         return default or DEFAULT_TASK
     return name if ":" in name else f"convai2:{name}"
+
+
+def own_tasks(model_file: str | None) -> list[str]:
+    """
+    The ConvAI2-like tasks that a model was trained on, of another corpus than ConvAI2; none where
+    there is no such model.
+    """
+    if not model_file or not PathManager.exists(f"{model_file}.opt"):
+        return []
+    saved = Opt.load(f"{model_file}.opt")
+    tasks = []
+    for task in filter(None, str(saved.get("task")).split(",")):
+        kind = task.split(":")[1:2]
+        if kind in (["selfplay"], ["persona_perception"]):
+            task = task_behind(Opt(task=task), saved.get(BUILT_ON[kind[0]]))
+        tasks.append(task)
+    return [task for task in tasks if not task.startswith(("convai2", "None"))]
 
 
 def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:

@@ -111,19 +111,19 @@ def disk_error(error: BaseException | None) -> OSError | None:
 
 
 # ----------------------------------------------------------------- before a run begins
-def check_place(model_file: str) -> None:
+def check_place(path: str, flag: str = "--model-file") -> None:
     """
-    Make the folder of a model and test that it is writable: a long run should not find out at
-    its first checkpoint.
+    Make the folder of a file and test that it is writable: a long run should not find out when
+    it writes.
 
     :raises UsageError: for a folder in the place of a file.
     :raises P2botError: where nothing can be written.
     """
-    if os.path.isdir(model_file):
-        raise UsageError(f"--model-file {model_file} is a folder: name a file in it")
-    probe = f"{model_file}.probe{TEMPORARY}"
-    make_folder(model_file)
-    with said(model_file):
+    if os.path.isdir(path):
+        raise UsageError(f"{flag} {path} is a folder: name a file in it")
+    probe = f"{path}.probe{TEMPORARY}"
+    make_folder(path)
+    with said(path):
         with open(probe, "wb") as file:
             file.write(b"\0")
         os.unlink(probe)

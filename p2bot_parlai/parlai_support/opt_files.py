@@ -77,8 +77,11 @@ def check_created_agent(stock):
     """``create_agent_from_opt_file``, once the agent is known to be one."""
 
     def create_agent_from_opt_file(opt: Opt) -> Agent | None:
-        if not (opt.get("override") or {}).get("model"):
-            agent_class(opt["model_file"])
+        given = opt.get("override") or {}
+        if not given.get("model"):
+            kind = agent_class(opt["model_file"])
+            if is_ours(kind):
+                check_types(kind, f"{opt['model_file']}.opt", given)
         return stock(opt)
 
     return create_agent_from_opt_file
@@ -94,6 +97,38 @@ def agent_class(model_file: str) -> type[Agent] | None:
     if not PathManager.exists(optfile):
         return None
     return check_agent(Opt.load(optfile).get("model"), optfile)
+
+
+# in JSON, by the type of an option
+IN_JSON: dict = {
+    int: ("a whole number", lambda value: type(value) is int),
+    float: ("a number", lambda value: type(value) in (int, float)),
+    "bool": ("true or false", lambda value: type(value) is bool),
+    str: ("a text", lambda value: type(value) is str),
+    None: ("a text", lambda value: type(value) is str),
+}
+
+
+def check_types(kind: type[Agent], optfile: str, given: dict) -> None:
+    """
+    :param given: options of the command line, in whose place the file's are not used.
+    :raises P2botError: for an option of an agent of ours that is of another type than the
+        command line would take.
+    """
+    saved = Opt.load(optfile)
+    parser = params.ParlaiParser(True, True)
+    kind.add_cmdline_args(parser, Opt())
+    for action in parser._actions:
+        value = saved.get(action.dest, action.default)
+        if action.type not in IN_JSON or action.dest in given or value == action.default:
+            continue
+        words, fits = IN_JSON[action.type]
+        if action.nargs is None and not fits(value):
+            flag = "--" + action.dest.replace("_", "-")
+            raise P2botError(
+                f"{optfile}: {action.dest} is {json.dumps(value)[:200]}, not {words}: the file was "
+                f"changed. Use the one that train_model wrote, or give {flag}"
+            )
 
 
 def check_agent(name, optfile: str) -> type[Agent]:

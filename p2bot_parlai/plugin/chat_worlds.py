@@ -3,6 +3,7 @@
 from parlai.core import worlds
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
 
@@ -20,11 +21,27 @@ def with_our_worlds(stock):
     def create_task_world(opt, user_agents, default_world=None):
         if any(is_ours(type(agent)) for agent in user_agents):
             chat = (opt.get("interactive_task"), opt.get("selfchat_task"))
+            if any(chat):
+                _check_talkers(user_agents)
             if world := _world(opt["task"], *chat):
                 return world(opt, user_agents)
         return stock(opt, user_agents, default_world)
 
     return create_task_world
+
+
+def _check_talkers(agents) -> None:
+    """:raises UsageError: for an agent of ours that answers no messages."""
+    from p2bot_parlai.agents.encoder_agent import EncoderAgent  # transformers takes seconds
+    from p2bot_parlai.agents.perception import PerceptionBaseline
+
+    for agent in agents:
+        if isinstance(agent, EncoderAgent | PerceptionBaseline):
+            raise UsageError(
+                f"{agent.opt.get('model_file') or type(agent).__name__} does not talk: chat with a "
+                "model that was trained with -m p2bot; what a Receiver perceives is shown by "
+                "parlai relevance_map -mf RECEIVER"
+            )
 
 
 def with_our_options(stock):

@@ -5,10 +5,12 @@ In a run with an agent or a task of ours the same holds for Ctrl-C, a full disk 
 model file.
 """
 
+import errno
 import os
 import sys
 import traceback
 from types import TracebackType
+from typing import NoReturn
 
 from parlai.core.opt import Opt
 
@@ -16,19 +18,25 @@ from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support import files
 from p2bot_parlai.parlai_support.ours import concerns_us
 from p2bot_parlai.parlai_support.patching import Patch
+from p2bot_parlai.plugin import typos
 
 TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error comes from
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
 WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
 LONGEST = 1000  # characters of a message
 USAGE = 2  # exit status, argparse's own
-# how ParlAI says that -mf names nothing (core/agents.py:462)
+# how ParlAI says that -mf names nothing (core/agents.py:462), or is not there (:484)
 NO_MODEL = "WARNING: Model file does not exist, check to make sure it is correct: "
+NO_MODEL_NAMED = "Need to set `model` argument to use create_agent."
+NO_FILE_NAMED = "fromfile_datapath not specified"  # tasks/fromfile/agents.py
+UNREADABLE = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES}
+FALSE = {"f", "false", "n", "no", "0", "off"}  # as ParlAI's options take it
 
 
 def install() -> None:
-    """Put our hook before the present one."""
+    """Put our hook before the present one, and shorten what the parser says."""
     Patch(sys, "excepthook", one_line_errors).apply()
+    typos.install(end)
 
 
 def one_line_errors(stock):
@@ -39,18 +47,24 @@ def one_line_errors(stock):
         The exit status is Python's own: 1, and after Ctrl-C death by SIGINT, which a shell
         reports as 130; a `UsageError` ends with 2.
         """
-        message = message_for_users(error)
-        if message is None and (line := message_of_run(error)) and _is_our_run(trace):
-            message = line
-        if not message or wants_traceback():
+        known = error if message_for_users(error) else explained(error, trace)
+        if known is None or wants_traceback():
             stock(kind, error, trace)
             return
         sys.stdout.flush()
-        print(message, file=sys.stderr)
-        if isinstance(error, UsageError):
-            raise SystemExit(USAGE)  # the one exception that Python heeds in here
+        if isinstance(known, UsageError):
+            end(known)  # SystemExit is the one exception that Python heeds in here
+        interrupted = isinstance(known, KeyboardInterrupt)
+        # below the line that Ctrl-C was typed on
+        print("\ninterrupted" if interrupted else message_for_users(known), file=sys.stderr)
 
     return excepthook
+
+
+def end(error: UsageError) -> NoReturn:
+    """Say what is wrong with a command line, and exit."""
+    print(message_for_users(error), file=sys.stderr)
+    sys.exit(USAGE)
 
 
 def message_for_users(error: BaseException) -> str | None:
@@ -67,28 +81,51 @@ def message_for_users(error: BaseException) -> str | None:
     return "p2bot: error: " + "".join(map(_shown, line))
 
 
-def message_of_run(error: BaseException) -> str | None:
-    """The one line for what may end any run, or None where the traceback is needed."""
-    if isinstance(error, KeyboardInterrupt):
-        return "\ninterrupted"  # below the line that Ctrl-C was typed on
+def explained(error: BaseException, trace: TracebackType | None) -> BaseException | None:
+    """
+    The error to show in place of one that is not ours, in a run of ours; None where its traceback
+    is needed, or the run is of others.
+    """
+    if typos.means_us(sys.argv[1:]) and (unknown := typos.unknown_name(error, trace)):
+        return unknown
+    frames = [frame for frame, _ in traceback.walk_tb(trace)]
+    opts = [opt for f in frames if isinstance(opt := f.f_locals.get("opt"), Opt)]
+    scripts = (f.f_globals.get("__name__", "").startswith(typos.SCRIPTS) for f in frames)
+    if any(scripts) or any(map(concerns_us, opts)):
+        return error if isinstance(error, KeyboardInterrupt) else _without_traceback(error, opts)
+    # whose a model is that is not there, or not named, cannot be known
+    nobody = opts and not any(opt.get("model") for opt in opts)
+    return _without_model(str(error)) if nobody else None
+
+
+def _without_traceback(error: BaseException, opts: list[Opt]) -> P2botError | None:
+    """What is the command line's fault, or the disk's. :param opts: of the run."""
     text = str(error)
-    if text.startswith(NO_MODEL):
-        path = text.removeprefix(NO_MODEL)
-        return message_for_users(P2botError(f"there is no model at {path}: check -mf"))
-    if isinstance(error, OSError) and error.errno in files.NO_ROOM:
+    if text == NO_FILE_NAMED:
+        return UsageError("name the file of dialogues: --fromfile-datapath FILE")
+    if not isinstance(error, OSError):
+        return _without_model(text)
+    if error.errno in files.NO_ROOM:
         path = error.filename or "a file"  # the name of an open file is not in the error
-        return message_for_users(P2botError(f"cannot write {path}: {error.strerror}"))
+        return P2botError(f"cannot write {path}: {error.strerror}")
+    given = [name for opt in opts for name, value in opt.items() if value == error.filename]
+    given.sort(key="datapath".__eq__)  # -dp has set it too, see below
+    if error.errno not in UNREADABLE or not error.filename or not given:
+        return None
+    flag = "--" + given[0].replace("_", "-")
+    if error.errno != errno.EISDIR:
+        return P2botError(f"{flag} {error.filename}: {error.strerror}; check the path")
+    data = "; the data folder is --datapath: -dp stands for --fromfile-datapath with this task"
+    about_data = data if given[0] == "fromfile_datapath" else ""
+    return UsageError(f"{flag} {error.filename} is a folder: name a file in it{about_data}")
+
+
+def _without_model(text: str) -> P2botError | None:
+    if text == NO_MODEL_NAMED:
+        return UsageError("name a model: -mf FILE, or -mf zoo:p2bot/sketch/model for a shipped one")
+    if text.startswith(NO_MODEL):
+        return P2botError(f"there is no model at {text.removeprefix(NO_MODEL)}: check -mf")
     return None
-
-
-def _is_our_run(trace: TracebackType | None) -> bool:
-    """Whether the options of the failed run, or its command, are ours."""
-    for frame, _ in traceback.walk_tb(trace):
-        opt = frame.f_locals.get("opt")
-        ours = frame.f_globals.get("__name__", "").startswith("p2bot_parlai.scripts.")
-        if ours or (isinstance(opt, Opt) and concerns_us(opt)):
-            return True
-    return False
 
 
 def _shown(letter: str) -> str:
@@ -97,4 +134,10 @@ def _shown(letter: str) -> str:
 
 
 def wants_traceback() -> bool:
-    return os.environ.get(TRACEBACK, "0") not in ("", "0") or "--verbose" in sys.argv
+    """Asked for by the environment, ``--verbose`` or ``--debug`` that are not false, or
+    ``--loglevel debug``."""
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    given = dict(zip(words, [*words[1:], ""], strict=False))
+    asked = (given.get(flag, "no").lower() not in FALSE for flag in ("--verbose", "-v", "--debug"))
+    on = os.environ.get(TRACEBACK, "0") not in ("", "0")
+    return on or any(asked) or given.get("--loglevel") == "debug"

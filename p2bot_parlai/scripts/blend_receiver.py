@@ -15,7 +15,7 @@ from parlai.core.script import ParlaiScript, register_script
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.parlai_support.files import make_folder, whole
+from p2bot_parlai.parlai_support.files import check_place, whole
 
 
 def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: float) -> dict:
@@ -95,6 +95,8 @@ class BlendReceiver(ParlaiScript):
             raise UsageError(f"--share {opt['share']} is not between 0 and 1")
         if opt["tau"] is not None and opt["tau"] <= 0:
             raise UsageError(f"--tau {opt['tau']} is not above 0")
+        out = opt["outfile"]
+        check_place(out, "--outfile")
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
@@ -114,8 +116,6 @@ class BlendReceiver(ParlaiScript):
                         f"{path} has another {what} than what it is to be blended with"
                     )
         weights = blend([states["model"] for states in trained], start, opt["share"])
-        out = opt["outfile"]
-        make_folder(out)
         with whole(out) as temporary:
             torch.save({"model": weights, "p2bot": saved}, temporary)
             for ending in (".dict", ".opt"):

@@ -20,6 +20,7 @@ from parlai.utils import logging
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.metrics.significance import DISTINCT, UNITS, Comparison, Example, compare, pair_up
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.tools.quiet import quiet
 from p2bot_parlai.tools.report import laid_out, write_json
@@ -179,9 +180,11 @@ class Compare(ParlaiScript):
     def run(self):
         opt = self.opt
         check_options(opt)
+        if opt["report_filename"]:
+            check_place(opt["report_filename"], "--report-filename")
         with tempfile.TemporaryDirectory() as temporary:
             folder = opt["dump_folder"] or temporary
-            os.makedirs(folder, exist_ok=True)
+            check_place(os.path.join(folder, "A.jsonl"))
             both = [
                 examples_of(opt, path, os.path.join(folder, f"{letter}.jsonl"))
                 for letter, path in zip("AB", opt["compared"], strict=True)

@@ -53,9 +53,9 @@ class ExportHf(ParlaiScript):
         from p2bot_parlai.tools.export.receiver import write_receiver
         from p2bot_parlai.tools.export.transmitter import write_transmitter
 
-        saved = read_model_file(path)["p2bot"]
-        opt = {**_trained_with(path), **saved["options"]}
         with new_folder(out) as folder:
+            saved = read_model_file(path)["p2bot"]
+            opt = {**_trained_with(path), **saved["options"]}
             if saved.get("kind") == "receiver":
                 perceiver = load_perceiver(path)
                 limit = min(saved["text_truncate"], perceiver.network.impression.max_tokens)

@@ -4,6 +4,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import UsageError
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.human_eval import study as files
 from p2bot_parlai.tools.human_eval.answers import collect, parse_systems
 from p2bot_parlai.tools.human_eval.options import add_sampling_options
@@ -32,6 +33,7 @@ class HumanEvalPrepare(ParlaiScript):
         if not path:
             raise UsageError("name the study to write: --outfile STUDY.json")
         systems = parse_systems(opt["systems"])
+        check_place(path, "--outfile")
         samples = draw_samples(opt, opt["number"], opt["seed"])
         answers = collect(systems, samples, opt, opt["human"], opt["seed"])
         sources = {name: systems.get(name, "label of the task") for name in answers}

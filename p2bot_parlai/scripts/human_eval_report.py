@@ -6,6 +6,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.human_eval import results
 from p2bot_parlai.tools.human_eval import study as files
 from p2bot_parlai.tools.human_eval.ratings import latest, read_ratings
@@ -38,6 +39,8 @@ class HumanEvalReport(ParlaiScript):
         path, out = self.opt["study"], self.opt["outfile"]
         if not path:
             raise UsageError("name the study to report: --study STUDY.json")
+        if out:
+            check_place(f"{out}.md", "--outfile")
         study = files.read_study(path)
         key = files.read_key(self.opt["key"] or files.key_path(path), study)
         ratings = self.opt["ratings"] or [files.ratings_path(path)]

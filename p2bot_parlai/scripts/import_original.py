@@ -13,6 +13,7 @@ from parlai.core.script import ParlaiScript, register_script
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.context_style import ORIGINAL
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.original.reading import Weights, read_weights
 
 
@@ -65,6 +66,7 @@ class ImportOriginal(ParlaiScript):
             )
         if not out:
             raise UsageError("name an output folder with --outfile DIR")
+        check_place(os.path.join(out, "transmitter"), "--outfile")
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
         from p2bot_parlai.method.backbones import backbone_path
         from p2bot_parlai.tools.original.receiver import to_receiver, without_separator

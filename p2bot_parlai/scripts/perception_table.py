@@ -15,6 +15,8 @@ from parlai.utils import logging
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.parlai_support.dialogues import own_tasks
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.quiet import quiet
 from p2bot_parlai.tools.report import laid_out, write_json
 
@@ -74,18 +76,23 @@ class PerceptionTable(ParlaiScript):
         group.add_argument(
             "--perception-tasks",
             default="convai2:self_original,convai2:self_revised",
-            help="Tasks to measure on, separated by commas",
+            help="Tasks to measure on, separated by commas; of a Receiver that was trained on "
+            "another corpus than ConvAI2 its own by default",
         )
         parser.set_defaults(task=TASK, datatype="valid", batchsize=16)
         return parser
 
     def run(self):
-        tasks = self.opt["perception_tasks"].split(",")
-        if not all(tasks):
+        if "perception_tasks" not in self.opt["override"]:
+            own = own_tasks(self.opt.get("model_file"))
+            self.opt["perception_tasks"] = ",".join(own) or self.opt["perception_tasks"]
+        if not all(self.opt["perception_tasks"].split(",")):
             raise UsageError("--perception-tasks contains an empty name")
         model = self.opt.get("model_file")
         if model and not PathManager.exists(model):
             raise P2botError(f"there is no Receiver at {model}")
+        if self.opt["report_filename"]:
+            check_place(self.opt["report_filename"], "--report-filename")
         table = measure(self.opt)
         if self.opt["report_filename"]:
             plain = {

@@ -15,8 +15,8 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.parlai_support.dialogues import SpokenDialogue, read_dialogues
-from p2bot_parlai.parlai_support.files import read_text
-from p2bot_parlai.tools.figures import draw_relevance_map
+from p2bot_parlai.parlai_support.files import check_place, read_text
+from p2bot_parlai.tools.figures import check_drawing, draw_relevance_map
 
 
 def parse_dialogues(text: str, name: str) -> list[SpokenDialogue]:
@@ -102,13 +102,15 @@ class RelevanceMap(ParlaiScript):
     def run(self):
         if not self.opt.get("model_file"):
             raise UsageError("name a Receiver with -mf MODEL, trained with -m p2bot/receiver")
+        path = self.opt["outfile"]
+        check_drawing(path)
+        check_place(path, "--outfile")
         dialogue = choose_dialogue(self.opt)
         # imported here: every ``parlai`` command imports this file, and transformers takes seconds
         from p2bot_parlai.method.model_files import load_perceiver
 
         perceiver = load_perceiver(self.opt["model_file"])
         relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()
-        path = self.opt["outfile"]
         draw_relevance_map(relevance, dialogue.utterances, dialogue.persona, path)
         print(f"wrote {path}")
         return relevance

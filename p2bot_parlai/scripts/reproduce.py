@@ -15,6 +15,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.tools.figures import check_drawing
 from p2bot_parlai.tools.report import laid_out
 from p2bot_parlai.tools.reproduce import report
 from p2bot_parlai.tools.reproduce.presets import PRESETS, TABLES
@@ -114,6 +115,7 @@ class Reproduce(ParlaiScript):
         if self.opt["dry_run"]:
             print("\n".join(as_command(step) for step in runner.steps))
             return runner.steps
+        check_drawing("report.svg")
         # a job system's time limit acts like Ctrl-C: the running steps are ended, too
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
         try:

@@ -7,6 +7,7 @@ The human and each system answer the same contexts, sampled with ``--seed``.
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.human_eval import side_by_side
 from p2bot_parlai.tools.human_eval.answers import collect, parse_systems
 from p2bot_parlai.tools.human_eval.options import add_sampling_options
@@ -34,6 +35,7 @@ class SampleAnswers(ParlaiScript):
     def run(self) -> list[dict]:
         opt = self.opt
         systems = parse_systems(opt.get("systems"))
+        check_place(f"{opt['outfile']}.md", "--outfile")
         samples = draw_samples(opt, opt["number"], opt["seed"])
         answers = collect(systems, samples, opt, opt["human"], opt["seed"])
         found = side_by_side.records(samples, answers)

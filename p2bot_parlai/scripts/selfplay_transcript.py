@@ -16,6 +16,7 @@ from tqdm import tqdm
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.method.transcript import as_text
+from p2bot_parlai.parlai_support.files import check_place
 from p2bot_parlai.tools.report import write_text
 
 
@@ -48,6 +49,7 @@ class SelfplayTranscript(ParlaiScript):
             raise UsageError("name a model with -mf MODEL, trained with -m p2bot")
         if opt["num_dialogues"] < 1:
             raise UsageError(f"--num-dialogues {opt['num_dialogues']}: must be at least 1")
+        check_place(f"{opt['outfile']}.jsonl", "--outfile")
         agent = create_agent(opt, requireModelExists=True)
         if not isinstance(agent, P2botAgent):
             raise P2botError(f"{opt['model_file']} was not trained with -m p2bot: it cannot play")

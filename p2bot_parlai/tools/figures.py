@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -21,6 +22,14 @@ def new_figure(width: float, height: float, layout: str | None = None):
     return Figure(figsize=(width, height), layout=layout)
 
 
+def check_drawing(path: str) -> None:
+    """:raises P2botError: where matplotlib is missing, and for an unknown ending."""
+    if find_spec("matplotlib") is None:
+        raise P2botError("drawings need matplotlib: pip install matplotlib")
+    if not path.lower().endswith(FORMATS):
+        raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")
+
+
 def draw_relevance_map(
     relevance: np.ndarray,
     utterances: Sequence[str],
@@ -33,10 +42,9 @@ def draw_relevance_map(
 
     :param relevance: U (N, L), Eq. 11.
     :param path: file to write; its ending is one of `FORMATS`.
-    :raises P2botError: for an unknown ending.
+    :raises P2botError: as `check_drawing`.
     """
-    if not path.lower().endswith(FORMATS):
-        raise P2botError(f"cannot draw {path}: the name must end in {', '.join(FORMATS)}")
+    check_drawing(path)
     down = [_wrapped(text, UTTERANCE_CHARACTERS) for text in utterances]
     across = [_wrapped(text, SENTENCE_CHARACTERS) for text in sentences]
     # a row is as high as its text; edges are counted from the top

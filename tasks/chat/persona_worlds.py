@@ -13,9 +13,12 @@ from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.tasks.interactive.worlds import InteractiveWorld as StockInteractiveWorld
 from parlai.tasks.self_chat.worlds import SelfChatWorld as StockSelfChatWorld
+from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.chat.personas import ChatPersonas, Persona, persona_text
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.context import SILENCE, parse_message
+from p2bot_parlai.parlai_support.dialogues import episodes, teacher_of
 
 RULE = "-" * 60
 
@@ -114,10 +117,21 @@ class SelfChatWorld(StockSelfChatWorld):
         seed_everything(self.opt)
 
     def init_openers(self):
-        """Without the personas in ConvAI2's first messages."""
-        super().init_openers()
-        if self._openers:
-            utterances = (parse_message(opener).utterance for opener in self._openers)
+        """
+        The first messages of the dialogues of a task, without the personas in them.
+
+        ParlAI would read the task of the name before the colon, and take none from no task.
+        """
+        if not self.opt.get("seed_messages_from_task"):
+            super().init_openers()
+        elif self.opt["task"] == "self_chat":
+            raise UsageError("--seed-messages-from-task true: name the task with -t TASK")
+        else:
+            fold = DatatypeHelper.fold(self.opt["datatype"])
+            first = (
+                next(iter(e), {}) for e in episodes(teacher_of(self.opt, self.opt["task"], fold))
+            )
+            utterances = (parse_message(message.get("text") or "").utterance for message in first)
             self._openers = list(dict.fromkeys(filter(None, utterances)))
 
     def get_contexts(self):

@@ -4,6 +4,7 @@ import copy
 import random
 from dataclasses import asdict
 
+from parlai.core.build_data import modelzoo_path
 from parlai.core.loader import load_teacher_module
 from parlai.core.message import Message
 from parlai.core.metrics import SumMetric
@@ -19,6 +20,7 @@ from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.parlai_support.dialogues import (
     DEFAULT_TASK,
     SpokenDialogue,
+    own_tasks,
     read_dialogues,
     task_behind,
 )
@@ -47,14 +49,18 @@ class SelfplayTeacher(FixedDialogTeacher):
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
         super().add_cmdline_args(parser, partial_opt)
+        partial_opt = partial_opt or Opt()
+        path = partial_opt.get("model_file")
+        own = own_tasks(path and modelzoo_path(partial_opt.get("datapath"), path))
         group = parser.add_argument_group("Self-play dialogues")
         group.add_argument(
             "--selfplay-task",
             type=str,
-            default=DEFAULT_TASK,
+            default=(own or [DEFAULT_TASK])[0],
             help="ConvAI2-like task that personas and first utterances come from; own files: "
             "fromfile:fbformat with --fromfile-datapath FILE. -t p2bot:selfplay:self_revised is "
-            "short for --selfplay-task convai2:self_revised",
+            "short for --selfplay-task convai2:self_revised. A saved model that was trained on "
+            "another corpus plays on that by default",
         )
         group.add_argument(
             "--selfplay-dialogues",
@@ -62,10 +68,10 @@ class SelfplayTeacher(FixedDialogTeacher):
             default=DEFAULT_DIALOGUES,
             help="Dialogues an epoch; further epochs have new ones",
         )
-        partial_opt = partial_opt or Opt()
         for task in (partial_opt.get("task") or "").split(","):
             if "selfplay" in task:  # ours, among several
-                source = source_task({**partial_opt, "task": task})
+                chosen = partial_opt.get("selfplay_task") or (own or [None])[0]
+                source = task_behind(Opt(task=task), chosen)
                 load_teacher_module(source).add_cmdline_args(parser, partial_opt)
         return parser
 

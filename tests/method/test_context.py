@@ -68,6 +68,18 @@ def test_a_persona_that_leaves_no_room_for_an_utterance_is_refused():
     assert build_context(made, TOKENIZER, 12)
 
 
+def test_the_remedy_for_a_long_persona_is_one_that_the_model_allows(monkeypatch):
+    made = dialogue(turns=3)
+    for longest, remedy in (
+        (None, "shorten it, or raise --text-truncate to 12 or more"),
+        (12, "shorten it, or raise --text-truncate to 12 or more; this model can read 12"),
+        (11, "shorten it; this model can read 11"),
+    ):
+        monkeypatch.setattr(TOKENIZER, "longest_context", longest)
+        with pytest.raises(P2botError, match=f"of the context: {remedy}$"):
+            build_context(made, TOKENIZER, limit=11)
+
+
 def test_whole_turns_are_dropped_and_nothing_at_all_is_empty():
     made = dialogue(turns=3)  # each exchange takes 8 tokens
     full = build_context(made, TOKENIZER).ids

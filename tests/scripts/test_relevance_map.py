@@ -1,5 +1,7 @@
 """``parlai relevance_map``: Figure 6 from a file and from a task, and its errors."""
 
+import sys
+
 import numpy as np
 import people
 import pytest
@@ -74,3 +76,9 @@ def test_a_picture_of_a_task(model, tmp_path):
 def test_an_unknown_ending_is_named(tmp_path):
     with pytest.raises(P2botError, match="map.bmp.*png"):
         draw_relevance_map(np.zeros((1, 1)), ["a"], ["b"], str(tmp_path / "map.bmp"))
+
+
+def test_it_says_first_that_matplotlib_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(P2botError, match="pip install matplotlib"):
+        RelevanceMap.main(model_file="none", loglevel="error")

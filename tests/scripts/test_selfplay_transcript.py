@@ -65,6 +65,17 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
         assert last["agent_perception"] != last["user_perception"]
 
 
+def test_a_shipped_model_plays_on_its_own_corpus_with_the_receiver_beside_it(tmp_path):
+    """Neither downloads ConvAI2 nor asks for --receiver."""
+    given = {"model_file": "zoo:p2bot/sketch/model", "num_dialogues": 1, **tiny.QUIET}
+    (dialogue,) = SelfplayTranscript.main(
+        datapath=str(tmp_path), outfile=str(tmp_path / "deep" / "out"), **given
+    )
+    assert "persona" in dialogue["turns"][0]["rewards"]
+    assert (tmp_path / "deep" / "out.txt").exists()
+    assert not (tmp_path / "ConvAI2").exists()
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

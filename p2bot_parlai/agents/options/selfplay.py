@@ -1,5 +1,7 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
+import os
+
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
@@ -136,6 +138,12 @@ def find_in_zoo(opt: Opt) -> None:
         for name in ("init_model", "receiver", "language_model"):
             if options.get(name):
                 options[name] = in_zoo(Opt({**opt, name: options[name]}), name)
+
+
+def receiver_beside(model_file: str) -> str | None:
+    """The Receiver in a model's folder: the file ``receiver``, if there is one."""
+    path = os.path.join(os.path.dirname(model_file), "receiver")
+    return path if PathManager.exists(path) else None
 
 
 def weights_of(opt: Opt) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from transformers import Cache, modeling_layers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones.names import SCRATCH, SKETCH
+from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.kv_cache import growing_cache
@@ -51,10 +52,12 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
             reason = "its weights are damaged, or hold Python objects that would run code"
         if os.path.isdir(name):
             raise P2botError(f"cannot load {name}: {reason}") from error
+        near = get_close_matches(name, (*OFFLINE_BACKBONES, *ALIASES, *ENCODERS), 1)
+        meant = f" Did you mean {near[0]}?" if near else ""
         raise P2botError(
-            f"cannot get {name!r} from the Hugging Face hub ({reason}). Check the name and the "
-            f"network; without network use a folder, --backbone {' or '.join(OFFLINE_BACKBONES)}, "
-            f"or --encoder {' or '.join([SCRATCH, *ENCODERS])}"
+            f"cannot get {name!r} from the Hugging Face hub ({reason}).{meant} Check the name and "
+            "the network; without network use a folder, --backbone "
+            f"{' or '.join(OFFLINE_BACKBONES)}, or --encoder {' or '.join([SCRATCH, *ENCODERS])}"
         ) from error
 
 
