@@ -14,7 +14,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from p2bot_parlai.agents.checkpoint import SavedModel, check_flags, plain, write_model_file
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.model_files import FORMAT, load_weights
+from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.parlai_support import batches, shims
 from p2bot_parlai.parlai_support.names import set_model_type
 
@@ -62,6 +64,10 @@ class Learner:
         if self.saved:
             check_flags(self.saved, opt.get("override", {}))
             opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
+        counts = self.saved.about.get("spelling") if self.saved else None
+        self.spelling: CorpusSpelling = (
+            shared["spelling"] if shared else CorpusSpelling(counts, inherited=self.is_finetune)
+        )
         super().__init__(opt, shared)
         self.build(shared)
         if self.saved:
@@ -86,14 +92,26 @@ class Learner:
         return self.model.module if wrapped else self.model
 
     def share(self):
-        return {**super().share(), "run_state": self.run_state}
+        return {**super().share(), "run_state": self.run_state, "spelling": self.spelling}
 
     def observe(self, observation):
         """An empty list of labels is no label."""
         for name in ("labels", "eval_labels"):
             if name in observation and not observation[name]:
                 observation = Message({k: v for k, v in observation.items() if k != name})
+        if "labels" in observation:
+            self.spelling.see(**self.written(observation))
         return super().observe(observation)
+
+    @staticmethod
+    def written(observation) -> dict[str, list[str]]:
+        """The profile sentences and utterances of a training message, for `CorpusSpelling`."""
+        found: dict[str, list[str]] = {"profile": [], "speech": []}
+        for turn in observation.get("dialogue") or [observation]:
+            message = parse_message(turn.get("text") or "")
+            found["profile"] += message.persona + message.partner_persona
+            found["speech"] += [message.utterance or "", *(turn.get("labels") or ())]
+        return {kind: list(filter(None, texts)) for kind, texts in found.items()}
 
     def batchify(self, obs_batch, sort=False) -> batches.Batch:
         return batches.without_cycle(super().batchify(obs_batch, sort=sort))
@@ -139,7 +157,8 @@ class Learner:
         """Plain data and tensors alone: `read_model_file` refuses anything else."""
         states = super().state_dict()
         shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
-        about = {"format": FORMAT, "options": shape, "run": self.run_state, **self.describe()}
+        about = {"format": FORMAT, "options": shape, "run": self.run_state}
+        about |= {"spelling": self.spelling.to_json(), **self.describe()}
         return {"model": states.pop("model"), **plain(states), "p2bot": about}
 
     def describe(self) -> dict:
