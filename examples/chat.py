@@ -9,14 +9,14 @@ from p2bot_parlai import P2Bot
 
 def main() -> None:
     bot = P2Bot.load("zoo:p2bot/sketch/model", inference="nucleus", topp=0.9, seed=1)
-    bot.persona = ["i have two dogs.", "i work as a nurse."]
-    for said in ("hi , how are you ?", "what do you do for a living ?"):
+    bot.persona = ["I have two dogs.", "I work as a nurse."]
+    for said in ("Hi, how are you?", "What do you do for a living?"):
         print("you:", said)
         print("bot:", bot.reply(said))
 
-    print("you: do you have any pets ?")
+    print("you: Do you have any pets?")
     print("bot: ", end="")
-    for piece in bot.stream("do you have any pets ?"):
+    for piece in bot.stream("Do you have any pets?"):
         print(piece, end="", flush=True)
     print()
 

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from p2bot_parlai import P2Bot
 
 PERSONAS = {
-    "nurse": ["i work as a nurse.", "i have two dogs."],
-    "teacher": ["i am a teacher.", "i like tea."],
+    "nurse": ["I work as a nurse.", "I have two dogs."],
+    "teacher": ["I am a teacher.", "I like tea."],
 }
-QUESTIONS = ["hi , how are you ?", "what do you do for a living ?"]
+QUESTIONS = ["Hi, how are you?", "What do you do for a living?"]
 
 
 def main() -> None:
@@ -32,9 +32,9 @@ def main() -> None:
         for speaker, text in talk.turns:
             print(f"  {speaker}: {text}")
 
-    print("what would the nurse say to: do you have any pets ?")
-    answers = ["i have two dogs .", "i love to cook .", "i am fine , thanks ."]
-    for text, score in talks["nurse"].rank("do you have any pets ?", answers):
+    print("what would the nurse say to: Do you have any pets?")
+    answers = ["I have two dogs.", "I love to cook.", "I'm fine, thanks."]
+    for text, score in talks["nurse"].rank("Do you have any pets?", answers):
         print(f"  {score:6.2f}  {text}")
 
 

@@ -7,9 +7,9 @@ usage: python examples/perception.py
 
 from p2bot_parlai import P2Bot
 
-SAID = ["i walk my dogs every morning .", "the hospital was busy today ."]
-PERSONA = ["i have two dogs.", "i work as a nurse.", "i like to play chess."]
-BANK = [*PERSONA, "i am a teacher.", "i have three cats.", "i love to cook."]
+SAID = ["I walk my dogs every morning.", "The hospital was busy today."]
+PERSONA = ["I have two dogs.", "I work as a nurse.", "I like to play chess."]
+BANK = [*PERSONA, "I am a teacher.", "I have three cats.", "I love to cook."]
 
 
 def main() -> None:

@@ -61,6 +61,15 @@ class TokenizerDictionary(DictionaryAgent):
     def use(self, tokenizer) -> None:
         self.p2bot = tokenizer
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what `use` makes of the tokenizer and pickle refuses."""
+        return {name: v for name, v in vars(self).items() if name not in ("_ids", "freq")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.p2bot is not None:
+            self.use(self.p2bot)
+
     def __len__(self) -> int:
         return len(self.p2bot) if self.p2bot else 0
 

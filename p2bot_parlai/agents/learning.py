@@ -23,7 +23,9 @@ from p2bot_parlai.agents.checkpoint import (
 )
 from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
+from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.parlai_support import batches, shims
 from p2bot_parlai.parlai_support.names import set_model_type
 from p2bot_parlai.parlai_support.resume import saved_model
@@ -81,6 +83,10 @@ class Learner:
             opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
             if self.is_finetune:
                 inherit(opt, path, self.READING_OPTIONS)
+        counts = self.saved.about.get("spelling") if self.saved else None
+        self.spelling: CorpusSpelling = (
+            shared["spelling"] if shared else CorpusSpelling(counts, inherited=self.is_finetune)
+        )
         super().__init__(opt, shared)
         self.build(shared)
         if self.saved:
@@ -125,14 +131,26 @@ class Learner:
         return self.model.module if wrapped else self.model
 
     def share(self):
-        return {**super().share(), "run_state": self.run_state}
+        return {**super().share(), "run_state": self.run_state, "spelling": self.spelling}
 
     def observe(self, observation):
         """An empty list of labels is no label."""
         for name in ("labels", "eval_labels"):
             if name in observation and not observation[name]:
                 observation = Message({k: v for k, v in observation.items() if k != name})
+        if "labels" in observation:
+            self.spelling.see(**self.written(observation))
         return super().observe(observation)
+
+    @staticmethod
+    def written(observation) -> dict[str, list[str]]:
+        """The profile sentences and utterances of a training message, for `CorpusSpelling`."""
+        found: dict[str, list[str]] = {"profile": [], "speech": []}
+        for turn in observation.get("dialogue") or [observation]:
+            message = parse_message(turn.get("text") or "")
+            found["profile"] += message.persona + message.partner_persona
+            found["speech"] += [message.utterance or "", *(turn.get("labels") or ())]
+        return {kind: list(filter(None, texts)) for kind, texts in found.items()}
 
     def batchify(self, obs_batch, sort=False) -> batches.Batch:
         return batches.without_cycle(super().batchify(obs_batch, sort=sort))
@@ -188,7 +206,8 @@ class Learner:
         """Plain data and tensors alone: `read_model_file` refuses anything else."""
         states = super().state_dict()
         shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
-        about = {"format": FORMAT, "options": shape, "run": self.run_state, **self.describe()}
+        about = {"format": FORMAT, "options": shape, "run": self.run_state}
+        about |= {"spelling": self.spelling.to_json(), **self.describe()}
         about["tokenizer"] = self.dict.p2bot.fingerprint()
         return {"model": states.pop("model"), **plain(states), "p2bot": about}
 

@@ -111,6 +111,11 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         return super().load(path)
 
     # -------------------------------------------------------------- from text to ids
+    @staticmethod
+    def written(observation) -> dict[str, list[str]]:
+        said, personas = observation.get("text") or "", observation["labels"]
+        return {"speech": lines(said), "profile": [s for text in personas for s in lines(text)]}
+
     def ids_of(self, obs) -> list[int]:
         return [i for line in lines(obs.get("text") or "") for i in self.dict.txt2vec(line)]
 

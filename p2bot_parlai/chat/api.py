@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from parlai.core.agents import create_agent
 from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
@@ -19,11 +20,13 @@ from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.options.selfplay import receiver_beside
 from p2bot_parlai.agents.transmitter import TransmitterAgent
+from p2bot_parlai.chat import arguments
 from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
 from p2bot_parlai.chat.personas import Persona
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.parlai_support import opt_files
 from p2bot_parlai.parlai_support.names import register_names
 
@@ -84,13 +87,15 @@ class P2Bot(Conversation):
         self,
         agent: TransmitterAgent,
         receiver: str | None,
-        persona: Persona | str = (),
-        partner_persona: Persona | str = (),
+        persona: Persona | None = (),
+        partner_persona: Persona | None = (),
         seed: int | None = None,
+        raw_text: bool = False,
     ):
         """:param receiver: model file of a Receiver; loaded at first use."""
-        super().__init__(Speaker(agent), persona, partner_persona, seed)
-        self._receiver = receiver
+        spelling = CorpusSpelling() if raw_text else agent.spelling
+        super().__init__(Speaker(agent, spelling), persona, partner_persona, seed)
+        self._model, self._raw_text, self._receiver = agent.opt["model_file"], raw_text, receiver
         self._perceiver: Perceiver | None = None
         self._receiver_lock = threading.RLock()
 
@@ -101,9 +106,11 @@ class P2Bot(Conversation):
         *,
         receiver: str | os.PathLike | None = None,
         datapath: str | os.PathLike | None = None,
-        persona: Persona | str = (),
-        partner_persona: Persona | str = (),
+        persona: Persona | None = (),
+        partner_persona: Persona | None = (),
         seed: int | None = None,
+        device: str | torch.device | None = None,
+        raw_text: bool = False,
         **options: Any,
     ) -> "P2Bot":
         """
@@ -112,19 +119,33 @@ class P2Bot(Conversation):
             if there is one.
         :param datapath: ParlAI's data folder, which holds zoo models.
         :param persona: see `Conversation`, also for ``partner_persona`` and ``seed``.
+        :param device: "cpu", "cuda", "cuda:1" or a torch.device, for both networks; default: a
+            GPU, if there is one.
+        :param raw_text: texts are read and returned in the spelling of the training data.
         :param options: those of ``parlai interactive``, e.g. ``inference="nucleus"``,
             ``topp=0.9``, ``beam_size=4``; default: the model's own.
-        :raises P2botError: for a model that is missing, damaged, or of another kind, and for
-            options unknown to ParlAI.
+        :raises P2botError: for a model that is missing, damaged, or of another kind, for
+            options unknown to ParlAI, and for a device that is not there.
+        :raises TypeError: for an argument of another type, here and below.
         """
-        if datapath is not None:
-            options["datapath"] = os.fspath(datapath)
-        agent = _load_agent(os.fspath(model_file), options)
+        # before anything is loaded
+        name = arguments.path("model_file", model_file)
+        persona = arguments.persona("persona", persona)
+        partner_persona = arguments.persona("partner_persona", partner_persona)
+        arguments.seed(seed)
+        arguments.yes_or_no("raw_text", raw_text)
         if receiver is not None:
-            found = modelzoo_path(agent.opt["datapath"], os.fspath(receiver))
+            receiver = arguments.path("receiver", receiver)
+        if datapath is not None:
+            options["datapath"] = arguments.path("datapath", datapath)
+        options |= arguments.device_options(device, options)
+        agent = _load_agent(name, options)
+        if receiver is not None:
+            found = modelzoo_path(agent.opt["datapath"], receiver)
         else:
             found = receiver_beside(agent.opt["model_file"])
-        bot = cls(agent, found, persona, partner_persona, seed)
+        bot = cls(agent, found, persona, partner_persona, seed, raw_text)
+        bot._model = name
         if receiver is not None:
             with bot.perceiver():  # fail now rather than at first use
                 pass
@@ -132,12 +153,21 @@ class P2Bot(Conversation):
 
     def conversation(
         self,
-        persona: Persona | str = (),
-        partner_persona: Persona | str = (),
+        persona: Persona | None = (),
+        partner_persona: Persona | None = (),
         seed: int | None = None,
     ) -> Conversation:
         """Another conversation with the same weights and its own persona."""
         return Conversation(self._speaker, persona, partner_persona, seed)
+
+    def _name(self) -> str:
+        return f"P2Bot {self._model} on {self._speaker.agent.device}"
+
+    def __getstate__(self) -> dict:
+        return {n: value for n, value in super().__getstate__().items() if n != "_receiver_lock"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _receiver_lock=threading.RLock())
 
     # --------------------------------------------------------------------------- perception
     def perceive(self, utterance: str, persona: Persona) -> list[Scored]:
@@ -147,7 +177,8 @@ class P2Bot(Conversation):
         :return: one for each sentence, in order.
         :raises P2botError: without a Receiver.
         """
-        (row,) = self.relevance([utterance], persona)
+        persona = arguments.texts("persona", persona)
+        (row,) = self.relevance([arguments.text("utterance", utterance)], persona)
         return list(map(Scored, persona, row))
 
     def relevance(self, utterances: Sequence[str], persona: Persona) -> list[list[float]]:
@@ -156,8 +187,10 @@ class P2Bot(Conversation):
 
         :raises P2botError: without a Receiver.
         """
+        utterances = arguments.texts("utterances", utterances)
+        persona = arguments.texts("persona", persona)
         with self.perceiver() as perceiver:
-            return perceiver.relevance(utterances, persona).tolist()
+            return perceiver.relevance(*perceiver.typed(utterances, persona)).tolist()
 
     def impression(
         self, utterances: Sequence[str], bank: Sequence[str], top: int = 5
@@ -172,15 +205,15 @@ class P2Bot(Conversation):
         :param top: how many to return at most, best first.
         :raises P2botError: without a Receiver, utterances or sentences.
         """
-        spoken = [utterance for utterance in utterances if utterance.strip()]
-        if not spoken or not bank:
+        spoken = [said for said in arguments.texts("utterances", utterances) if said.strip()]
+        sentences = list(dict.fromkeys(arguments.texts("bank", bank)))
+        if not spoken or not sentences:
             raise P2botError("an impression needs an utterance and a bank of profile sentences")
-        if top < 1:
-            raise P2botError(f"top={top} is not at least 1")
-        sentences = list(dict.fromkeys(bank))
+        top = arguments.whole_number("top", top, 1)
         with self.perceiver() as perceiver:
-            scores = perceiver.sentence_relevance([spoken], sentences)[0]  # (K,)
-            shown_by = perceiver.relevance(spoken, sentences).argmax(dim=0)  # (N, K) -> (K,)
+            heard, profiles = perceiver.typed(spoken, sentences)
+            scores = perceiver.sentence_relevance([heard], profiles)[0]  # (K,)
+            shown_by = perceiver.relevance(heard, profiles).argmax(dim=0)  # (N, K) -> (K,)
         order = scores.sort(descending=True, stable=True).indices[:top].tolist()
         return [Impression(sentences[i], scores[i].item(), spoken[shown_by[i]]) for i in order]
 
@@ -199,6 +232,9 @@ class P2Bot(Conversation):
                         "-m p2bot/receiver"
                     )
                 self._perceiver = load_perceiver(self._receiver)
+                self._perceiver.network.to(self._speaker.agent.device)
+                if self._raw_text:
+                    self._perceiver.spelling = CorpusSpelling()
             yield self._perceiver
 
     @property

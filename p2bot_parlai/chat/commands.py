@@ -114,7 +114,7 @@ def why(chat: Chat, perceiver: Perceiver) -> str:
 
 
 def _scores(text: str, persona: Sequence[str], perceiver: Perceiver) -> list[str]:
-    scores = perceiver.relevance([text], persona)[0].tolist()
+    scores = perceiver.relevance(*perceiver.typed([text], persona))[0].tolist()
     highest = max(scores)
     lines = []
     for sentence, score in zip(persona, scores, strict=True):

@@ -10,7 +10,8 @@ for the length of one token.
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,11 +20,13 @@ import torch
 
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
-from p2bot_parlai.chat.personas import Persona, split_persona
+from p2bot_parlai.chat import arguments
+from p2bot_parlai.chat.personas import Persona
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, in_one_line
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.memory import trim_memory
+from p2bot_parlai.method.spelling import CorpusSpelling, Spelling, read, show
 
 BOT, PARTNER = "bot", "partner"
 # replies, of all conversations together
@@ -50,13 +53,21 @@ class Speaker:
     What conversations share.
 
     :param agent: the loaded model, only ever read.
+    :param spelling: of what it learnt from: people's texts are brought into it.
     :param lock: held by whoever uses the network.
     :param replies: how many were given, broken off or failed, by all conversations.
     """
 
     agent: TransmitterAgent
+    spelling: CorpusSpelling
     lock: threading.RLock = field(default_factory=threading.RLock)
     replies: int = 0
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, lock=threading.RLock())
 
     def replied(self) -> None:
         """Return freed memory to the system now and then: a web page may run for weeks."""
@@ -102,7 +113,10 @@ class Conversation:
     """
     Made by `P2Bot.conversation`.
 
-    :param persona: profile sentences of the bot: a list, or one text with ``|`` between them.
+    What the model reads and remembers is in the spelling of its training data; what is returned
+    is written as people write (`p2bot_parlai.method.spelling`).
+
+    :param persona: profile sentences of the bot.
     :param partner_persona: those of whoever talks with it, for a model that was trained to be
         told (``convai2:both``).
     :param seed: makes sampled replies reproducible, whatever other conversations do; None: they
@@ -112,97 +126,136 @@ class Conversation:
     def __init__(
         self,
         speaker: Speaker,
-        persona: Persona | str = (),
-        partner_persona: Persona | str = (),
+        persona: Persona | None = (),
+        partner_persona: Persona | None = (),
         seed: int | None = None,
     ):
         self._speaker = speaker
         self._history: DialogueHistory = speaker.agent.build_history()
         self._memory = ContextMemory()
-        self._chance = Chance(seed, speaker.agent.device)
-        self._speaking = False
+        self._chance = Chance(arguments.seed(seed), speaker.agent.device)
+        self._profile, self._speech = speaker.spelling.profile, speaker.spelling.speech
+        self._turns: list[Utterance] = []
+        self._decoded = ""
+        self._speaking = self._warned = False
         self.persona, self.partner_persona = persona, partner_persona
 
     # ------------------------------------------------------------------ who, and what was said
     @property
-    def persona(self) -> list[str]:
+    def persona(self) -> tuple[str, ...]:
         """The bot's profile sentences. Setting them does not alter earlier turns."""
-        return list(self._history.dialogue.persona)
+        return self._persona
 
     @persona.setter
-    def persona(self, persona: Persona | str) -> None:
-        self._history.dialogue.persona = _sentences(persona)
+    def persona(self, persona: Persona | None) -> None:
+        self._persona = arguments.persona("persona", persona)
+        self._history.dialogue.persona = self._sentences(self._persona)
 
     @property
-    def partner_persona(self) -> list[str]:
+    def partner_persona(self) -> tuple[str, ...]:
         """What the bot is told about whoever talks with it."""
-        return list(self._history.dialogue.partner_persona)
+        return self._partner_persona
 
     @partner_persona.setter
-    def partner_persona(self, persona: Persona | str) -> None:
-        self._history.dialogue.partner_persona = _sentences(persona)
+    def partner_persona(self, persona: Persona | None) -> None:
+        self._partner_persona = arguments.persona("partner_persona", persona)
+        self._history.dialogue.partner_persona = self._sentences(self._partner_persona)
+
+    def _sentences(self, persona: Persona) -> list[str]:
+        return list(dict.fromkeys(read(sentence, self._profile) for sentence in persona))
 
     @property
     def turns(self) -> list[Utterance]:
         """Everything that was said, oldest first."""
-        said = self._history.dialogue.turns
-        return [Utterance(BOT if own else PARTNER, text) for own, text in said]
+        return list(self._turns)
+
+    def __repr__(self) -> str:
+        count = len(self._persona)
+        who = f"persona of {count} sentence{'s' * (count != 1)}" if count else "no persona"
+        return f"<{self._name()}: {who}, {len(self._turns)} turns>"
+
+    def _name(self) -> str:
+        return "Conversation"
+
+    def __getstate__(self) -> dict:
+        with self._own_turn():  # not in the middle of a reply
+            return {**vars(self), "_speaking": False}
 
     def reset(self) -> None:
         """Start over: persona and seed stay, the turns are forgotten."""
         with self._own_turn():
-            self._history.dialogue.turns = []
+            self._history.dialogue.turns, self._turns = [], []
             self._memory.forget()
             self._chance.restart()
 
     # ------------------------------------------------------------------------------ replies
-    def reply(self, utterance: str = "") -> str:
+    def reply(self, utterance: str | None = "") -> str:
         """
         The bot's answer, by the decoding that the model was loaded with.
 
-        :param utterance: what the partner says, one line; "" says nothing: the bot opens, or
-            goes on.
+        :param utterance: what the partner says, one line; "" or None says nothing: the bot opens,
+            or goes on.
         :raises P2botError: where the persona leaves no room for it, or while another reply of
             this conversation is not finished; then nothing was said.
         """
         return "".join(self.stream(utterance))
 
-    def stream(self, utterance: str = "") -> Iterator[str]:
+    def stream(self, utterance: str | None = "") -> Iterator[str]:
         """
         The same answer piece by piece: joined, the pieces are what `reply` returns.
 
-        Sampling and greedy decoding give a piece with almost every token (one waits where the
-        next may still change it). Beam search decodes the whole answer first and then gives it
-        word by word.
+        Sampling and greedy decoding give a piece with almost every word (what the next token may
+        still change waits). Beam search decodes the whole answer first and then gives it word by
+        word.
 
         Nothing happens before the first piece is asked for. If the stream is closed early, the
         pieces given so far are the answer.
 
         :raises P2botError: as `reply`.
         """
+        heard = in_one_line(arguments.text("utterance", "" if utterance is None else utterance))
+        return self._stream(heard)
+
+    def _stream(self, heard: str) -> Iterator[str]:
         with self._own_turn():
-            dialogue = self._history.dialogue
-            before = list(dialogue.turns)
-            heard, said = in_one_line(utterance), ""
+            self._warn_without_persona()
+            dialogue, said = self._history.dialogue, ""
+            before = list(dialogue.turns), list(self._turns)
             if heard:
-                dialogue.turns.append((False, heard))
+                dialogue.turns.append((False, read(heard, self._speech)))
+                self._turns.append(Utterance(PARTNER, heard))
             try:
                 for piece in self._pieces():
                     said += piece
                     yield piece
             except Exception:
-                dialogue.turns, said = before, ""
+                (dialogue.turns, self._turns), said = before, ""
                 raise
             finally:
                 if said:
-                    dialogue.say(said)
+                    whole = said == self._show(self._decoded)
+                    dialogue.say(self._decoded if whole else read(said, self._speech))
+                    self._turns.append(Utterance(BOT, said))
                 self._speaker.replied()
+
+    def _warn_without_persona(self) -> None:
+        counts = self._speaker.spelling.counts
+        learnt_without = counts["speech"] and not counts["profile"]
+        if not self._persona and not self._warned and not learnt_without:
+            warnings.warn(
+                "no persona: the bot makes one up. Set conversation.persona = [...]", stacklevel=4
+            )
+            self._warned = True
+
+    def _show(self, text: str) -> str:
+        return show(text, self._speech)
 
     def _pieces(self) -> Iterator[str]:
         if self._speaker.agent.beam_size == 1:
-            return pieces(self._texts())
+            unchanged = self._speech == Spelling()
+            return pieces(self._texts(), None if unchanged else self._show)
         *_, whole = self._texts()
-        return words(whole)
+        return words(self._show(whole))
 
     def _texts(self) -> Iterator[str]:
         """The answer as it grows. The network is free between two tokens."""
@@ -216,6 +269,7 @@ class Conversation:
                 text = next(grown, None)
             if text is None:
                 return
+            self._decoded = text
             yield text
 
     # ------------------------------------------------------------------------------ ranking
@@ -229,15 +283,18 @@ class Conversation:
             this conversation's.
         :raises P2botError: where there are no candidates, or the persona leaves no room.
         """
+        candidates = arguments.texts("candidates", candidates)
         if not candidates:
             raise P2botError("there is nothing to rank: candidates is empty")
         agent, history, memory = self._speaker.agent, self._history, self._memory
         if context is not None:
-            said = [context] if isinstance(context, str) else context
+            said = [context] if isinstance(context, str) else arguments.texts("context", context)
+            said = [read(text, self._speech) for text in said]
             turns = [(bool(back % 2), text) for back, text in enumerate(reversed(said))]
             memory, history = ContextMemory(), agent.build_history()
-            history.dialogue = Dialogue(self.persona, self.partner_persona, turns[::-1])
-        responses = [agent.response_ids(text) for text in candidates]
+            own, partner = self._history.dialogue.persona, self._history.dialogue.partner_persona
+            history.dialogue = Dialogue(own, partner, turns[::-1])
+        responses = [agent.response_ids(read(text, self._speech)) for text in candidates]
         with self._own_turn(), self._speaker.lock, torch.no_grad():
             ids = history.context(agent.text_truncate).ids
             states = memory.read(agent.network, {0: ids})
@@ -261,27 +318,24 @@ class Conversation:
             self._speaking = False
 
 
-def _sentences(persona: Persona | str) -> list[str]:
-    """Distinct sentences, each in one line."""
-    parts = split_persona(persona) if isinstance(persona, str) else map(in_one_line, persona)
-    return list(dict.fromkeys(filter(None, parts)))
-
-
 # What the next token may still change: half a character of several bytes, and a contraction,
 # which GPT's tokenizer writes as "don ' t" and `P2botTokenizer.decode` puts together again.
 _UNSETTLED = re.compile(r"(?:\s*['’]\s*\w{0,2}|\s*['’]?\s*\w*\ufffd+)$")
 
 
-def pieces(texts: Iterable[str]) -> Iterator[str]:
+def pieces(texts: Iterable[str], shown: Callable[[str], str] | None = None) -> Iterator[str]:
     """
     What each text adds to the one before.
 
     :param texts: the text so far, again and again; the last one is whole.
+    :param shown: how it is shown, decided word by word; None: as it is.
     :return: pieces, none of them empty; joined they are the last text.
     """
     said = text = ""
     for text in texts:
         settled = _UNSETTLED.sub("", text)
+        if shown:
+            settled, text = shown(settled.rpartition(" ")[0]), shown(text)
         if len(settled) > len(said) and settled.startswith(said):
             yield settled[len(said) :]
             said = settled

@@ -22,6 +22,7 @@ from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.spelling import CorpusSpelling, are_counts
 from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 
@@ -97,6 +98,8 @@ def check_description(
     tau, tokens = about.get("tau", 1), about.get("text_truncate", MIN_TOKENS)
     if not 0 < tau < math.inf or not tokens >= MIN_TOKENS:
         raise P2botError(f"{path} is damaged: tau {tau}, text_truncate {tokens}. Use another copy")
+    if not are_counts(about.get("spelling", {})):
+        raise P2botError(f"{path} is damaged: its spelling is no count. Use another copy")
     return about
 
 
@@ -252,4 +255,5 @@ def load_perceiver(path: str) -> Perceiver:
     tokenizer = read_sentence_tokenizer(dict_file(path))
     check_tokenizer(states, path, tokenizer, dict_file(path))
     tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
-    return Perceiver(network, tokenizer, states["p2bot"]["tau"])
+    spelling = CorpusSpelling(states["p2bot"].get("spelling"))
+    return Perceiver(network, tokenizer, states["p2bot"]["tau"], spelling)

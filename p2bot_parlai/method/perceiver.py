@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from p2bot_parlai.method import receiver
 from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.spelling import CorpusSpelling, read
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
 # sentence vectors to cache; beyond that the cache is emptied (self-play makes new sentences
@@ -68,18 +69,33 @@ class Perceiver:
 
     :param network: the Receiver.
     :param tau: temperature of `aggregate`.
+    :param spelling: of the corpus that it learnt from, for `typed`.
     """
 
-    def __init__(self, network: Receiver, tokenizer: SentenceTokenizer, tau: float):
+    def __init__(
+        self,
+        network: Receiver,
+        tokenizer: SentenceTokenizer,
+        tau: float,
+        spelling: CorpusSpelling | None = None,
+    ):
         self.network = network
         self.tokenizer = tokenizer
         self.tau = tau
+        self.spelling = spelling or CorpusSpelling()
         self._vectors: dict[str, dict[str, Tensor]] = {}
         self.forget()
 
     def forget(self) -> None:
         """Empty the cache: the weights have changed."""
         self._vectors = {"impression": {}, "persona": {}}
+
+    def typed(
+        self, utterances: Sequence[str], sentences: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
+        """What people typed, in the corpus' spelling; the other methods read texts as they are."""
+        speech, profile = self.spelling.speech, self.spelling.profile
+        return [read(u, speech) for u in utterances], [read(s, profile) for s in sentences]
 
     @torch.no_grad()
     def impressions(self, utterances: Sequence[str]) -> Tensor:

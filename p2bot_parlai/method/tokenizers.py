@@ -37,6 +37,10 @@ class BaseTokenizer:
         backend.no_truncation()
         self.backend = backend
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.backend.encode_special_tokens = True  # which the library's pickles forget
+
     def __len__(self) -> int:
         """Size of the vocabulary, special tokens included."""
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
@@ -185,6 +189,13 @@ class SentenceTokenizer(BaseTokenizer):
 
     def __init__(self, backend: Tokenizer):
         super().__init__(backend)
+        self._ids = lru_cache(maxsize=REMEMBERED)(self._encode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"backend": self.backend}  # a cache cannot be pickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
         self._ids = lru_cache(maxsize=REMEMBERED)(self._encode)
 
     def limit(self, tokens: int) -> None:

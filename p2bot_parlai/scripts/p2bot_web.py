@@ -15,6 +15,7 @@ from parlai.core.script import ParlaiScript, register_script
 
 from p2bot_parlai.chat.personas import load_personas, split_persona
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.spelling import show
 from p2bot_parlai.tasks.chat.persona_worlds import add_chat_options
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DRAWN = 40  # personas from p2bot:sketch if no task is given
 # options of the page; all others are passed to the model
 OF_THE_PAGE = {
-    *("receiver", "host", "port", "persona", "partner_persona"),
+    *("receiver", "host", "port", "persona", "partner_persona", "gpu", "no_cuda"),
     *("seed", "task", "model_file", "datatype", "verbose", "loglevel", "display_partner_persona"),
 }
 
@@ -70,7 +71,10 @@ class P2botWeb(ParlaiScript):
 
         with server.bind(opt["host"], opt["port"]) as listening:
             bot = load_bot(opt)
-            cast = page.Cast(*choose_cast(opt))
+            personas, *own = choose_cast(opt)
+            profile = bot.speaker.spelling.profile
+            shown = [[show(sentence, profile) for sentence in who] for who in (*personas, *own)]
+            cast = page.Cast(shown[:-2], *shown[-2:])
             bank = list(dict.fromkeys(s for persona in cast.personas for s in persona))
             studio = Studio(bot, ReplyRewards(bot), bank, Limits(), opt["seed"])
             model = "/".join(Path(opt["model_file"]).parts[-2:])  # visitors see no full path
@@ -88,6 +92,10 @@ def load_bot(opt: Opt) -> "P2Bot":
 
     given = {k: v for k, v in opt.get("override", {}).items() if k not in OF_THE_PAGE}
     given["datapath"] = opt["datapath"]
+    if opt.get("no_cuda"):
+        given["device"] = "cpu"
+    elif opt.get("gpu", -1) >= 0:
+        given["device"] = f"cuda:{opt['gpu']}"
     receiver = opt.get("override", {}).get("receiver")
     if receiver:
         receiver = modelzoo_path(opt["datapath"], receiver)

@@ -96,6 +96,12 @@ class RelevanceMap(ParlaiScript):
             default="relevance.png",
             help="Image to write: .png, .svg or .pdf",
         )
+        group.add_argument(
+            "--raw-text",
+            type="bool",
+            default=False,
+            help="Score texts as they are; default: in the spelling of the training data",
+        )
         parser.set_defaults(datatype="valid")
         return parser
 
@@ -110,7 +116,9 @@ class RelevanceMap(ParlaiScript):
         from p2bot_parlai.method.model_files import load_perceiver
 
         perceiver = load_perceiver(self.opt["model_file"])
-        relevance = perceiver.relevance(dialogue.utterances, dialogue.persona).numpy()
-        draw_relevance_map(relevance, dialogue.utterances, dialogue.persona, path)
+        texts = dialogue.utterances, dialogue.persona
+        read = texts if self.opt["raw_text"] else perceiver.typed(*texts)
+        relevance = perceiver.relevance(*read).numpy()
+        draw_relevance_map(relevance, *texts, path)
         print(f"wrote {path}")
         return relevance

@@ -11,11 +11,18 @@ from parlai.utils.io import PathManager
 from parlai.utils.strings import colorize
 
 from p2bot_parlai.chat.commands import Chat, help_text, save, why
-from p2bot_parlai.chat.personas import persona_text, split_persona
+from p2bot_parlai.chat.personas import split_persona
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
-from p2bot_parlai.tasks.chat.persona_worlds import InteractiveWorld, persona_block, seed_everything
+from p2bot_parlai.method.spelling import CorpusSpelling, show
+from p2bot_parlai.tasks.chat.persona_worlds import (
+    InteractiveWorld,
+    as_shown,
+    persona_block,
+    seed_everything,
+    told,
+)
 from p2bot_parlai.tasks.sketch.draw import Draw
 from p2bot_parlai.tasks.sketch.people import people
 
@@ -55,6 +62,7 @@ class InteractiveChatWorld(InteractiveWorld):
         self.stopped = False
         self.type_in = self.agents[0].act
         self.agents[0].act = self.next_message
+        self.translate()
         print(colorize("Lines that begin with / are commands: /help lists them.", "highlight"))
 
     # ------------------------------------------------------------------------- the chat
@@ -64,15 +72,12 @@ class InteractiveChatWorld(InteractiveWorld):
         self.chat.persona = list(persona)
         if self.opt["display_partner_persona"]:
             self.show_personas()
-        return "", persona_text(self.chat.persona)
+        return "", told(self.spelling, self.chat.persona)
 
     def show_personas(self) -> None:
         own = self.chat.partner_persona
-        print(
-            persona_block(
-                {"The bot's persona": self.chat.persona} | ({"You play": own} if own else {})
-            )
-        )
+        shown = {"The bot's persona": self.chat.persona} | ({"You play": own} if own else {})
+        print(persona_block(as_shown(self.spelling, shown)))
 
     def parley(self):
         """One exchange. Ctrl-C ends the chat as [EXIT] does."""
@@ -89,7 +94,8 @@ class InteractiveChatWorld(InteractiveWorld):
             self.finalize_episode()
             return
         if self.turn_cnt > len(self.chat.turns):
-            self.chat.turns.append(tuple(act.get("text", "") for act in self.acts))
+            answer = show(self.acts[1].get("text") or "", self.spelling.speech)
+            self.chat.turns.append((self.typed, answer))
 
     def epoch_done(self) -> bool:
         return self.stopped or super().epoch_done()
@@ -138,11 +144,11 @@ class InteractiveChatWorld(InteractiveWorld):
             raise P2botError('/persona needs sentences, separated by "|"')
         if persona:
             self.chosen = self.chat.persona = persona
-            told = persona_text(persona)
+            text = told(self.spelling, persona)
             if self.turn_cnt == 0:
-                self.p2 = told  # not told yet
+                self.p2 = text  # not told yet
             else:
-                context = {"id": "context", "text": told, "episode_done": False}
+                context = {"id": "context", "text": text, "episode_done": False}
                 self.agents[1].observe(validate(Message(context)))
         self.show_personas()
 
@@ -154,4 +160,6 @@ class InteractiveChatWorld(InteractiveWorld):
                     "-m p2bot/receiver, e.g. --receiver zoo:p2bot/sketch/receiver"
                 )
             self.perceiver = load_perceiver(self.receiver)
+            if self.opt.get("raw_text"):
+                self.perceiver.spelling = CorpusSpelling()
         return self.perceiver

@@ -157,7 +157,7 @@ def test_the_bots_persona_can_be_hidden(capsys, monkeypatch, heard, convai2, tin
 def test_convai2_none_has_no_personas(capsys, monkeypatch, heard, convai2, tiny_model):
     type_in(monkeypatch, "hello")
     output = talk(capsys, tiny_model, "convai2:none", convai2)
-    assert "persona" not in output
+    assert block_after(output, "The bot's persona") == ["(no persona)"]
     assert heard["P2bot"][0] == "hello"
 
 

@@ -115,7 +115,7 @@ def said(folder: Path) -> dict:
         bot = P2Bot.load(at(name), persona=["i own a goat.", "i live in Oslo."], seed=3)
         found[name]["reply"] = bot.reply("hello , where do you live ?")
         found[name]["nucleus"] = P2Bot.load(
-            at(name), persona="i eat rice every day.", seed=3, inference="nucleus", topp=0.9
+            at(name), persona=["i eat rice every day."], seed=3, inference="nucleus", topp=0.9
         ).reply("what do you eat ?")
     found["selfplay"] = tiny.evaluate(
         TALK,

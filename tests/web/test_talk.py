@@ -99,7 +99,7 @@ def test_two_bots(studio):
     for who in (FIRST, SECOND):
         heard = [turn.text for turn in talk.minds[who].turns if turn.speaker == "partner"]
         assert heard == [text for text in said[1 - who :: 2] if text][: len(heard)]
-    assert talk.minds[SECOND].persona == PARTNER
+    assert talk.minds[SECOND].persona == tuple(PARTNER)
     with pytest.raises(Refused, match="3 replies"):
         finish(talk.go_on(2))
     saved = json.loads(json.dumps(talk.to_json()))

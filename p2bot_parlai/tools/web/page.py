@@ -180,6 +180,7 @@ class _Tab:
             field = gr.Textbox(
                 "\n".join(sentences),
                 label=f"{name}: persona, one sentence a line",
+                placeholder="no persona",
                 lines=4,
                 max_lines=6,
                 max_length=limits.sentences * (limits.sentence + 1),

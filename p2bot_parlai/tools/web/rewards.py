@@ -21,6 +21,7 @@ from p2bot_parlai.method.reward_models import (
     SupervisedReading,
 )
 from p2bot_parlai.method.rollouts import Opening, Rollouts
+from p2bot_parlai.method.spelling import read
 from p2bot_parlai.method.transmitter import Transmitter
 
 STYLE, COHERENCE, PERSONA = "style", "coherence", "persona"
@@ -107,7 +108,12 @@ class ReplyRewards:
 
         :param dialogue: as its speaker saw it before replying.
         """
-        agent = self.agent
+        agent, spelling = self.agent, self.bot.speaker.spelling
+        dialogue = Dialogue(
+            [read(sentence, spelling.profile) for sentence in dialogue.persona],
+            turns=[(own, read(text, spelling.speech)) for own, text in dialogue.turns],
+        )
+        said = read(said, spelling.speech)
         with self.bot.speaker.lock:
             history = agent.build_history()
             history.dialogue = dialogue
@@ -132,11 +138,12 @@ class ReplyRewards:
         """
         if PERSONA in self.absent or not exchanges:
             return []
-        openings = [Opening(list(partner), list(own), exchanges[0].heard, 0)]
-        heard = [[exchange.heard] for exchange in exchanges]
-        said = [[exchange.said] for exchange in exchanges]
-        played = Rollouts(openings, heard, said, [[] for _ in exchanges])
         with self.bot.perceiver() as perceiver:
+            heard, own = perceiver.typed([exchange.heard for exchange in exchanges], own)
+            said, partner = perceiver.typed([exchange.said for exchange in exchanges], partner)
+            openings = [Opening(partner, own, heard[0], 0)]
+            turns = [[[text] for text in texts] for texts in (heard, said)]
+            played = Rollouts(openings, *turns, [[] for _ in exchanges])
             return PersonaPerception(perceiver, self.gamma)(played)[0].tolist()
 
     def total(self, values: dict[str, float]) -> float | None:
