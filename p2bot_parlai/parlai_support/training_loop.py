@@ -91,8 +91,7 @@ class P2botTrainLoop(train_model.TrainLoop):
             mutators.add_whole_dialogues(opt)
         with self._loading(), shims.lengths_in_memory():
             build(opt)
-            if whole:
-                mutators.count_dialogues(self.world)
+            mutators.count_learnt(self.world, whole)
             self.agent.begin_training()
         # the agent is built: what is reloaded at the end, or ever, shall be the best model
         opt["init_model"] = self.agent.opt["init_model"] = given

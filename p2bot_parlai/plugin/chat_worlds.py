@@ -1,8 +1,9 @@
-"""Our worlds for ``parlai interactive`` and ``self_chat`` with agents of ours."""
+"""The worlds of agents of ours: for chats our own, elsewhere ParlAI's with `answered` examples."""
 
 from parlai.core import worlds
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai.parlai_support.mutators import add_answered
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
 
@@ -22,6 +23,7 @@ def with_our_worlds(stock):
             chat = (opt.get("interactive_task"), opt.get("selfchat_task"))
             if world := _world(opt["task"], *chat):
                 return world(opt, user_agents)
+            add_answered(opt)
         return stock(opt, user_agents, default_world)
 
     return create_task_world
