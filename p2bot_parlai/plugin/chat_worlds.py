@@ -3,6 +3,7 @@
 from parlai.core import worlds
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai.parlai_support.first_examples import EXACTLY, end_after
 from p2bot_parlai.parlai_support.mutators import add_answered
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
@@ -24,7 +25,10 @@ def with_our_worlds(stock):
             if world := _world(opt["task"], *chat):
                 return world(opt, user_agents)
             add_answered(opt)
-        return stock(opt, user_agents, default_world)
+        world = stock(opt, user_agents, default_world)
+        if number := opt.get(EXACTLY):
+            end_after(world.get_agents()[0], number)
+        return world
 
     return create_task_world
 
