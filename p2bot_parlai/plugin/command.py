@@ -5,6 +5,7 @@ In a run with an agent or a task of ours the same holds for Ctrl-C, a full disk 
 model file.
 """
 
+import gc
 import os
 import sys
 import traceback
@@ -47,6 +48,7 @@ def one_line_errors(stock):
             return
         sys.stdout.flush()
         print(message, file=sys.stderr)
+        gc.freeze()  # at its end Python would look through all of torch's objects, for two seconds
         if isinstance(error, UsageError):
             raise SystemExit(USAGE)  # the one exception that Python heeds in here
 
