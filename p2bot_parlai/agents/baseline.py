@@ -116,6 +116,26 @@ class Baseline(Learner):
             batch["profile"] = padded_3d(profiles, self.NULL_IDX)
         return batch
 
+    def fill_candidates(self, batch) -> set[int]:
+        """
+        The rows that have candidates. The others get their label, as ParlAI ranks all rows or
+        none: leave out what it finds for them.
+        """
+        nothing = [None] * batch.batchsize
+        given, labels = batch.candidate_vecs or nothing, nothing
+        if batch.label_vec is not None:
+            labels = batch.label_vec.cpu()
+            told = (labels != self.NULL_IDX).any(dim=1).tolist()
+            given = [vecs if own else None for vecs, own in zip(given, told, strict=True)]
+        texts = batch.candidates or nothing
+        end = torch.tensor([self.END_IDX])
+        batch.candidates = [t if v else [""] for t, v in zip(texts, given, strict=True)]
+        batch.candidate_vecs = [
+            vecs or [end if label is None else label]
+            for vecs, label in zip(given, labels, strict=True)
+        ]
+        return {row for row, vecs in enumerate(given) if vecs}
+
 
 class BaselineGenerator(Baseline):
     """A baseline that writes: perplexity per word, and ranking by likelihood."""
@@ -147,7 +167,8 @@ class BaselineGenerator(Baseline):
             self._local_metrics["ppl"] = Perplexity.from_mask(loss_per_token, mask)
 
     def rank_eval_label_candidates(self, batch, batchsize):
-        """By length-normalised likelihood (Eq. 2). ParlAI's crashes without candidates."""
-        if not batch.candidate_vecs or not all(batch.candidate_vecs):
+        """By length-normalised likelihood (Eq. 2), of the rows that have candidates."""
+        if not (ranked := self.fill_candidates(batch)):
             return None, None
-        return super().rank_eval_label_candidates(batch, batchsize)
+        found = super().rank_eval_label_candidates(batch, batchsize)
+        return [[row if i in ranked else None for i, row in enumerate(rows)] for rows in found]

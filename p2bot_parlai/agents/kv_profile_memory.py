@@ -84,15 +84,30 @@ class KvProfileMemoryAgent(Baseline, TorchRankerAgent):
         query = self.model.query(batch.text_vec, batch.profile, pairs)
         if cand_encs is None:
             cand_encs = self.model.encode(self.model.responses, cand_vecs)
-        return self.model.score(query, cand_encs)
+        scores = self.model.score(query, cand_encs)
+        if cand_vecs.dim() == 2:
+            return scores
+        # where other rows have more candidates
+        there = (cand_vecs != self.NULL_IDX).any(dim=-1)
+        return scores.masked_fill(~there, torch.finfo(scores.dtype).min)
 
     def eval_step(self, batch):
         """
         Ranks the candidates. Its reply is the best of the remembered responses: F1 of the best
         of 20 candidates, one of them the truth, would say little.
         """
+        everything = range(batch.batchsize)
+        inline = self.eval_candidates == "inline"
+        ranked = self.fill_candidates(batch) if inline and batch.batchsize else everything
         output, pairs = super().eval_step(batch), self._encoded_pairs()
-        if output is not None and pairs is not None:
+        if output is None:
+            return None
+        for name in ("text", "text_candidates"):
+            output[name] = [output[name][i] if i in ranked else None for i in everything]
+        for name in ("loss", "rank", "mrr"):
+            if values := self._local_metrics.get(name):
+                values[:] = [value if i in ranked else None for i, value in enumerate(values)]
+        if pairs is not None:
             with torch.no_grad():
                 query = self.model.query(batch.text_vec, batch.profile, pairs)
                 scores = self.model.score(query, pairs[1])

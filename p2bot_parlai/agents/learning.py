@@ -1,5 +1,6 @@
 """What the agents that learn have in common."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from parlai.core.opt import Opt
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
 from parlai.utils.distributed import is_distributed, num_workers
+from parlai.utils.misc import warn_once
 from torch.optim.lr_scheduler import LambdaLR
 
 from p2bot_parlai.agents.checkpoint import (
@@ -27,6 +29,7 @@ from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
 from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.parlai_support import batches, shims
+from p2bot_parlai.parlai_support.mutators import labels_of
 from p2bot_parlai.parlai_support.names import set_model_type
 from p2bot_parlai.parlai_support.resume import saved_model
 
@@ -134,10 +137,22 @@ class Learner:
         return {**super().share(), "run_state": self.run_state, "spelling": self.spelling}
 
     def observe(self, observation):
-        """An empty list of labels is no label."""
+        """
+        One label, which the loss and the history take: in training any, in evaluation the first;
+        an empty one is none. ``alternatives`` has all of them.
+        """
+        observation, labels = Message(observation), labels_of(observation)
         for name in ("labels", "eval_labels"):
-            if name in observation and not observation[name]:
-                observation = Message({k: v for k, v in observation.items() if k != name})
+            if name in observation:
+                del observation[name]
+                if labels:
+                    training = name == "labels" and len(labels) > 1
+                    observation[name] = [random.choice(labels) if training else labels[0]]
+                    observation["alternatives"] = labels
+        candidates = observation.get("label_candidates")
+        if candidates and "eval_labels" in observation and labels[0] not in candidates:
+            warn_once("an example's label_candidates lack its label: it is not ranked")
+            del observation["label_candidates"]
         if "labels" in observation:
             self.spelling.see(**self.written(observation))
         return super().observe(observation)

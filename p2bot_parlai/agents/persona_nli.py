@@ -15,6 +15,7 @@ from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.backbones.precision import set_computing
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
 from p2bot_parlai.parlai_support.batches import Batch
+from p2bot_parlai.parlai_support.mutators import labels_of
 
 
 class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
@@ -67,16 +68,21 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
         return self.dict.p2bot.encode_pair(*read_pair(obs.get("text") or ""))[0]
 
     def read(self, observations) -> dict:
-        told = [obs.get("labels") or obs.get("eval_labels") or [None] for obs in observations]
-        labels = [found[0] for found in told]
+        told = [labels_of(obs) for obs in observations]
         return {
             # ParlAI's classifier only checks that there is one
             "text_vec": pad_sequence([obs["text_vec"] for obs in observations], True),
-            "labels": None if None in labels else labels,
+            # a class stands in where there is none: the task counts no metric of that example
+            "labels": [found[0] if found else LABELS[0] for found in told] if any(told) else None,
+            "told": [bool(found) for found in told],
             "pairs": [read_pair(obs["text"]) for obs in observations],
         }
 
     train_step = TorchClassifierAgent.train_step  # `Learner` has that of generators
+
+    def _update_aucs(self, batch: Batch, probs: Tensor) -> None:
+        labels = [label for label, told in zip(batch.labels, batch.told, strict=True) if told]
+        super()._update_aucs(Batch(labels=labels), probs[batch.told])
 
     def score(self, batch: Batch) -> Tensor:
         """Logits (B, 3)."""

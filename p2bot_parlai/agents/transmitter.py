@@ -24,7 +24,7 @@ from p2bot_parlai.agents.options.transmitter import (
 from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
-from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue, fill_up
+from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
@@ -178,7 +178,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
 
     def _set_label_cands_vec(self, obs, add_start, add_end, truncate):
         candidates = list(obs.get("label_candidates") or ())
-        labels = obs.get("eval_labels") or ()
+        labels = obs.get("alternatives", ())
         # the same distractors in every evaluation
         others = [c for c in candidates if c not in labels] if labels else []
         wrong = others[: self.reader.distractors]
@@ -204,7 +204,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         labels = batch.labels or [None] * len(rows)
         own = SupervisedBatch(
             responses,
-            fill_up(wrong, responses, self.reader.distractors),
+            wrong,  # its own: those of a batch would differ with --batchsize
             [self.dict.words(*pair) for pair in zip(responses, labels, strict=True)],
             contexts=[row["text_vec"].tolist() for row in rows],
             observations=rows,

@@ -67,9 +67,10 @@ class TurnReader:
 
     def _turn(self, said, history: DialogueHistory) -> tuple[ReadTurn, str]:
         context = history.context(self.text_truncate)
-        label = random.choice(said["labels"]) if said.get("labels") else ""
+        label = random.choice(said["labels"])
         response = self.response(label)
-        others = [c for c in said.get("label_candidates") or () if c not in said.get("labels", ())]
+        right = said.get("alternatives", said["labels"])
+        others = [c for c in said.get("label_candidates") or () if c not in right]
         wrong = random.sample(others, min(self.distractors, len(others)))
         turn = Turn(context.ids, response, [self.response(text) for text in wrong])
         return ReadTurn(turn, self.dictionary.words(response, label)), label
@@ -100,7 +101,7 @@ class TurnReader:
 
 
 def fill_up(
-    distractors: Sequence[list[list[int]]], responses: Sequence[list[int] | None], count: int
+    distractors: Sequence[list[list[int]]], responses: Sequence[list[int]], count: int
 ) -> list[list[list[int]]]:
     """
     Each response's own distractors; where it has none, the next other responses of the batch.
@@ -109,9 +110,9 @@ def fill_up(
     """
     chosen = list(distractors)
     for i, (own, response) in enumerate(zip(distractors, responses, strict=True)):
-        if not own and response is not None:
+        if not own:
             turned = [*responses[i + 1 :], *responses[:i]]
-            chosen[i] = [other for other in turned if other and other != response][:count]
+            chosen[i] = [other for other in turned if other != response][:count]
     return chosen
 
 

@@ -17,7 +17,7 @@ from p2bot_parlai.method.personas import (
     group_by_person,
     sentence_key,
 )
-from p2bot_parlai.parlai_support.mutators import without_whole_dialogues
+from p2bot_parlai.parlai_support.mutators import answered, labels_of, without_whole_dialogues
 from p2bot_parlai.parlai_support.ours import READER, SHORT_NAME
 
 DEFAULT_TASK = "convai2:self_original"
@@ -151,28 +151,26 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     speaker said are the labels of the episode.
 
     :param fold: train, valid or test.
-    :raises P2botError: for a dialogue without utterances or without persona.
+    :raises P2botError: for a dialogue without persona, or where no dialogue has an utterance.
     """
     dialogues = []
+    needed = 'each needs "your persona:" lines and, behind a tab, what that person said'
     for number, episode in enumerate(episodes(teacher_of(opt, task, fold))):
         utterances, persona, heard, reveals = [], [], [], []
         for message in episode:
             said = parse_message(message.get("text") or "")
             persona += said.persona
             heard.append(said.utterance)
-            labels = message.get("labels") or message.get("eval_labels") or ()
-            utterances += [" ".join(label.split()) for label in labels[:1] if label.strip()]
+            utterances.append(" ".join(labels_of(message)[0].split()))
             if "reveals" in message:  # see p2bot_parlai.tasks.sketch
                 reveals.append(message["reveals"])
-        for missing, what in ((not persona, "profile sentence"), (not utterances, "utterance")):
-            if missing:
-                raise P2botError(
-                    f"dialogue {number + 1} of {task} ({fold}) has no {what}: each needs "
-                    '"your persona:" lines and, behind a tab, what that person said'
-                )
+        if not persona:
+            raise P2botError(
+                f"dialogue {number + 1} of {task} ({fold}) has no profile sentence: {needed}"
+            )
         dialogues.append(SpokenDialogue(utterances, persona, heard[0], reveals or None))
     if not dialogues:
-        raise P2botError(f"{task} ({fold}) has no dialogues")
+        raise P2botError(f"{task} ({fold}) has no dialogue with an utterance: {needed}")
     return dialogues
 
 
@@ -188,7 +186,10 @@ def teacher_of(opt: Opt, task: str, fold: str) -> Teacher:
 
 
 def episodes(teacher: Teacher) -> Iterator[list]:
-    """The messages of each episode of a teacher, once through; the teacher is shut down."""
+    """
+    The messages of each episode of a teacher that have labels (`answered`), once through; the
+    teacher is shut down. An episode without any is left out.
+    """
     teacher.reset()
     episode = []
     while not teacher.epoch_done():
@@ -197,8 +198,9 @@ def episodes(teacher: Teacher) -> Iterator[list]:
             break
         episode.append(message)
         if message["episode_done"]:
-            yield episode
+            if found := answered(episode):
+                yield found
             episode = []
-    if episode:
-        yield episode
+    if found := answered(episode):
+        yield found
     teacher.shutdown()

@@ -1,4 +1,7 @@
-"""SIGTERM, by which a scheduler asks a run to stop: save, exit cleanly, be resumed later."""
+"""
+SIGTERM, by which a scheduler asks a run to stop: save, exit cleanly, be resumed later; and
+Ctrl-C while a model is saved.
+"""
 
 import contextlib
 import signal
@@ -62,3 +65,25 @@ class Termination:
             yield
         finally:
             self._now = False
+
+
+@contextlib.contextmanager
+def interrupted_afterwards() -> Iterator[None]:
+    """
+    Ctrl-C (SIGINT) waits for the end of this block.
+
+    parlai/scripts/train_model.py:505 begins saving anew where it is interrupted, and then
+    trains on.
+    """
+    stock = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(stock):
+        yield
+        return
+    heard = []
+    signal.signal(signal.SIGINT, lambda *signalled: heard.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, stock)
+    if heard:
+        stock(*heard[0])

@@ -38,7 +38,11 @@ from p2bot_parlai.parlai_support import files, mutators, resume, shims
 from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
 from p2bot_parlai.parlai_support.patching import Patch
 from p2bot_parlai.parlai_support.progress import ProgressLine
-from p2bot_parlai.parlai_support.termination import Terminated, Termination
+from p2bot_parlai.parlai_support.termination import (
+    Terminated,
+    Termination,
+    interrupted_afterwards,
+)
 
 CHECKPOINT = ".checkpoint"
 
@@ -96,8 +100,7 @@ class P2botTrainLoop(train_model.TrainLoop):
             mutators.add_whole_dialogues(opt)
         with self._loading(), shims.lengths_in_memory():
             build(opt)
-            if whole:
-                mutators.count_dialogues(self.world)
+            mutators.count_learnt(self.world, whole)
             self.agent.begin_training()
         # the agent is built: what is reloaded at the end, or ever, shall be the best model
         opt["init_model"] = self.agent.opt["init_model"] = given
@@ -293,7 +296,7 @@ class P2botTrainLoop(train_model.TrainLoop):
     # -------------------------------------------------------------------------- saving
     def save_model(self, suffix=None, before_validation: dict | None = None):
         if not hasattr(self, "world"):  # after the last training step
-            super().save_model(suffix)
+            self._write_model(suffix)
             return
         if suffix == CHECKPOINT and self.agent._number_grad_accum:
             self._checkpoint_due = True  # gradients are not saved: after this update
@@ -305,7 +308,11 @@ class P2botTrainLoop(train_model.TrainLoop):
             workers=distributed.all_gather_list(before_validation or resume.capture(self.world)),
         )
         self._save_train_stats(suffix)  # before the weights, see _take_up
-        super().save_model(suffix)
+        self._write_model(suffix)
+
+    def _write_model(self, suffix=None) -> None:
+        with interrupted_afterwards():
+            super().save_model(suffix)
 
     def _save_train_stats(self, suffix=None):
         if not self.opt.get("model_file") or not is_primary_worker():

@@ -37,7 +37,7 @@ def register() -> None:
 
     from p2bot_parlai import scripts
     from p2bot_parlai.parlai_support import convai2_files, opt_files, shims, training_loop
-    from p2bot_parlai.plugin import command
+    from p2bot_parlai.plugin import command, output
     from p2bot_parlai.plugin.chat_worlds import install_worlds
 
     command.install()
@@ -46,6 +46,7 @@ def register() -> None:
     training_loop.install()
     convai2_files.install()
     install_worlds()
+    output.install()
     register_names()
     Patch(Opt, "load_init", with_our_presets).apply()
     Patch(multiprocessing_train, "multiprocess_train", with_our_training_worker).apply()

@@ -1,9 +1,11 @@
-"""Our worlds for ``parlai interactive`` and ``self_chat`` with agents of ours."""
+"""The worlds of agents of ours: for chats our own, elsewhere ParlAI's with `answered` examples."""
 
 from parlai.core import worlds
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import UsageError
+from p2bot_parlai.parlai_support.first_examples import EXACTLY, end_after
+from p2bot_parlai.parlai_support.mutators import add_answered
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
 
@@ -25,7 +27,11 @@ def with_our_worlds(stock):
                 _check_talkers(user_agents)
             if world := _world(opt["task"], *chat):
                 return world(opt, user_agents)
-        return stock(opt, user_agents, default_world)
+            add_answered(opt)
+        world = stock(opt, user_agents, default_world)
+        if number := opt.get(EXACTLY):
+            end_after(world.get_agents()[0], number)
+        return world
 
     return create_task_world
 

@@ -6,6 +6,7 @@ model file.
 """
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -52,6 +53,7 @@ def one_line_errors(stock):
             stock(kind, error, trace)
             return
         sys.stdout.flush()
+        gc.freeze()  # at its end Python would look through all of torch's objects, for two seconds
         if isinstance(known, UsageError):
             end(known)  # SystemExit is the one exception that Python heeds in here
         interrupted = isinstance(known, KeyboardInterrupt)

@@ -71,8 +71,10 @@ def rate_on_page(host: str, port: int, path: str, study: files.Study) -> None:
         if host not in LOOPBACK:
             print("anyone who reaches this address can rate, under any name", flush=True)
         print(f"ratings are saved to {path} as they are given; Ctrl-C stops", flush=True)
-        server.serve(rating_app(study, log, host), listening)
-        print(f"{len(log)} ratings in {path}")
+        try:
+            server.serve(rating_app(study, log, host), listening)
+        finally:
+            print(f"{len(log)} ratings in {path}")
 
 
 def rate_by_sheet(sheet: str, rater: str, path: str, study: files.Study) -> None:

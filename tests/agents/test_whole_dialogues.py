@@ -11,6 +11,7 @@ from parlai.core.torch_agent import Batch
 from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
+from p2bot_parlai.agents.whole_dialogues import fill_up
 from p2bot_parlai.method.backbones.gpt import Attention
 from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
@@ -67,6 +68,8 @@ def turn_by_turn(agent, found) -> Batch:
             messages.append(clone.observe(Message(told)))
             clone.self_observe(Message({"text": "", "episode_done": False}))
     batch = agent.batchify(messages)
+    own = batch.p2bot  # evaluation has no distractors but each example's own
+    own.distractors = fill_up(own.distractors, own.responses, agent.reader.distractors)
     valid = batch.text_vec != agent.NULL_IDX
     batch.p2bot.states = agent.network.encode_context(batch.text_vec, valid)
     return batch

@@ -14,7 +14,7 @@ from parlai.core.teachers import create_task_agent_from_taskname
 from p2bot_parlai.chat.personas import load_personas
 from p2bot_parlai.method.context import OWN_PERSONA, PARTNER_PERSONA
 from p2bot_parlai.parlai_support.dialogues import PersonaFold, episodes, read_dialogues
-from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
+from p2bot_parlai.parlai_support.mutators import ANSWERED, WHOLE_DIALOGUE
 from p2bot_parlai.tools.human_eval.sampling import read_samples
 
 TASK = "convai2:self_original"
@@ -171,7 +171,7 @@ def test_what_is_read_becomes_batches(home, sound, agent, data):
                 break
             check_ids(one, one.batchify([seen]))
             one.self_observe(Message({"text": "so", "episode_done": message["episode_done"]}))
-    mutated = options(home, mutators=WHOLE_DIALOGUE)
+    mutated = options(home, mutators=f"{ANSWERED}+{WHOLE_DIALOGUE}")
     for episode in _episodes(mutated)[:2]:
         one = agent.clone()
         seen, refused = outcome(one.observe, episode[0])

@@ -1,7 +1,6 @@
 """Serves a page on a port until Ctrl-C."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 
@@ -44,8 +43,7 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="none"
     )
     logging.getLogger("uvicorn.error").addFilter(_is_news)
-    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
-        uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _is_news(record: logging.LogRecord) -> bool:
