@@ -86,6 +86,7 @@ class Learner:
             opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
             if self.is_finetune:
                 inherit(opt, path, self.READING_OPTIONS)
+                inherited.apply_truncate(opt)
         counts = self.saved.about.get("spelling") if self.saved else None
         self.spelling: CorpusSpelling = (
             shared["spelling"] if shared else CorpusSpelling(counts, inherited=self.is_finetune)

@@ -105,6 +105,13 @@ def test_fine_tuning_goes_on_with_weights_tokenizer_and_options(data, started, t
     create_agent_from_model_file(str(path), tiny.QUIET)
 
 
+def test_a_new_limit_stands_above_that_of_the_start(data, started, tmp_path):
+    own = dict.fromkeys(("text_truncate", "label_truncate"))
+    train(data, "p2bot", 1, tmp_path / "tuned", init_model=started("p2bot"), truncate=60, **own)
+    saved = json.loads((tmp_path / "tuned.opt").read_text())
+    assert (saved["text_truncate"], saved["label_truncate"]) == (60, 60)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_weights_beside_another_tokenizer_are_refused(data, started, tmp_path, model):
     train(data, model, 2, tmp_path / "other")
