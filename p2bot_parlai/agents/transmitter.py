@@ -100,10 +100,12 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             backbone = backbones.load_backbone(self.opt["backbone"])
             backbone.resize(len(self.dict))
         needed = self.text_truncate + self.label_truncate + 2  # [SELF] and [CLS]
-        if backbone.max_positions and needed > backbone.max_positions:
+        reads = backbone.reads(needed)
+        if reads < needed:
             raise UsageError(
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
-                f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
+                f"need {needed} positions, the backbone reads {reads}: lower them by "
+                f"{needed - reads}, or choose another --backbone"
             )
         network = Transmitter(backbone)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
