@@ -49,7 +49,7 @@ def small_copy(model: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         while made is None:
-            small = _shortened(config, count)
+            small = shortened(config, count)
             if small is not None or count == total:
                 how = config._attn_implementation
                 made = type(model)._from_config(small or config, attn_implementation=how)
@@ -62,7 +62,7 @@ def small_copy(model: Any, seed: int) -> Any:
     return made.float().eval()
 
 
-def _shortened(config: Any, count: int) -> Any:
+def shortened(config: Any, count: int) -> Any:
     """None: the first ``count`` layers are not of every kind that the configuration lists."""
     config = copy.deepcopy(config)
     text = config.get_text_config()

@@ -134,6 +134,8 @@ def build(config: dict[str, Any], auto_class: str) -> nn.Module:
             lambda how: kind.from_config(built, attn_implementation=how, trust_remote_code=False),
             auto_class,
         )
+    except P2botError:
+        raise
     except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()

@@ -134,6 +134,34 @@ def test_the_head_of_another_task_is_not_missed(tmp_path):
     assert load_backbone(str(tmp_path)).hidden_size == 32
 
 
+BART = transformers.BartConfig(
+    d_model=32,
+    encoder_layers=2,
+    decoder_layers=2,
+    encoder_attention_heads=2,
+    decoder_attention_heads=2,
+    decoder_ffn_dim=32,
+    **SMALL,
+)
+LFM2 = transformers.Lfm2Config(
+    hidden_size=32,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    layer_types=["conv", "full_attention"],
+    **SMALL,
+)
+
+
+@pytest.mark.parametrize("config", [BART, LFM2], ids=["positions ignored", "hybrid"])
+def test_what_reads_otherwise_than_we_mean_is_refused_in_one_line(config):
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    with pytest.raises(P2botError, match="cannot be a backbone: .*") as error:
+        CausalLM(model)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
 @pytest.mark.parametrize("window", [23, 40])
 def test_a_sliding_window_is_read_up_to_its_end(window):
     mistral = {**SMALL, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
