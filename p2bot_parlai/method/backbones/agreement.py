@@ -225,7 +225,7 @@ def _cached(lm: Any, ids: Tensor, other: Tensor, start: int) -> Tensor:
     :return: hidden states of the line so far and of the branch.
     """
     end, hole = start + BRANCH, 3
-    cache = growing_cache()
+    cache: Any = growing_cache()
     at = torch.arange(end + 2)
 
     def read(tokens: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
@@ -300,7 +300,9 @@ class _PositionTables(TorchFunctionMode):
         super().__init__()
         self.sizes: list[int] = []
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         if function is functional.embedding:
             ids, table = args[:2]
             if ids.shape[-1] > 1 and (ids.diff(dim=-1) == 1).all():

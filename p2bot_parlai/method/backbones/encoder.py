@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import agreement, hub, packaged
@@ -66,7 +67,11 @@ def sentence_part(model: Any) -> Any:
     :raises P2botError: for families whose sentences depend on those beside them.
     """
     if model.config.is_encoder_decoder:
-        model = model.get_encoder()
+        kind, model = model.config.model_type, model.get_encoder()
+        if not isinstance(model, PreTrainedModel):
+            raise P2botError(
+                f"models of type {kind!r} cannot be an encoder: theirs does not stand alone"
+            )
     for name in agreement.check_encoder(model, _knows_segments(model.config))[0]:
         setattr(model, name, None)
     return model
