@@ -74,8 +74,11 @@ def verdict(family: str, auto_class: str) -> tuple[str, str]:
     if (family, auto_class) == ("openai-gpt", CAUSAL):
         return "accepted, with our own implementation", ""
     given = getattr(transformers, _first(FAMILIES[auto_class][family]), None)
-    if given is None or given.main_input_name != "input_ids":
-        return "refused: does not read text", ""
+    try:
+        if given is None or given.main_input_name != "input_ids":
+            return "refused: does not read text", ""
+    except ImportError:
+        return NOT_TRIED, "needs a library that is not installed"
     try:
         model = small_model(family, auto_class)
     except P2botError as error:  # no sdpa attention
