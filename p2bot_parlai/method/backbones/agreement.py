@@ -265,7 +265,7 @@ def check_encoder(model: Any, segments: bool) -> tuple[list[str], int | None, fl
     :raises Disagreement: says what differs.
     """
     with _called_as("an encoder", model), torch.enable_grad():
-        encoder = small_copy(model, seed=0)
+        encoder = small_copy(model, seed=0).requires_grad_(True)  # fixed sines have none
         sentences = [[5, 6, 7, 8], [9, 10], [11, 12, 13]]
         ids, mask = pad(sentences, "cpu")
         more = {"token_type_ids": ids % 2} if segments else {}

@@ -69,8 +69,8 @@ V3 = {
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("family, more", [("mpnet", {}), ("deberta-v2", V3)])
-def test_families_without_fused_attention_are_what_transformers_computes(family, more, tmp_path):
+@pytest.mark.parametrize("family, more", [("mpnet", {}), ("deberta-v2", V3), ("roformer", {})])
+def test_odd_families_are_what_transformers_computes(family, more, tmp_path):
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(family, **WIDTHS, **more)
     plain = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
