@@ -64,6 +64,7 @@ def training(folder: str, updates: int) -> dict[str, float]:
         "num_epochs": -1,
         "max_train_steps": updates,
         "lr_scheduler": "none",  # which asks for the optimizer's own step()
+        "warmup_updates": -1,
     }
     opt = setup_args().parse_kwargs(
         **{**recipe(), **changes},

@@ -91,8 +91,8 @@ def main():
     # no distractors from the batch: its halves are not the whole
     whole_dialogues.fill_up = lambda own, *_: own
     torch.set_num_threads(1)
-    changes = {"dropout": 0.0, "dict_file": f"{folder}/model.dict"}
-    opt = {"datapath": datapath, "model_file": f"{folder}/none", **changes}
+    opt = {"datapath": datapath, "model_file": f"{folder}/none"}
+    opt |= {"dict_file": f"{folder}/model.dict"}
     models = [word for word in sys.argv[7:] if "=" not in word]
     given = dict(word.split("=") for word in sys.argv[7:] if "=" in word)
     work = learn
@@ -103,6 +103,8 @@ def main():
         opt |= {"init_model": models[0], "receiver": models[1], "kl_coef": 0.1}
         # not Adam, whose first steps are as long where a gradient is next to nothing
         opt |= {"optimizer": "sgd", "learningrate": 0.5}
+    else:  # in self-play the model decides, which plays and learns without dropout
+        opt["dropout"] = 0.0
     torch.manual_seed(42)
     if processes == 1:
         weights = work(opt, 0, 1)

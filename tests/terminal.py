@@ -9,14 +9,14 @@ import threading
 import time
 
 
-def type_in(monkeypatch, *lines):
-    """The human types these lines, then the input ends."""
+def type_in(monkeypatch, *lines, end=EOFError):
+    """The human types these lines, then ends the input, or presses Ctrl-C: KeyboardInterrupt."""
     left = iter(lines)
 
     def typed(prompt):
         for line in left:
             return line
-        raise EOFError
+        raise end
 
     monkeypatch.setattr(builtins, "input", typed)
 

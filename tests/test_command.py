@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,7 @@ from parlai.core.opt import Opt
 def run(opt): raise {}
 run(Opt({}))
 """
+MODEL = Path(__file__).parent / "golden/p2bot_sketch"
 OURS, THEIRS = {"task": "p2bot:sketch"}, {"model": "repeat_query", "task": "convai2"}
 
 
@@ -86,6 +88,26 @@ def test_ctrl_c_in_a_run_of_ours_is_one_word_and_the_status_of_an_interrupted_pr
     done = run(RUN.format("KeyboardInterrupt", OURS))
     assert done.stderr == "\ninterrupted\n"
     assert done.returncode == -signal.SIGINT  # which a shell reports as 130
+
+
+def test_ctrl_c_while_a_model_of_ours_loads_waits_for_nothing_more():
+    watch = "import atexit; atexit.register(lambda: print('transformers' in sys.modules));"
+    done = run(f"import sys; {watch} raise KeyboardInterrupt", "interactive", "-mf", str(MODEL))
+    assert (done.stdout, done.stderr) == ("False\n", "\ninterrupted\n")
+
+
+@pytest.mark.parametrize(
+    "words, ours",
+    [
+        ("eval_model -t p2bot:sketch", True),
+        ("interactive -mf zoo:p2bot/none", True),
+        ("interactive -mf zoo:blender/blender_90M/model", False),
+        ("eval_model -m repeat_query -t convai2", False),
+    ],
+)
+def test_whose_run_is_interrupted_while_it_loads(words, ours, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["parlai", *words.split()])
+    assert (command.explained(KeyboardInterrupt(), None) is not None) == ours
 
 
 @pytest.mark.parametrize("error", ["KeyboardInterrupt", "OSError(28, 'No space left', 'x')"])

@@ -88,8 +88,11 @@ def explained(error: BaseException, trace: TracebackType | None) -> BaseExceptio
     The error to show in place of one that is not ours, in a run of ours; None where its traceback
     is needed, or the run is of others.
     """
-    if typos.means_us(sys.argv[1:]) and (unknown := typos.unknown_name(error, trace)):
-        return unknown
+    if typos.means_us(sys.argv[1:]):
+        if isinstance(error, KeyboardInterrupt):
+            return error  # while it loads there is no opt
+        if unknown := typos.unknown_name(error, trace):
+            return unknown
     frames = [frame for frame, _ in traceback.walk_tb(trace)]
     opts = [opt for f in frames if isinstance(opt := f.f_locals.get("opt"), Opt)]
     scripts = (f.f_globals.get("__name__", "").startswith(typos.SCRIPTS) for f in frames)

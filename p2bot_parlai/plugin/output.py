@@ -1,9 +1,9 @@
 """
 What ParlAI's chats and ``eval_model`` print of a model of ours.
 
-A chat is silent until it begins: no options, nothing about loading. An evaluation prints one
-report, as wide as the terminal, its main metrics first. ``--verbose true`` prints what ParlAI
-prints. Models of our zoo are called by their names.
+A chat is silent until it begins: no options, nothing about loading. Ctrl-C ends it when its log is
+written. An evaluation prints one report, as wide as the terminal, its main metrics first.
+``--verbose true`` prints what ParlAI prints. Models of our zoo are called by their names.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from p2bot_parlai.parlai_support.names import SHORT_NAME
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch, patched
 from p2bot_parlai.parlai_support.reports import table
+from p2bot_parlai.tasks.chat.persona_worlds import InteractiveWorld
 
 CHATS = (interactive.Interactive, interactive_web.InteractiveWeb, self_chat.SelfChat)
 
@@ -40,22 +41,26 @@ def with_silent_start(stock):
     def run(self):
         if not is_ours(agent_of(self.opt)):
             return stock(self)
+        worlds = []
         with by_zoo_name(self.opt), contextlib.ExitStack() as start:
             if not self.opt.get("verbose"):
                 start.enter_context(filtered(_is_warning))
 
-                def then_loud(create):
-                    def create_task(*args, **kwargs):
-                        world = create(*args, **kwargs)
-                        start.close()
-                        return world
+            def then_loud(create):
+                def create_task(*args, **kwargs):
+                    worlds.append(create(*args, **kwargs))
+                    start.close()
+                    return worlds[-1]
 
-                    return create_task
+                return create_task
 
-                start.enter_context(
-                    patched(Patch(sys.modules[stock.__module__], "create_task", then_loud))
-                )
-            return stock(self)
+            start.enter_context(
+                patched(Patch(sys.modules[stock.__module__], "create_task", then_loud))
+            )
+            result = stock(self)
+        if any(isinstance(world, InteractiveWorld) and world.interrupted for world in worlds):
+            raise KeyboardInterrupt
+        return result
 
     return run
 

@@ -14,18 +14,18 @@ from types import FrameType, TracebackType
 
 import parlai.agents
 import parlai.tasks
-from parlai.core import loader
+from parlai.core import loader, params
 from parlai.core.loader import SCRIPT_REGISTRY
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support.names import SHORT_NAME
-from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
 
 SCRIPTS = "p2bot_parlai.scripts."
 NAMES = {"--model", "--task", "--evaltask", "--init-opt", "-m", "-t", "-et", "-o"}
 FILES = {"--model-file", "--init-model", "-mf", "-im"}
+ZOOS = {"zoo", "models", "izoo"}
 AS_GOOD_AS_OURS = 0.8  # likeness from which a name is taken for a misspelt one of ours
 
 
@@ -64,7 +64,7 @@ def means_us(words: Sequence[str]) -> bool:
         flag = flag.replace("_", "-")
         if flag in NAMES and any(_is_like_ours(name) for name in value.split(",")):
             return True
-        if flag in FILES and (value.startswith(f"zoo:{SHORT_NAME}") or _holds_ours(value)):
+        if flag in FILES and _holds_ours(value):
             return True
     return False
 
@@ -77,8 +77,12 @@ def _is_like_ours(name: str) -> bool:
 
 
 def _holds_ours(model_file: str) -> bool:
+    """By names alone: nothing is downloaded to find out, and no agent imported."""
+    zoo, _, name = model_file.partition(":")
+    if zoo in ZOOS:
+        return name.startswith(SHORT_NAME)
     try:
-        return is_ours(agent_of({"model_file": model_file}))
+        return _is_like_ours(params.get_model_name({"model_file": model_file}) or "")
     except (P2botError, OSError):  # a file that cannot be read is nobody's
         return False
 

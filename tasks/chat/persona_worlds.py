@@ -17,7 +17,6 @@ from parlai.tasks.interactive.worlds import InteractiveWorld as StockInteractive
 from parlai.tasks.self_chat.worlds import SelfChatWorld as StockSelfChatWorld
 from parlai.utils.data import DatatypeHelper
 
-from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.chat.personas import ChatPersonas, Persona, persona_text
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.context import SILENCE, parse_message
@@ -72,6 +71,8 @@ def persona_block(personas: dict[str, Persona]) -> str:
 
 def spelling_of(agent: Agent, opt: Opt) -> CorpusSpelling:
     """Of what an agent of ours learnt; unknown with ``--raw-text`` and for other agents."""
+    from p2bot_parlai.agents.learning import Learner  # transformers, which takes seconds
+
     known = isinstance(agent, Learner) and not opt.get("raw_text")
     return agent.spelling if known else CorpusSpelling()
 
@@ -96,6 +97,8 @@ def changed(message: Message, change, spelling: CorpusSpelling) -> Message:
 
 class InteractiveWorld(StockInteractiveWorld):
     """A human talks with a bot that has a persona; the human may have one too."""
+
+    interrupted = False  # by Ctrl-C
 
     @classmethod
     def add_cmdline_args(cls, parser: ParlaiParser, partial_opt: Opt | None = None):
@@ -139,6 +142,16 @@ class InteractiveWorld(StockInteractiveWorld):
         if shown:
             print(persona_block(as_shown(self.spelling, shown)))
         return "", told(self.spelling, bot, human if self.personas.shows_both else ())
+
+    def parley(self):
+        """One exchange. Ctrl-C ends the chat as [EXIT] does: its log is written."""
+        try:
+            super().parley()
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def epoch_done(self) -> bool:
+        return self.interrupted or super().epoch_done()
 
 
 def _until_end_of_input(act):

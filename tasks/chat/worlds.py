@@ -59,7 +59,6 @@ class InteractiveChatWorld(InteractiveWorld):
         seed = opt.get("seed")
         self.people = people(Draw(f"chat {random.random() if seed is None else seed}"))
         seed_everything(opt)
-        self.stopped = False
         self.type_in = self.agents[0].act
         self.agents[0].act = self.next_message
         self.translate()
@@ -80,7 +79,7 @@ class InteractiveChatWorld(InteractiveWorld):
         print(persona_block(as_shown(self.spelling, shown)))
 
     def parley(self):
-        """One exchange. Ctrl-C ends the chat as [EXIT] does."""
+        """One exchange."""
         try:
             super().parley()
         except P2botError as error:  # a persona that leaves no room: it can be changed
@@ -88,17 +87,9 @@ class InteractiveChatWorld(InteractiveWorld):
             if self.turn_cnt == 0:
                 self.reset()  # or the next persona would come on top
             return
-        except KeyboardInterrupt:
-            print()  # below the line that it was typed on
-            self.stopped = True
-            self.finalize_episode()
-            return
         if self.turn_cnt > len(self.chat.turns):
             answer = show(self.acts[1].get("text") or "", self.spelling.speech)
             self.chat.turns.append((self.typed, answer))
-
-    def epoch_done(self) -> bool:
-        return self.stopped or super().epoch_done()
 
     def next_message(self) -> Message:
         """

@@ -174,6 +174,37 @@ def test_every_end_of_a_chat_is_clean(capsys, monkeypatch, tmp_path, convai2, ti
     assert len(outfile.read_text().splitlines()) == lines.count("hello")
 
 
+@pytest.mark.parametrize("task", ["convai2", "p2bot:chat"])
+@pytest.mark.parametrize("lines", [[], ["hello"], ["hello", "[DONE]"]])
+def test_ctrl_c_ends_the_command_after_its_log_is_written(
+    capsys, monkeypatch, tmp_path, convai2, tiny_model, task, lines
+):
+    type_in(monkeypatch, *lines, end=KeyboardInterrupt)
+    outfile = tmp_path / "log.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        talk(capsys, tiny_model, task, convai2, outfile=str(outfile))
+    assert len(outfile.read_text().splitlines()) == lines.count("hello")
+
+
+def test_ctrl_c_while_the_bot_thinks_ends_the_command_too(
+    capsys, monkeypatch, tmp_path, convai2, tiny_model
+):
+    answers = iter([P2botAgent.act])
+
+    def interrupted(bot):
+        for act in answers:
+            return act(bot)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(P2botAgent, "act", interrupted)
+    type_in(monkeypatch, "hello", "and now ?")
+    outfile = tmp_path / "log.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        talk(capsys, tiny_model, "convai2", convai2, outfile=str(outfile))
+    (chat,) = map(json.loads, outfile.read_text().splitlines())
+    assert len(chat["dialog"]) == 1, "what was answered"
+
+
 @pytest.mark.slow
 def test_ctrl_c_and_ctrl_d_at_a_terminal(tiny_model):
     """A real terminal: no traceback, and the exit status that a shell expects."""
