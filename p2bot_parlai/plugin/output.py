@@ -1,9 +1,9 @@
 """
 What ParlAI's chats and ``eval_model`` print of a model of ours.
 
-A chat is silent until it begins: no options, nothing about loading. An evaluation prints one
-report, as wide as the terminal, its main metrics first. ``--verbose true`` prints what ParlAI
-prints. Models of our zoo are called by their names.
+A chat is silent until it begins: no options, nothing about loading. An evaluation prints no
+options and one report, as wide as the terminal, its main metrics first. ``--verbose true`` prints
+what ParlAI prints. Models of our zoo are called by their names.
 """
 
 import contextlib
@@ -102,6 +102,7 @@ def with_one_report(stock):
             patched(
                 Patch(evaluation, "nice_report", as_table),
                 Patch(logging, "report", unsaid),
+                *(() if opt.get("verbose") else [Patch(Opt, "log", unsaid)]),
             ),
         ):
             return stock(opt)
@@ -110,8 +111,8 @@ def with_one_report(stock):
 
 
 def unsaid(stock):
-    """The report of one task, which the report of all tasks repeats."""
-    return lambda message: None
+    """The options, and the report of one task, which the report of all tasks repeats."""
+    return lambda *given: None
 
 
 def with_exact_number(stock):
