@@ -194,6 +194,20 @@ def test_the_nearest_name_is_said(run, arguments, message):
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        *("-mf zoo:p2bot/typo", "-mf zoo:p2bot/skech/model", "-mf zoo:pbot/sketch/model"),
+        "-mf zoo:p2bot/sketch/model --receiver zoo:p2bot/typo -t p2bot:chat",
+        "-mf zoo:p2bot/sketch/model --receiver zoo:p2bott/typo -t p2bot:chat",
+    ],
+)
+def test_the_models_of_the_zoo_are_said(run, arguments, tmp_path):
+    status, line = the_line(run, "interactive", *arguments.split(), "-dp", str(tmp_path))
+    assert status in (1, 2) and str(tmp_path) not in line
+    assert "there is no model zoo:p" in line and "zoo:p2bot/sketch/receiver" in line
+
+
+@pytest.mark.parametrize(
     "arguments, near",
     [
         (["trian_model", "-m", "p2bot"], "train_model"),
@@ -219,6 +233,17 @@ def test_the_nearest_command_is_said(run, arguments, near):
 def test_others_get_what_parlai_says(run, arguments, stock):
     _, _, err = run(*arguments.split())
     assert stock in err and "p2bot: error" not in err
+
+
+def test_a_damaged_opt_of_others_is_not_labelled_ours(run, tmp_path):
+    for path in (tmp_path / "model", tmp_path / "model.opt"):
+        path.write_text('{"model": ')
+    given = ["-t", "integration_tests", "-mf", str(tmp_path / "model")]
+    _, _, err = run("eval_model", "-m", "repeat_query", *given)
+    assert "Traceback" in err and "p2bot: error" not in err
+    assert the_line(run, "eval_model", "-m", "p2bot", *given)[1].startswith(
+        f"{tmp_path}/model.opt is damaged"
+    )
 
 
 def test_a_task_that_needs_a_missing_package_is_no_typo(run, tmp_path, monkeypatch):

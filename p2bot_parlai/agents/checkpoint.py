@@ -7,27 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.utils import logging
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.options.common import flag
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support import files
-
-
-def in_zoo(opt: Opt, name: str) -> str | None:
-    """
-    The path of a model that the option ``name`` gives; ParlAI resolves ``zoo:`` for
-    ``--model-file`` alone, and late for ``--init-model``.
-
-    :raises P2botError: for a name that the zoo does not have.
-    """
-    try:
-        return modelzoo_path(opt.get("datapath"), opt.get(name))
-    except (ImportError, FileNotFoundError) as error:
-        flag = "--" + name.replace("_", "-")
-        raise P2botError(f"{flag} {opt[name]}: there is no such model in the zoo") from error
+from p2bot_parlai.parlai_support.names import zoo_path
 
 
 def start_of(opt: Opt) -> tuple[str | None, bool]:
@@ -38,7 +25,8 @@ def start_of(opt: Opt) -> tuple[str | None, bool]:
     :raises P2botError: where that file, or the ``.dict`` beside it, is missing; ParlAI would
         start from random weights, and learn another tokenizer.
     """
-    model, start = opt.get("model_file"), in_zoo(opt, "init_model")
+    model = opt.get("model_file")
+    start = zoo_path(opt.get("datapath"), opt.get("init_model"), "--init-model")
     resumes = start and start.endswith(".checkpoint") and opt.get("load_from_checkpoint")
     if model and not resumes and PathManager.exists(model):
         start = model
@@ -66,15 +54,39 @@ def inherit(opt: Opt, start: str, names: Iterable[str]) -> None:
 
     :param names: of the options that decide it.
     """
-    if not os.path.exists(f"{start}.opt"):
-        return
-    with open(f"{start}.opt", encoding="utf-8") as file:
-        saved = json.load(file)
+    saved = _saved_options(start)
     for name in names:
         if name in saved and name not in opt.get("override", {}):
             if opt.get(name) != saved[name]:
                 logging.info(f"{name} {saved[name]}, as {start} was trained")
             opt[name] = saved[name]
+
+
+def warn_kept(opt: Opt, start: str, names: Iterable[str]) -> None:
+    """
+    Say that a resumed run keeps options of its beginning where the command line has others.
+
+    :param names: of those that it keeps.
+    """
+    saved, given = _saved_options(start), opt.get("override", {})
+    for name in names:
+        if name in saved and name in given and _plain(given[name]) != saved[name]:
+            logging.warning(
+                f"{flag(name)} {given[name]} has no effect: this run goes on with "
+                f"{saved[name]}. To change it, start another run with --init-model"
+            )
+
+
+def _plain(value):
+    """As JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _saved_options(model_file: str) -> dict:
+    if not os.path.exists(f"{model_file}.opt"):
+        return {}
+    with open(f"{model_file}.opt", encoding="utf-8") as file:
+        return json.load(file)
 
 
 @dataclass

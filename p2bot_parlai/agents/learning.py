@@ -11,6 +11,7 @@ from parlai.core.opt import Opt
 from parlai.nn.lr_scheduler import ParlAILRScheduler
 from parlai.utils import logging
 from parlai.utils.distributed import is_distributed, num_workers
+from parlai.utils.io import PathManager
 from parlai.utils.misc import warn_once
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -21,6 +22,7 @@ from p2bot_parlai.agents.checkpoint import (
     inherit,
     plain,
     start_of,
+    warn_kept,
     write_model_file,
 )
 from p2bot_parlai.agents.options import inherited
@@ -33,6 +35,11 @@ from p2bot_parlai.parlai_support.mutators import labels_of
 from p2bot_parlai.parlai_support.names import set_model_type
 from p2bot_parlai.parlai_support.resume import saved_model
 
+# options that the saved state of an optimizer holds
+OF_OPTIMIZERS = (
+    *("learningrate", "betas", "weight_decay", "momentum", "nesterov", "nus"),
+    *("adam_eps", "adafactor_eps"),
+)
 # batches in a row that were skipped, after which a run is given up
 PATIENCE = 10
 
@@ -182,8 +189,14 @@ class Learner:
         """Called before a training run loads anything; see `training_loop`."""
         cls.check(opt)
         inherited.refuse_unused(cls, opt)
-        if not saved_model(opt):
-            start_of(opt)
+        if saved_model(opt) or start_of(opt)[0] or "vocab_size" not in opt.get("override", {}):
+            return
+        path = opt.get("dict_file") or f"{opt.get('model_file')}.dict"
+        if PathManager.exists(path):
+            logging.warning(
+                f"{path} is there already and is used as it is: --vocab-size has no effect. "
+                "Delete it if another tokenizer shall be learnt"
+            )
 
     def begin_training(self) -> None:
         """Called when the agent of a training run is built."""
@@ -196,13 +209,16 @@ class Learner:
     def init_optim(self, params, optim_states=None, saved_optim_type=None, is_finetune=False):
         """:raises P2botError: for an optimizer that cannot be made or resumed."""
         try:
-            return super().init_optim(params, optim_states, saved_optim_type, is_finetune)
+            was_reset = super().init_optim(params, optim_states, saved_optim_type, is_finetune)
         except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise P2botError(
                 f"--optimizer {self.opt['optimizer']} cannot be made of its options, or of its "
                 f"saved state ({error}): check --learningrate, --betas and the like, or start "
                 "another run with --init-model"
             ) from error
+        if optim_states and not is_finetune and not was_reset:
+            warn_kept(self.opt, self.saved.path, OF_OPTIMIZERS)
+        return was_reset
 
     def build_lr_scheduler(self, states=None, hard_reset: bool = False):
         if self.opt["lr_scheduler"] != "linear":

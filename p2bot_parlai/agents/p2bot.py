@@ -65,8 +65,7 @@ class P2botAgent(TransmitterAgent):
     def begin_training(self) -> None:
         """Called after the agent is built: load the frozen models before the first batch."""
         if self.plays:
-            self.selfplay.check_own_file()
-            self.selfplay.world  # noqa: B018
+            self.selfplay.begin_training()
 
     def describe(self) -> dict:
         return {**super().describe(), "selfplay": self.selfplay.files.to_json()}

@@ -49,13 +49,13 @@ class Question:
         """:raises P2botError: for a message that offers no personas to choose from."""
         labels = message.get("labels") or message.get("eval_labels")
         candidates = list(message.get("label_candidates") or ())
-        reveals = message.get("reveals")
-        # p2bot:sketch itself has responses for candidates, and one number here
-        ranks = candidates and not isinstance(reveals, int)
-        if not ranks or (labels and labels[0] not in candidates):
+        # the candidates of a task of dialogues are responses, of one line
+        personas = "candidate_people" in message or any("\n" in text for text in candidates)
+        if not candidates or (labels and not (personas and labels[0] in candidates)):
             raise P2botError(
-                "label_candidates must hold the personas to choose from, and the label among "
-                "them: use a task such as -t p2bot:persona_perception"
+                "this task offers no personas to choose from (label_candidates, the label among "
+                "them): use -t p2bot:persona_perception, which makes such a task of one of "
+                "dialogues, --perception-task"
             )
         return cls(
             utterances=lines(message.get("text") or ""),
@@ -65,7 +65,7 @@ class Question:
             hard_candidates=list(message.get("hard_candidates") or ()),
             profile_sentences=message.get("profile_sentences") or (),
             own=list(message.get("own_sentences") or ()),
-            reveals=list(reveals or ()),
+            reveals=list(message.get("reveals") or ()),
         )
 
 

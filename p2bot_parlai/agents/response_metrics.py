@@ -6,13 +6,14 @@ from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import in_zoo
+from p2bot_parlai.agents.options.common import flag
 from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import NliJudge, load_judge
+from p2bot_parlai.parlai_support.names import zoo_path
 
 # one entry per example, as ParlAI requires
 Values = dict[str, list[Metric | None]]
@@ -49,9 +50,9 @@ class ResponseMetrics:
             )
         paths = {}
         for name in ("receiver", "nli_model"):
-            path = in_zoo(Opt({**opt, name: given.get(name)}), name)
+            path = zoo_path(opt.get("datapath"), given.get(name), flag(name))
             if path and not PathManager.exists(path):
-                raise P2botError(f"--{name.replace('_', '-')} {path}: there is no such file")
+                raise P2botError(f"{flag(name)} {path}: there is no such file")
             paths[name] = path
         perceiver = load_perceiver(paths["receiver"]) if paths["receiver"] else None
         nli = load_judge(paths["nli_model"]) if paths["nli_model"] else None

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import torch
 from parlai.core.opt import Opt
-from parlai.utils.data import DatatypeHelper
 from parlai.utils.io import PathManager
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
@@ -103,6 +102,12 @@ def load_language_style(
         lm = load_transmitter(path, tokenizer)
         return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
     name = given or opt["backbone"]
+    learnt = opt["backbone"] in UNTRAINED and not opt.get("tokenizer")
+    if given and learnt and not PathManager.exists(given):  # no model of the hub has that tokenizer
+        raise P2botError(
+            f"--language-model {given}: there is no such file, and this Transmitter's tokenizer, "
+            "learnt from its task, needs a model that was trained from it"
+        )
     if name in UNTRAINED:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
     try:
@@ -141,7 +146,7 @@ class SelfPlaySetup:
         files: FrozenFiles,
     ):
         self.opt, self.network, self.dictionary = opt, network, dictionary
-        self.has_head, self.files = has_head, files
+        self.has_head, self.files, self.learns = has_head, files, False
 
     @cached_property
     def world(self) -> SelfPlay:
@@ -191,14 +196,20 @@ class SelfPlaySetup:
             opt["history_size"],
         )
 
-    def check_own_file(self) -> None:
-        """:raises P2botError: where training would write over the file of its user."""
+    def begin_training(self) -> None:
+        """
+        Load the frozen models.
+
+        :raises P2botError: where training would write over the file of its user.
+        """
+        self.learns = True
         start = self.opt.get("override", {}).get("init_model")
         if not start and "user" not in self.files.saved:
             raise P2botError(
                 f"self-play would write over {self.opt['model_file']}, which its user is read "
                 "from: give that file to --init-model, and another --model-file"
             )
+        self.world  # noqa: B018
 
     def _freeze(self, network: nn.Module) -> None:
         set_computing(network, self.opt["precision"])
@@ -208,8 +219,7 @@ class SelfPlaySetup:
     def _perception(self) -> PersonaPerception:
         given = self.opt.get("override", {}).get("receiver")
         # an evaluation may use another Receiver; a resumed run may not
-        learns = DatatypeHelper.is_training(self.opt["datatype"])
-        files = FrozenFiles() if given and not learns else self.files
+        files = FrozenFiles() if given and not self.learns else self.files
         perceiver = load_perceiver(
             files.path("Receiver", "--receiver", given, self.opt["receiver"])
         )

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from parlai.core.agents import create_agent
-from parlai.core.build_data import modelzoo_path
 from parlai.core.params import ParlaiParser
 from parlai.utils import logging
 from parlai.utils.io import PathManager
@@ -28,7 +27,7 @@ from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.parlai_support import opt_files
-from p2bot_parlai.parlai_support.names import register_names
+from p2bot_parlai.parlai_support.names import no_model, register_names, zoo_path
 
 
 class Impression(NamedTuple):
@@ -52,9 +51,11 @@ def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
             opt = ParlaiParser(True, True).parse_kwargs(**given)
         except (ValueError, KeyError) as error:  # values that ParlAI refuses, unknown names
             raise P2botError(f"P2Bot.load cannot use these options: {error}") from error
+        except ImportError as error:  # ParlAI's, of a zoo name
+            raise P2botError(no_model(model_file)) from error
         path = opt["model_file"]
         if not PathManager.exists(path):
-            raise P2botError(f"there is no model at {path}: train one with -m p2bot")
+            raise P2botError(f"{no_model(path)}; train one with -m p2bot")
         if not options.get("model"):
             # before it is built: ParlAI's own agents unpickle what they load
             kind = opt_files.agent_class(path) or object
@@ -141,7 +142,7 @@ class P2Bot(Conversation):
         options |= arguments.device_options(device, options)
         agent = _load_agent(name, options)
         if receiver is not None:
-            found = modelzoo_path(agent.opt["datapath"], receiver)
+            found = zoo_path(agent.opt["datapath"], receiver, "receiver")
         else:
             found = receiver_beside(agent.opt["model_file"])
         bot = cls(agent, found, persona, partner_persona, seed, raw_text)

@@ -94,7 +94,10 @@ def check_description(
     about = states["p2bot"]
     for name, kind in kinds.items():
         if not isinstance(about.get(name), kind):
-            raise P2botError(f"{path} is damaged: it does not say its {name}. Use another copy")
+            raise P2botError(
+                f"{path} does not say its {name}: it is damaged, or of an earlier p2bot_parlai. "
+                "Use another copy, or train again"
+            )
     tau, tokens = about.get("tau", 1), about.get("text_truncate", MIN_TOKENS)
     if not 0 < tau < math.inf or not tokens >= MIN_TOKENS:
         raise P2botError(f"{path} is damaged: tau {tau}, text_truncate {tokens}. Use another copy")

@@ -1,12 +1,17 @@
-"""Short names of our agents, and the import paths that saved .opt files hold."""
+"""Short names of our agents and models, and the import paths that saved .opt files hold."""
 
 import importlib
 from argparse import Action
 from pathlib import Path
 
+from parlai.core.build_data import modelzoo_path
 from parlai.core.loader import _name_to_agent_class
+from parlai.utils.io import PathManager
+
+from p2bot_parlai.errors import P2botError
 
 SHORT_NAME = "p2bot"
+SHIPPED = "shipped are zoo:p2bot/sketch/model and zoo:p2bot/sketch/receiver"
 NAMES = Path(__file__).parents[1] / "plugin" / "names"
 
 
@@ -17,6 +22,32 @@ def register_names() -> None:
         folder = str(NAMES / kind)
         if folder not in path:
             path.append(folder)
+
+
+def zoo_path(datapath: str | None, name: str | None, flag: str) -> str | None:
+    """
+    The path of a model that an option names; ParlAI resolves ``zoo:`` for ``--model-file`` alone,
+    and late for ``--init-model``.
+
+    :raises P2botError: for a name that the zoo does not have.
+    """
+    try:
+        path = modelzoo_path(datapath, name)
+    except ImportError as error:
+        raise P2botError(f"{flag}: {no_model(name)}") from error
+    if path != name and not PathManager.exists(path):
+        raise P2botError(f"{flag}: {no_model(path)}")
+    return path
+
+
+def no_model(path: str | None) -> str:
+    """What to say of a ``zoo:`` name or a path, which may be that of one, with no model there."""
+    _, of_zoo, name = str(path).rpartition(f"/models/{SHORT_NAME}/")
+    if of_zoo:
+        path = f"zoo:{SHORT_NAME}/{name}"
+    if str(path).startswith("zoo:"):
+        return f"there is no model {path}; {SHIPPED}"
+    return f"there is no model at {path}"
 
 
 def full_model_path(name: str) -> str:

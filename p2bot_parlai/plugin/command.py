@@ -17,6 +17,7 @@ from parlai.core.opt import Opt
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support import files
+from p2bot_parlai.parlai_support.names import no_model
 from p2bot_parlai.parlai_support.ours import concerns_us
 from p2bot_parlai.parlai_support.patching import Patch
 from p2bot_parlai.plugin import typos
@@ -48,7 +49,10 @@ def one_line_errors(stock):
         The exit status is Python's own: 1, and after Ctrl-C death by SIGINT, which a shell
         reports as 130; a `UsageError` ends with 2.
         """
-        known = error if message_for_users(error) else explained(error, trace)
+        if message_for_users(error):
+            known = None if _is_of_others(trace) else error
+        else:
+            known = explained(error, trace)
         if known is None or wants_traceback():
             stock(kind, error, trace)
             return
@@ -93,14 +97,27 @@ def explained(error: BaseException, trace: TracebackType | None) -> BaseExceptio
             return error  # while it loads there is no opt
         if unknown := typos.unknown_name(error, trace):
             return unknown
-    frames = [frame for frame, _ in traceback.walk_tb(trace)]
-    opts = [opt for f in frames if isinstance(opt := f.f_locals.get("opt"), Opt)]
-    scripts = (f.f_globals.get("__name__", "").startswith(typos.SCRIPTS) for f in frames)
-    if any(scripts) or any(map(concerns_us, opts)):
+    opts, of_script = _run(trace)
+    if of_script or any(map(concerns_us, opts)):
         return error if isinstance(error, KeyboardInterrupt) else _without_traceback(error, opts)
     # whose a model is that is not there, or not named, cannot be known
     nobody = opts and not any(opt.get("model") for opt in opts)
     return _without_model(str(error)) if nobody else None
+
+
+def _is_of_others(trace: TracebackType | None) -> bool:
+    """Whether a run names an agent of others, and no task of ours: our checks run there too."""
+    opts, of_script = _run(trace)
+    named = all(opt.get("model") and not concerns_us(opt) for opt in opts)
+    return bool(opts) and named and not of_script
+
+
+def _run(trace: TracebackType | None) -> tuple[list[Opt], bool]:
+    """The options that a failed run had, and whether its command is one of ours."""
+    frames = [frame for frame, _ in traceback.walk_tb(trace)]
+    opts = [opt for f in frames if isinstance(opt := f.f_locals.get("opt"), Opt)]
+    names = (frame.f_globals.get("__name__", "") for frame in frames)
+    return opts, any(name.startswith(typos.SCRIPTS) for name in names)
 
 
 def _without_traceback(error: BaseException, opts: list[Opt]) -> P2botError | None:
@@ -129,7 +146,7 @@ def _without_model(text: str) -> P2botError | None:
     if text == NO_MODEL_NAMED:
         return UsageError("name a model: -mf FILE, or -mf zoo:p2bot/sketch/model for a shipped one")
     if text.startswith(NO_MODEL):
-        return P2botError(f"there is no model at {text.removeprefix(NO_MODEL)}: check -mf")
+        return P2botError(f"{no_model(text.removeprefix(NO_MODEL))}: check -mf")
     return None
 
 

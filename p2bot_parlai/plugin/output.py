@@ -2,8 +2,8 @@
 What ParlAI's chats and ``eval_model`` print of a model of ours.
 
 A chat is silent until it begins: no options, nothing about loading. Ctrl-C ends it when its log is
-written. An evaluation prints one report, as wide as the terminal, its main metrics first.
-``--verbose true`` prints what ParlAI prints. Models of our zoo are called by their names.
+written. An evaluation prints no options and one report, as wide as the terminal, its main metrics
+first. ``--verbose true`` prints what ParlAI prints. Models of our zoo are called by their names.
 """
 
 import contextlib
@@ -107,6 +107,7 @@ def with_one_report(stock):
             patched(
                 Patch(evaluation, "nice_report", as_table),
                 Patch(logging, "report", unsaid),
+                *(() if opt.get("verbose") else [Patch(Opt, "log", unsaid)]),
             ),
         ):
             return stock(opt)
@@ -115,8 +116,8 @@ def with_one_report(stock):
 
 
 def unsaid(stock):
-    """The report of one task, which the report of all tasks repeats."""
-    return lambda message: None
+    """The options, and the report of one task, which the report of all tasks repeats."""
+    return lambda *given: None
 
 
 def with_exact_number(stock):

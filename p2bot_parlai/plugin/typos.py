@@ -15,11 +15,12 @@ from types import FrameType, TracebackType
 import parlai.agents
 import parlai.tasks
 from parlai.core import loader, params
+from parlai.core.build_data import modelzoo_path
 from parlai.core.loader import SCRIPT_REGISTRY
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.parlai_support.names import SHORT_NAME
+from p2bot_parlai.parlai_support.names import SHORT_NAME, no_model
 from p2bot_parlai.parlai_support.patching import Patch
 
 SCRIPTS = "p2bot_parlai.scripts."
@@ -64,8 +65,10 @@ def means_us(words: Sequence[str]) -> bool:
         flag = flag.replace("_", "-")
         if flag in NAMES and any(_is_like_ours(name) for name in value.split(",")):
             return True
-        if flag in FILES and _holds_ours(value):
-            return True
+        if flag in FILES:
+            of_zoo = value.startswith("zoo:") and _is_like_ours(value.removeprefix("zoo:"))
+            if of_zoo or _holds_ours(value):
+                return True
     return False
 
 
@@ -89,8 +92,10 @@ def _holds_ours(model_file: str) -> bool:
 
 # ------------------------------------------------------------- agents and tasks that are not
 def unknown_name(error: BaseException, trace: TracebackType | None) -> UsageError | None:
-    """The error for an agent or a task that ParlAI did not find, in place of ParlAI's own."""
+    """The error for a name that ParlAI did not find, in place of ParlAI's own."""
     frames = [frame for frame, _ in traceback.walk_tb(trace)]
+    if frames and frames[-1].f_code is modelzoo_path.__code__:
+        return UsageError(no_model(frames[-1].f_locals["path"]))
     loading = [frame for frame in frames if frame.f_globals.get("__name__") == loader.__name__]
     if not loading or not _is_of_the_name(error, frames[-1], loading[-1]):
         return None

@@ -8,7 +8,6 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parlai.core.build_data import modelzoo_path
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
@@ -97,8 +96,6 @@ def load_bot(opt: Opt) -> "P2Bot":
     elif opt.get("gpu", -1) >= 0:
         given["device"] = f"cuda:{opt['gpu']}"
     receiver = opt.get("override", {}).get("receiver")
-    if receiver:
-        receiver = modelzoo_path(opt["datapath"], receiver)
     return P2Bot.load(opt["model_file"], receiver=receiver, **given)
 
 

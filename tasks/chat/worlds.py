@@ -2,7 +2,6 @@
 
 import random
 
-from parlai.core.build_data import modelzoo_path
 from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -16,6 +15,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.spelling import CorpusSpelling, show
+from p2bot_parlai.parlai_support.names import zoo_path
 from p2bot_parlai.tasks.chat.persona_worlds import (
     InteractiveWorld,
     as_shown,
@@ -49,7 +49,7 @@ class InteractiveChatWorld(InteractiveWorld):
 
     def init_contexts(self, shared=None):
         opt = self.opt
-        self.receiver = opt.get("receiver") and modelzoo_path(opt["datapath"], opt["receiver"])
+        self.receiver = zoo_path(opt["datapath"], opt.get("receiver"), "--receiver")
         # one from the model's saved options may be gone, which matters only to /why
         if opt.get("override", {}).get("receiver") and not PathManager.exists(self.receiver):
             raise P2botError(f"--receiver {self.receiver}: there is no such file")

@@ -12,6 +12,7 @@ from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import hub
 from p2bot_parlai.method.model_files import read_model_file
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
@@ -233,6 +234,12 @@ def test_a_language_model_with_another_tokenizer(convai2, tmp_path, playing):
     options = {**playing, "language_model": path}
     with pytest.raises(P2botError, match="another tokenizer than the Transmitter"):
         tiny.train(convai2, tmp_path / "model", **options)
+
+
+def test_a_language_model_that_is_not_there(convai2, tmp_path, playing, monkeypatch):
+    monkeypatch.setattr(hub, "fetch", None)  # which would ask the hub
+    with pytest.raises(P2botError, match="--language-model typo: there is no such file"):
+        agent_for(convai2, tmp_path / "model", {**playing, "language_model": "typo"})
 
 
 def test_a_language_model_of_ones_own(convai2, tmp_path, playing):

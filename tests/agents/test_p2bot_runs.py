@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
@@ -220,5 +221,9 @@ def test_another_receiver_may_judge_in_evaluation(convai2, tmp_path, playing):
     other = tiny.evaluate(convai2, path, receiver=str(tmp_path / "other"), **given)
     assert other["style"] == pytest.approx(first["style"])
     assert other["perception"] != pytest.approx(first["perception"])
+    # where ParlAI leaves the datatype of training in the options
+    given = {"receiver": str(tmp_path / "other"), "loglevel": "error"}
+    agent = create_agent_from_model_file(path, given)
+    assert agent.opt["datatype"] == "train" and agent.selfplay.world
     with pytest.raises(P2botError, match="is not the Receiver"):
         tiny.train(convai2, path, **{**playing, "receiver": str(tmp_path / "other")})

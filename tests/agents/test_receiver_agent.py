@@ -75,6 +75,14 @@ def training_messages(count=4) -> list[dict]:
     ]
 
 
+def test_responses_are_no_personas(folder, tmp_path):
+    """It learnt from the candidates of convai2 as if each were a persona."""
+    message = {"text": "your persona: i ski .\nhi", "label_candidates": ["hello .", "bye ."]}
+    for text in (message["text"], "hi"):
+        with pytest.raises(P2botError, match="-t p2bot:persona_perception"):
+            Question.read({**message, "text": text, "labels": ["hello ."]})
+
+
 # ----------------------------------------------------------------------------- training
 @pytest.mark.parametrize(
     "options",

@@ -12,6 +12,7 @@ import torch
 import transformers
 from convai2_files import write_convai2
 from parlai.core.agents import create_agent_from_model_file
+from parlai.utils import logging
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file, read_tokenizer
@@ -135,8 +136,9 @@ def test_a_start_that_is_not_there_is_an_error(data, tmp_path, model, name, monk
         raise AssertionError("it began")
 
     monkeypatch.setattr("parlai.scripts.train_model.build_dict", refuse)
-    with pytest.raises(P2botError, match="--init-model .*typo.* there is no such"):
+    with pytest.raises(P2botError, match="--init-model.* there is no ") as found:
         train(data, model, 1, tmp_path / "model", init_model=name)
+    assert name.split("/")[0] in str(found.value)
     assert not list(tmp_path.glob("model*"))
 
 
@@ -170,6 +172,42 @@ def test_a_shared_encoder_stays_shared(data, tmp_path):
     assert json.loads((tmp_path / "tuned.opt").read_text())["share_encoders"] is True
     encoders = load_perceiver(str(tmp_path / "tuned")).network
     assert encoders.persona is encoders.impression
+
+
+@pytest.fixture
+def warned(monkeypatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(logging, "warning", found.append)
+    return found
+
+
+def test_a_resumed_run_says_what_it_keeps(data, tmp_path, warned):
+    given = {"learningrate": 1e-9, "weight_decay": 0.1, "betas": (0.9, 0.9)}
+    for model in ("p2bot", "p2bot/receiver"):
+        path = tmp_path / model.replace("/", "_")
+        for steps in (1, 2):
+            train(data, model, 1, path, **given, max_train_steps=steps)
+        assert not [line for line in warned if "no effect" in line]
+        changed = {**given, "learningrate": 0.5, "betas": (0.1, 0.2)}
+        train(data, model, 1, path, **changed, max_train_steps=3)
+        found = [line.split(". To change")[0] for line in warned if "no effect" in line]
+        assert found == [
+            "--learningrate 0.5 has no effect: this run goes on with 1e-09",
+            "--betas (0.1, 0.2) has no effect: this run goes on with [0.9, 0.9]",
+        ]
+        (group,) = read_model_file(path)["optimizer"]["param_groups"]
+        assert group["lr"] <= 1e-9 and tuple(group["betas"]) == (0.9, 0.9)
+        warned.clear()
+
+
+def test_a_tokenizer_left_behind_is_said(data, started, tmp_path, warned):
+    shutil.copy(f"{started('p2bot')}.dict", tmp_path / "model.dict")
+    train(data, "p2bot", 1, tmp_path / "model", vocab_size=310)
+    (line,) = [line for line in warned if "--vocab-size has no effect" in line]
+    assert line.startswith(str(tmp_path / "model.dict"))
+    warned.clear()
+    train(data, "p2bot", 1, tmp_path / "new", vocab_size=310)
+    assert not [line for line in warned if "--vocab-size" in line]
 
 
 @pytest.mark.parametrize("change", [{"dropout": 0.5}, {"vocab_size": 310}, {"tokenizer": "here"}])

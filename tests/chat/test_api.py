@@ -187,7 +187,11 @@ def test_options_are_checked(tiny_model, options, message):
         P2Bot.load(tiny_model, **options)
 
 
-def test_what_is_no_transmitter_is_named(tmp_path, tiny_receiver):
+def test_what_is_no_transmitter_is_named(tmp_path, tiny_model, tiny_receiver):
+    for zoo in ("zoo:p2bot/typo", "zoo:p2bott/sketch/model"):
+        for name, options in ((zoo, {}), (tiny_model, {"receiver": zoo})):
+            with pytest.raises(P2botError, match=f"no model {zoo}; shipped are zoo:p2bot/sketch"):
+                P2Bot.load(name, datapath=tmp_path, **options)
     with pytest.raises(P2botError, match="there is no model at"):
         P2Bot.load(tmp_path / "nothing")
     with pytest.raises(P2botError, match="is not a Transmitter"):

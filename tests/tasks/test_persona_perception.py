@@ -100,16 +100,20 @@ def test_fewer_people_than_distractors(folder):
 
 
 @pytest.mark.parametrize(
-    "lines, missing",
+    "lines, message",
     [
-        (["1 hello\ti sing .", "2 why ?\ti like it ."], "profile sentence"),
+        (
+            [*people.dialogue(0), "1 hello\ti sing .", "2 why ?\ti like it ."],
+            "dialogue 2 of fromfile:fbformat.*no profile sentence",
+        ),
+        (["1 your persona: i sing.", "2 hello\t "], "has no dialogue with an utterance"),
     ],
 )
-def test_an_incomplete_dialogue_is_named(tmp_path, lines, missing):
+def test_an_incomplete_dialogue_is_named(tmp_path, lines, message):
     file = tmp_path / "broken.txt"
-    file.write_text("\n".join([*people.dialogue(0), *lines]) + "\n", encoding="utf-8")
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     given = {"task": f"{people.TASK}:fromfile:fbformat", "fromfile_datapath": str(file)}
-    with pytest.raises(P2botError, match=f"dialogue 2 of fromfile:fbformat.*no {missing}"):
+    with pytest.raises(P2botError, match=message):
         teacher(tmp_path, **given)
 
 

@@ -7,7 +7,6 @@ from parlai.core.params import ParlaiParser
 from parlai.utils.distributed import num_workers
 from parlai.utils.io import PathManager
 
-from p2bot_parlai.agents.checkpoint import in_zoo
 from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
@@ -15,10 +14,12 @@ from p2bot_parlai.agents.options.common import (
     add_options,
     check_bounds,
     check_metric,
+    flag,
     set_epochs,
 )
 from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.parlai_support.names import zoo_path
 
 WEIGHTS = {
     "style": "lambda_style",
@@ -137,7 +138,7 @@ def find_in_zoo(opt: Opt) -> None:
     for options in (opt, opt.get("override", {})):
         for name in ("init_model", "receiver", "language_model"):
             if options.get(name):
-                options[name] = in_zoo(Opt({**opt, name: options[name]}), name)
+                options[name] = zoo_path(opt.get("datapath"), options[name], flag(name))
 
 
 def receiver_beside(model_file: str) -> str | None:

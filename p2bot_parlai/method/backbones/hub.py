@@ -21,6 +21,9 @@ from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.kv_cache import growing_cache
 
+# likeness from which a hub name is taken for a misspelt preset, without asking the hub: "smollm",
+# not "gpt2-xl" or "distilgpt2"
+ALIKE = 0.8
 OFFLINE_BACKBONES = (SCRATCH, SKETCH, *LANGUAGE_MODELS)
 
 # raised by transformers, torch, safetensors and tokenizers for unreadable files
@@ -40,6 +43,10 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
     :param name: hub name or folder.
     :param auto_class: e.g. ``AutoConfig``, ``AutoModelForCausalLM``.
     """
+    presets = (*OFFLINE_BACKBONES, *ALIASES, *ENCODERS)
+    near = get_close_matches(name, presets, 1, ALIKE)
+    if near and not os.path.isdir(name):
+        raise P2botError(f"there is no preset or folder {name}: did you mean {near[0]}?")
     try:
         kind = getattr(transformers, auto_class)
         return kind.from_pretrained(name, trust_remote_code=False, **kwargs)
@@ -54,11 +61,9 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
             reason = "its weights are damaged, or hold Python objects that would run code"
         if os.path.isdir(name):
             raise P2botError(f"cannot load {name}: {reason}") from error
-        near = get_close_matches(name, (*OFFLINE_BACKBONES, *ALIASES, *ENCODERS), 1)
-        meant = f" Did you mean {near[0]}?" if near else ""
         raise P2botError(
-            f"cannot get {name!r} from the Hugging Face hub ({reason}).{meant} Check the name and "
-            "the network; without network use a folder, --backbone "
+            f"cannot get {name!r} from the Hugging Face hub ({reason}). Check the name and the "
+            "network; without network use a folder, --backbone "
             f"{' or '.join(OFFLINE_BACKBONES)}, or --encoder {' or '.join([SCRATCH, *ENCODERS])}"
         ) from error
 

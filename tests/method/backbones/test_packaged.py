@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import transformers
 from huggingface_hub.constants import HF_HOME
 
 from p2bot_parlai.errors import P2botError
@@ -118,3 +119,12 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, converted):
     (tmp_path / "file").touch()
     with pytest.raises(P2botError, match="some.gguf.*600 MB.*P2BOT_CACHE"):
         gguf.convert_once(GGUF, tmp_path / "file" / "smollm2", COMMAND)
+
+
+@pytest.mark.parametrize(
+    "name, near", [("smollm", "smollm2"), ("openai_gpt", "openai-gpt"), ("mini-lm", "minilm")]
+)
+def test_a_misspelt_preset_is_not_asked_for_at_the_hub(name, near, monkeypatch):
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", None)
+    with pytest.raises(P2botError, match=f"{name}: did you mean {near}?"):
+        load_backbone(name)
