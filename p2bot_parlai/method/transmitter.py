@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from p2bot_parlai.method.backbones import Backbone
+from p2bot_parlai.method.backbones.adapters import Adapted
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import Layout
 
@@ -88,7 +89,7 @@ class Transmitter(nn.Module):
     w1 - w0.
     """
 
-    backbone: Backbone
+    backbone: Backbone | Adapted
 
     def __init__(self, backbone: Backbone):
         super().__init__()
@@ -126,7 +127,8 @@ class Transmitter(nn.Module):
         torch counts changes in place; mixed-precision optimizers bypass that count, so the
         agent counts updates too.
         """
-        return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
+        names = self.backbone.names if isinstance(self.backbone, Adapted) else ()
+        return names, self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
 
     def extend(
         self, states: ContextStates, ids: Tensor, valid: Tensor

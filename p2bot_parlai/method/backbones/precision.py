@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.memory import bound_product_caches
 
 PRECISIONS = ("fp32", "bf16")
@@ -103,6 +104,7 @@ def _recomputed(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 def _again(forward: Callable) -> Callable:
     def keep_inputs(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        # the backward pass may come when other adapters are on, and in another thread
+        return checkpoint(as_now(forward), *args, use_reentrant=False, **kwargs)
 
     return keep_inputs
