@@ -107,7 +107,7 @@ class GPT(Computing):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        self.tokens_embed = nn.Embedding(config.vocab_size, config.n_embd)
+        self.tokens_embed: Any = nn.Embedding(config.vocab_size, config.n_embd)
         self.positions_embed = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))

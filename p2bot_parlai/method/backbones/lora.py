@@ -6,6 +6,7 @@ the token embedding and, where it is not tied, in the output matrix: the backbon
 these tokens. Which adapters a call uses, `adapters` says.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class Shape:
     """
 
     rank: int
-    alpha: float
+    alpha: int
     targets: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def add_adapter(
     )
     config._register_custom_module({nn.Linear: LoraLinear, Conv1D: LoraLinear})
     try:
-        inject_adapter_in_model(config, backbone, name)
+        with warnings.catch_warnings():  # that there is an adapter already: there shall be many
+            warnings.simplefilter("ignore", UserWarning)
+            inject_adapter_in_model(config, backbone, name)
     except ValueError as error:
         raise P2botError(f"PEFT cannot adapt this backbone: {error}") from error
     for module in _modules(backbone, LoraLinear):
@@ -158,7 +161,8 @@ def _names(backbone: nn.Module) -> set[str]:
 
 def parameters_of(backbone: nn.Module, name: str) -> dict[str, nn.Parameter]:
     """The weights of an adapter, by names that do not hold the adapter's."""
-    found = {}
+    found: dict[str, Any] = {}
+    module: Any
     for place, module in backbone.named_modules():
         if isinstance(module, LoraLinear):
             found[f"{place}.lora_A"] = module.lora_A[name].weight
@@ -183,9 +187,10 @@ def load_adapter(backbone: nn.Module, name: str, weights: dict[str, Tensor]) -> 
 def merge(backbone: Any, names: Iterable[str]) -> None:
     """Put adapters into the weights of the backbone, which then has none."""
     names = list(names)
+    module: Any
     for place, module in list(backbone.named_modules()):
         if isinstance(module, LoraLinear):
-            weight = module.base_layer.weight
+            weight: Any = module.base_layer.weight
             for name in names:
                 if name in module.lora_A:
                     weight.data = weight.data + module.get_delta_weight(name).to(weight)

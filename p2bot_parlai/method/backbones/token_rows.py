@@ -5,6 +5,7 @@ frozen backbone does not know. S tokens have own rows of width D.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ class TokenRows(nn.Module):
 
     :param base: the backbone's module. :param tokens: ids of the S tokens with own rows.
     """
+
+    base: Any  # transformers' classes have no common type
+    tokens: Tensor
 
     def __init__(self, base: nn.Module, tokens: Sequence[int]):
         super().__init__()
@@ -51,7 +55,9 @@ class TokenRows(nn.Module):
 class TokenEmbedding(TokenRows):
     """int (B, T) -> (B, T, D)"""
 
-    def __init__(self, base: nn.Module, tokens: Sequence[int]):
+    slots: Tensor
+
+    def __init__(self, base: Any, tokens: Sequence[int]):
         super().__init__(base, tokens)
         slots = torch.full((base.weight.shape[0],), -1)
         slots[self.tokens] = torch.arange(len(tokens))
@@ -102,7 +108,7 @@ class TiedHead(nn.Module):
 
     bias = None
 
-    def __init__(self, embedding: nn.Module):
+    def __init__(self, embedding: Any):
         super().__init__()
         self._embedding = [embedding]  # in a list: it is no part of this module
 
