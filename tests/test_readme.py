@@ -90,6 +90,6 @@ def test_the_commands_of_self_play(
         if "perception_table" in line:
             assert "Receiver" in out
         if "interactive" in line:
-            assert "i have two dogs." in out
+            assert "I have two dogs." in out
     assert "persona of the agent" in (tmp_path / "dialogues.txt").read_text()
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")

@@ -118,9 +118,10 @@ class P2botTrainLoop(train_model.TrainLoop):
         :raises UsageError: for a metric that validation does not report; ParlAI would end in a
             KeyError after the first epoch.
         """
-        opt, metric, state = self.opt, self.opt["validation_metric"], resume.random_state()
         validates = (self.val_every_n_secs, self.val_every_n_epochs, self.val_every_n_steps)
-        needed = min(validates) < float("inf")
+        if min(validates) == float("inf"):
+            return
+        opt, metric, state = self.opt, self.opt["validation_metric"], resume.random_state()
         worlds = train_model.load_eval_worlds(self.agent, opt, "valid")
         most = opt["validation_max_exs"] / (len(worlds) * num_workers())
         left, reported = worlds, {}
@@ -131,18 +132,18 @@ class P2botTrainLoop(train_model.TrainLoop):
                 world.parley()
             reports = {world.getID(): world.report() for world in worlds}
             reported = aggregate_named_reports(reports, opt.get("aggregate_micro", False))
-            if metric in reported or not needed:
+            if metric in reported:
                 break
         for world in worlds:
             world.reset()
         self.world.reset_metrics()
         resume.set_random_state(state)
         names = sorted(set().union(*distributed.all_gather_list(set(reported))))
-        if needed and "exs" not in names:
+        if "exs" not in names:
             raise UsageError(
                 "there is nothing to validate on: give --evaltask another task, or do not validate"
             )
-        if needed and metric not in names:
+        if metric not in names:
             raise UsageError(
                 f"--validation-metric {metric} is not reported in this run's validation: choose "
                 f"one of {', '.join(names)}"

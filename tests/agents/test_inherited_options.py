@@ -238,9 +238,9 @@ def own_reply(case: Case, agent) -> list:
 
 
 def with_bad_candidates(case: Case, agent) -> str:
-    """Of an example whose label is not among its candidates."""
+    """Of an example whose label is not among the candidates."""
     message = case.message()
-    message.force_set("label_candidates", CANDIDATES[1:])
+    message.force_set("eval_labels", ["nobody says this ."])
     clone = agent.clone()
     try:
         clone.observe(message)
@@ -383,7 +383,15 @@ EFFECTS: dict[str, tuple[tuple[str, ...], Differs]] = {
         KV,
         differs(trained_report, True, candidates="inline"),
     ),
-    "ignore_bad_candidates": (KV, differs(with_bad_candidates, True)),
+    "ignore_bad_candidates": (
+        KV,
+        differs(
+            with_bad_candidates,
+            True,
+            eval_candidates="fixed",
+            fixed_candidates_path=first_file,
+        ),
+    ),
     "fixed_candidates_path": (
         KV,
         differs(

@@ -30,7 +30,7 @@ def learner(convai2, tiny_model, tmp_path):
 
 
 def _learner(convai2, tiny_model, tmp_path, **changes):
-    changes |= {"init_model": tiny_model, "dropout": 0.0}
+    changes |= {"init_model": tiny_model}
     return tiny.agent(convai2, tmp_path / "model", **changes)
 
 

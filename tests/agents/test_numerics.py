@@ -30,17 +30,6 @@ def test_self_play_of_one_dialogue_of_one_turn(convai2, playing, tmp_path):
 
 
 # ---------------------------------------------------------------- nothing where text is
-def test_a_label_of_nothing_teaches_to_end(convai2, tiny_model, tmp_path):
-    agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
-    for _ in range(5):
-        messages = [{"text": "", "labels": [""]}, {"text": " ", "labels": [""]}]
-        seen = [agent.clone().observe(Message({**m, "episode_done": True})) for m in messages]
-        agent.batch_act(seen)
-        assert _finite(dict(agent.model.named_parameters()))
-    batch = agent.batchify(seen)
-    assert batch.p2bot.responses == [[agent.END_IDX]] * 2
-
-
 def test_a_batch_of_padding_alone_is_no_batch(bot):
     replies = bot.batch_act([Message({"batch_padding": True, "episode_done": True})] * 3)
     assert len(replies) == 3 and not any("text" in reply for reply in replies)

@@ -31,7 +31,7 @@ def _example(agent, i, **fields):
 
 @pytest.fixture
 def learner(convai2, tiny_model, tmp_path):
-    return tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, dropout=0.0)
+    return tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
 
 
 @pytest.mark.parametrize("nup_coef", [1.0, 2.5])

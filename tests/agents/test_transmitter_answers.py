@@ -133,7 +133,7 @@ def test_odd_text_gets_an_answer(bot, text):
 
 
 def test_a_persona_longer_than_the_window_is_named(bot):
-    with pytest.raises(P2botError, match="persona takes .* --text-truncate"):
+    with pytest.raises(P2botError, match="persona takes .* shorten it; this model can read 230"):
         ask(bot, "your persona: " + "i eat soup . " * 200 + "\nhello")
 
 

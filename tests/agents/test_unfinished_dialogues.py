@@ -210,8 +210,8 @@ def test_training_reads_the_tidy_file_once_and_evaluation_the_same(
     odd = write(tmp_path, form, ODD[:4], "odd")
     found = []
     for given in (odd, write(tmp_path, form, TIDY[:3], "tidy")):
-        seen.clear()
         loop = learn(convai2, tmp_path / "m", init_model=tiny_model, batchsize=1, **given)
+        seen.clear()
         while loop.world.get_total_epochs() < 1:
             loop.world.parley()
         found.append(list(seen))
@@ -231,8 +231,8 @@ def test_the_history_goes_on_with_the_label_that_is_learnt(convai2, tmp_path, mo
         given |= NOT_THEIRS | {"vocab_size": None, "text_truncate": None}
     runs = []
     for _ in range(2):
-        seen.clear()
         loop = learn(convai2, tmp_path / "m", **given)
+        seen.clear()
         for _ in range(16):
             loop.world.parley()
         runs.append(list(seen))

@@ -163,7 +163,7 @@ def test_a_reply_that_fails_leaves_the_conversation_as_it_was(bot, monkeypatch):
     talk.reply("hello")
     before = talk.turns
     talk.persona = [f"i have {n} dogs and {n} cats and {n} birds." for n in range(20)]
-    with pytest.raises(P2botError, match="--text-truncate"):
+    with pytest.raises(P2botError, match="this model can read 230"):
         talk.reply("still there ?")
     assert talk.turns == before
     talk.persona = PERSONA

@@ -163,7 +163,6 @@ def test_the_command_says_it_in_one_line_and_ends_with_status_1(convai2, tmp_pat
 
 def test_other_files_on_a_full_disk_are_one_line_too():
     full = OSError(28, "No space left on device", "somewhere/data.txt")
-    assert command.message_of_run(full) == (
+    assert command.message_for_users(command._without_traceback(full, [])) == (
         "p2bot: error: cannot write somewhere/data.txt: No space left on device"
     )
-    assert command.message_of_run(FileNotFoundError(2, "No such file", "x")) is None

@@ -103,7 +103,6 @@ def test_fewer_people_than_distractors(folder):
     "lines, missing",
     [
         (["1 hello\ti sing .", "2 why ?\ti like it ."], "profile sentence"),
-        (["1 your persona: i sing.", "2 hello\t "], "utterance"),
     ],
 )
 def test_an_incomplete_dialogue_is_named(tmp_path, lines, missing):
