@@ -40,3 +40,24 @@ def test_code_that_a_page_names_is_there(page):
         assert found, path
         for part in filter(None, name.split(".")):
             assert re.search(rf"(def|class) {part}\b", found.read_text(encoding="utf-8")), name
+
+
+REPRESENTATIVE = {
+    "AutoModelForCausalLM": "gpt2 llama qwen3 mistral gemma bloom bart lfm3",
+    "AutoModel": "t5 bert mpnet deberta-v2",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "auto_class, family",
+    [(kind, family) for kind, families in REPRESENTATIVE.items() for family in families.split()],
+)
+def test_the_table_of_families_says_what_is_measured(auto_class, family):
+    families = runpy.run_path(str(ROOT / "docs/families.py"))
+    outcome, _ = families["verdict"](family, auto_class)
+    page = (ROOT / "docs/backbones.md").read_text(encoding="utf-8")
+    title = {"AutoModelForCausalLM": "| `--backbone` |", "AutoModel": "| `--encoder` |"}[auto_class]
+    rows = page.split(title)[1].split("\n\n")[0].splitlines()
+    (row,) = [row for row in rows if re.search(rf"[ |]{family}[,( ]", row)]
+    assert row.startswith(f"| {outcome} |")

@@ -108,10 +108,12 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         needed = self.text_truncate + beside
         if backbone.max_positions:
             self.dict.p2bot.longest_context = backbone.max_positions - beside
-        if backbone.max_positions and needed > backbone.max_positions:
+        reads = backbone.reads(needed)
+        if reads < needed:
             raise UsageError(
                 f"--text-truncate {self.text_truncate} and --label-truncate {self.label_truncate} "
-                f"need {needed} positions, the backbone has {backbone.max_positions}: lower them"
+                f"need {needed} positions, the backbone reads {reads}: lower them by "
+                f"{needed - reads}, or choose another --backbone"
             )
         network = Transmitter(backbone)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])

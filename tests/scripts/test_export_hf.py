@@ -14,9 +14,14 @@ from sentence_transformers import SentenceTransformer
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BartConfig,
+    BartModel,
+    T5Config,
+    T5Model,
 )
 
-from p2bot_parlai.method.backbones.encoder import encoder_path, load_encoder
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.encoder import SentenceEncoder, encoder_path, load_encoder
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.model_files import load_perceiver, load_transmitter, read_tokenizer
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
@@ -136,6 +141,33 @@ def test_a_pretrained_encoder_keeps_its_special_tokens(tmp_path):
     with torch.no_grad():
         ours = encoder([tokenizer.encode(sentence) for sentence in SENTENCES])
     torch.testing.assert_close(encoded(tmp_path / "out", SENTENCES), ours, atol=1e-5, rtol=0)
+
+
+HALF = {"d_model": 16, "vocab_size": 60, "decoder_attention_heads": 2}
+
+
+def test_the_encoder_of_t5_is_found_again(tmp_path, tiny_receiver):
+    config = T5Config(d_kv=8, d_ff=32, num_layers=2, num_heads=2, d_model=16, vocab_size=60)
+    ours = SentenceEncoder(T5Model(config)).eval()
+    tokenizer = load_perceiver(tiny_receiver).tokenizer
+    write_encoder(ours, tokenizer, 32, tmp_path / "out")
+    ids = [[5, 6, 7], [8, 9]]
+    with torch.no_grad():
+        expected = ours(ids)
+        assert torch.equal(load_encoder(str(tmp_path / "out")).eval()(ids), expected)
+        for _ in range(2):
+            read = SentenceTransformer(str(tmp_path / "out"), device="cpu")[0].auto_model
+            mean = read(torch.tensor(ids[:1])).last_hidden_state.mean(1)
+            torch.testing.assert_close(mean, expected[:1], atol=1e-6, rtol=0)
+
+
+def test_the_encoder_of_bart_cannot_be_found_again_and_is_not_written(tmp_path, tiny_receiver):
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    config = BartConfig(encoder_ffn_dim=16, decoder_ffn_dim=16, **sizes, **HALF)
+    tokenizer = load_perceiver(tiny_receiver).tokenizer
+    with pytest.raises(P2botError, match="Receiver on 'bart' cannot be exported"):
+        write_encoder(SentenceEncoder(BartModel(config)), tokenizer, 32, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------------------------------ the command

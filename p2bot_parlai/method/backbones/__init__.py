@@ -8,6 +8,7 @@ A `Backbone` is a `torch.nn.Module` with
   token sees, ``cache`` a ``transformers`` Cache that is extended in place;
 - ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
 - ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``;
+- ``reads(length)`` -> up to how many of ``length`` tokens it reads rightly;
 - ``start_token``, the id that begins a text, or None.
 
 Positions and masks are always explicit: padding may be anywhere, and branches of one context
@@ -43,9 +44,11 @@ def load_backbone(name: str) -> Backbone:
     path = backbone_path(name)
     config = hub.fetch(path, "AutoConfig")
     if config.model_type == "openai-gpt":
-        # eager: its configuration cannot ask for another implementation, from the hub
+        # transformers has no other attention for it
         given = {"config": config, "attn_implementation": "eager"}
-        return GPT.from_hugging_face(hub.fetch(path, "AutoModelForCausalLM", **given))
+        return GPT.from_hugging_face(
+            hub.fetch_weights(path, "AutoModel", used=lambda lm: lm, **given)
+        )
     return hub.CausalLM.from_pretrained(path)
 
 

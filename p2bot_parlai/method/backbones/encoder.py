@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import hub, packaged
+from p2bot_parlai.method.backbones import agreement, hub, packaged
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.padding import pad
 
@@ -15,6 +16,7 @@ SCRATCH = "scratch"
 # Padded tokens per pass, of sentences of similar length: activations stay in the cache of a
 # processor, twice as fast as all at once (docs/log.md).
 TOKENS_AT_ONCE = 1024
+FEWEST_TOKENS = 16  # that an encoder must read: cut shorter, different sentences become equal
 
 
 def encoder_path(name: str) -> str:
@@ -29,10 +31,7 @@ def load_encoder(name: str) -> "SentenceEncoder":
     :param name: a preset of `packaged`, a hub name, or a folder in Hugging Face form.
     :raises P2botError: if it cannot be loaded; the message says what to do.
     """
-    path = encoder_path(name)
-    return SentenceEncoder(
-        hub.fetch(path, "AutoModel", attn_implementation="sdpa", dtype=torch.float32)
-    )
+    return SentenceEncoder(hub.fetch_weights(encoder_path(name), "AutoModel", used=sentence_part))
 
 
 def random_encoder(
@@ -60,6 +59,28 @@ def from_json(config: dict[str, Any]) -> "SentenceEncoder":
     return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
+def sentence_part(model: Any) -> Any:
+    """
+    What encodes sentences in a model, itself changed: of an encoder-decoder the encoder, of
+    others all that their hidden states need. Poolers and the like would never learn.
+
+    :raises P2botError: for families whose sentences depend on those beside them.
+    """
+    if model.config.is_encoder_decoder:
+        kind, model = model.config.model_type, model.get_encoder()
+        if not isinstance(model, PreTrainedModel):
+            raise P2botError(
+                f"models of type {kind!r} cannot be an encoder: theirs does not stand alone"
+            )
+    for name in agreement.check_encoder(model, _knows_segments(model.config))[0]:
+        setattr(model, name, None)
+    return model
+
+
+def _knows_segments(config: Any) -> bool:
+    return (getattr(config.get_text_config(), "type_vocab_size", 0) or 0) > 1
+
+
 class SentenceEncoder(Computing):
     """
     A Hugging Face encoder whose token vectors are averaged into one for each sentence.
@@ -74,26 +95,28 @@ class SentenceEncoder(Computing):
 
     def __init__(self, model: Any):
         super().__init__()
-        if model.config.is_encoder_decoder:
-            model = model.get_encoder()
-        model.pooler = None  # its output is not used, so it would never learn
-        self.model = model
-        self._check()
+        self.model = sentence_part(model)
+        if self.max_tokens < FEWEST_TOKENS:
+            raise P2botError(
+                f"the encoder reads {self.max_tokens} tokens, too few to tell sentences apart "
+                f"({FEWEST_TOKENS}): choose another --encoder"
+            )
 
     @property
     def hidden_size(self) -> int:
-        return self.model.config.hidden_size
+        return self.model.config.get_text_config().hidden_size
 
     @property
     def max_tokens(self) -> int:
-        """Longest sentence in tokens; two fewer, for models that count positions from 2."""
-        positions = getattr(self.model.config, "max_position_embeddings", None)
-        return positions - 2 if positions and positions > 0 else 512
+        """Longest sentence in tokens: those of its table of positions, or of its configuration."""
+        limit = agreement.check_encoder(self.model, self.knows_segments)[1]
+        said = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 0
+        return limit or (said if said > 0 else 512)
 
     @property
     def knows_segments(self) -> bool:
         """Whether the model has embeddings for the two texts of a pair."""
-        return (getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
+        return _knows_segments(self.model.config)
 
     def forward(
         self, sentences: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None
@@ -136,18 +159,6 @@ class SentenceEncoder(Computing):
     def to_json(self) -> dict[str, Any]:
         config = self.model.config.to_dict()
         return {k: v for k, v in config.items() if not k.startswith("_")}
-
-    @torch.no_grad()
-    def _check(self) -> None:
-        """Two tokens, encoded: an error now rather than at the first step."""
-        was_training = self.training
-        self.eval()
-        try:
-            self._encode([[1, 2]], self.model.device)
-        except (TypeError, AttributeError, RuntimeError, ValueError, IndexError) as error:
-            kind = self.model.config.model_type
-            raise P2botError(f"models of type {kind!r} encode no plain text: {error}") from error
-        self.train(was_training)
 
 
 def _chunks(order: list[int], lengths: list[int]) -> Iterator[list[int]]:

@@ -153,6 +153,10 @@ class GPT(Computing):
     def max_positions(self) -> int:
         return self.config.n_positions
 
+    def reads(self, length: int) -> int:
+        """Up to how many of ``length`` tokens it reads."""
+        return min(length, self.config.n_positions)
+
     @property
     def dropout(self) -> float:
         return self.config.dropout

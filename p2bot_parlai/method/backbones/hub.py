@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from transformers import Cache, modeling_layers
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import agreement
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
@@ -61,6 +63,66 @@ def fetch(name: str, auto_class: str, **kwargs: Any) -> Any:
         ) from error
 
 
+def fetch_weights(name: str, auto_class: str, used: Callable[[Any], nn.Module], **more: Any) -> Any:
+    """
+    A pretrained model, in float32, if its files hold all that is used and have a place for all
+    that they hold.
+
+    :param used: model -> the network that is kept of it, which is returned.
+    :raises P2botError: for weights that would stay random, or that the model would ignore.
+    """
+    more = {"dtype": torch.float32, "output_loading_info": True, **more}
+    if "attn_implementation" in more:
+        model, report = fetch(name, auto_class, **more)
+    else:
+        model, report = _attentive(
+            lambda how: fetch(name, auto_class, attn_implementation=how, **more), auto_class
+        )
+    given = model.state_dict(keep_vars=True)
+    random = {id(given[key]) for key in report["missing_keys"] if key in given}
+    # what is no part of the network is the head of another task
+    parts = {part for part, _ in [*model.named_children(), *model.base_model.named_children()]}
+    extra = [
+        key
+        for key in report["unexpected_keys"]
+        if key.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in parts
+    ]
+    network = used(model)
+    lacking = [
+        key for key, weight in network.state_dict(keep_vars=True).items() if id(weight) in random
+    ]
+    for keys, what in (
+        (lacking, "lacks weights"),
+        (extra, "holds weights that it has no place for"),
+    ):
+        if keys:
+            raise P2botError(
+                f"{name} {what} ({len(keys)}: {min(keys)} ..): it is another kind of model than "
+                "its config.json says, or incomplete"
+            )
+    return network
+
+
+def _attentive(make: Callable[[str], Any], auto_class: str) -> Any:
+    """
+    :param make: from the name of an implementation of attention. It is always named: a
+        configuration may name a kernel on the hub, which is code.
+    """
+    try:
+        return make("sdpa")
+    except (ValueError, P2botError) as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        if auto_class == "AutoModel":
+            return make("eager")
+        # eager attention adds its mask to the scores: ours, of true and false, means nothing there
+        family = str(error.__cause__ or error).split()[0]
+        raise P2botError(
+            f"{family} has no sdpa attention in transformers {transformers.__version__}, which "
+            "explicit masks need, so it cannot be a backbone"
+        ) from error
+
+
 def build(config: dict[str, Any], auto_class: str) -> nn.Module:
     """
     A model of transformers with fresh weights, in float32, from a saved configuration.
@@ -71,7 +133,12 @@ def build(config: dict[str, Any], auto_class: str) -> nn.Module:
     try:
         built = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         kind = getattr(transformers, auto_class)
-        model = kind.from_config(built, attn_implementation="sdpa", trust_remote_code=False)
+        model = _attentive(
+            lambda how: kind.from_config(built, attn_implementation=how, trust_remote_code=False),
+            auto_class,
+        )
+    except P2botError:
+        raise
     except (*LOADING_ERRORS, ArithmeticError, StrictDataclassError) as error:
         raise P2botError(f"this transformers cannot build the saved model: {error}") from error
     return model.float()
@@ -95,8 +162,8 @@ class CausalLM(Computing):
     """
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
 
-    :raises P2botError: for models whose logits are not a linear function of the last hidden
-        state under the given mask and positions (checked on two tokens).
+    :raises P2botError: for families that compute something else under explicit positions,
+        masks and caches than plainly (`agreement`).
     """
 
     lm: Any  # transformers' classes have no common type
@@ -104,12 +171,11 @@ class CausalLM(Computing):
     def __init__(self, lm: nn.Module):
         super().__init__()
         self.lm = lm
-        self._check()
+        self.reads(agreement.SHORT)
 
     @classmethod
     def from_pretrained(cls, name: str) -> "CausalLM":
-        lm = fetch(name, "AutoModelForCausalLM", attn_implementation="sdpa", dtype=torch.float32)
-        return cls(lm)
+        return cls(fetch_weights(name, "AutoModelForCausalLM", used=lambda lm: lm))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "CausalLM":
@@ -120,13 +186,7 @@ class CausalLM(Computing):
     ) -> Tensor:
         """See `p2bot_parlai.method.backbones`; mask is bool (B, T, S)."""
         with self.autocast(ids.device), self.recomputing(cache):
-            hidden = self.lm.base_model(
-                input_ids=ids,
-                position_ids=positions,
-                attention_mask=mask[:, None],
-                past_key_values=cache,
-                use_cache=cache is not None,
-            ).last_hidden_state
+            hidden = agreement.hidden_states(self.lm, ids, positions, mask, cache)
         return hidden.float()
 
     def layers(self) -> list[nn.Module]:
@@ -149,22 +209,30 @@ class CausalLM(Computing):
             return self.lm.get_output_embeddings()(hidden).float()
 
     def new_cache(self) -> Cache:
-        # without the model's config: sliding windows would drop what our explicit mask counts
         return growing_cache()
 
     @property
     def hidden_size(self) -> int:
-        return self.lm.config.get_text_config().hidden_size
+        """That of the output layer's input: some families project to it."""
+        return self.lm.get_output_embeddings().weight.shape[-1]
 
     @property
     def max_positions(self) -> int | None:
         """Longest sequence in tokens; None if the family's configuration has no limit."""
         return getattr(self.lm.config.get_text_config(), "max_position_embeddings", None)
 
+    def reads(self, length: int) -> int:
+        """
+        Up to how many of ``length`` tokens it reads as ours means: a sliding window, which our
+        masks do not have, or its positions may end before.
+        """
+        length = min(length, self.max_positions or length)
+        return min(length, agreement.longest(self.lm, length))
+
     @property
     def dropout(self) -> float:
-        """For the [CLS] head; 0 for families without ``resid_pdrop``."""
-        return getattr(self.lm.config, "resid_pdrop", 0.0)
+        """For the [CLS] head: the largest of the model's own; 0 without dropout of states."""
+        return max((m.p for m in self.lm.modules() if isinstance(m, nn.Dropout)), default=0.0)
 
     @property
     def start_token(self) -> int | None:
@@ -191,29 +259,3 @@ class CausalLM(Computing):
         config = self.lm.config.to_dict()
         config = {k: v for k, v in config.items() if not k.startswith("_")}
         return {"kind": "hub", "config": config}
-
-    @torch.no_grad()
-    def _check(self) -> None:
-        """Two tokens through transformers' own path and ours must give the same logits."""
-        kind = self.lm.config.model_type
-        was_training = self.lm.training
-        self.lm.eval()
-        ids = torch.tensor([[1, 2]], device=self.lm.device)
-        positions = torch.arange(2, device=ids.device)[None]
-        mask = torch.ones(1, 2, 2, dtype=torch.bool, device=ids.device).tril()
-        try:
-            cache = self.new_cache()
-            first = self(ids[:, :1], positions[:, :1], mask[:, :1, :1], cache)
-            second = self(ids[:, 1:], positions[:, 1:], mask[:, 1:], cache)
-            ours = self.logits(torch.cat([first, second], dim=1))
-        except (TypeError, AttributeError, RuntimeError, ValueError) as error:
-            raise P2botError(
-                f"models of type {kind!r} do not take explicit positions, masks and caches, so "
-                f"they cannot be a backbone ({error})"
-            ) from error
-        if not torch.allclose(ours, self.lm(ids, use_cache=False).logits, atol=1e-3, rtol=1e-3):
-            raise P2botError(
-                f"models of type {kind!r} change their logits after the output layer, or see "
-                "other keys than the mask says; they cannot be a backbone"
-            )
-        self.lm.train(was_training)

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
+from torch import nn
+from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, PreTrainedTokenizerFast
 
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.encoder import SentenceEncoder
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
@@ -35,7 +37,7 @@ def write_encoder(
     encoder: SentenceEncoder, tokenizer: SentenceTokenizer, limit: int, folder: Path
 ) -> None:
     """The encoder, followed by a module that averages its token vectors."""
-    encoder.model.save_pretrained(folder)
+    _whole_model(encoder.model).save_pretrained(folder)
     data = {**tokenizer.to_json(), "truncation": None, "padding": None}
     backend = Tokenizer.from_str(json.dumps(data))
     # Any token can pad, as the mean ignores masked tokens; but some models derive positions from
@@ -61,6 +63,26 @@ def write_encoder(
     _write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "dot"})
     (folder / "1_Pooling").mkdir()
     _write(folder / "1_Pooling" / "config.json", pooling)
+
+
+def _whole_model(model: nn.Module) -> nn.Module:
+    """
+    What a folder is read as: the encoder half of an encoder-decoder becomes the family's model
+    without a decoder, under whose names its weights are found again.
+    """
+    config = model.config
+    if not config.is_encoder_decoder:
+        return model
+    whole = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
+    if whole is None:
+        raise P2botError(
+            f"a Receiver on {config.model_type!r} cannot be exported: transformers has no model of "
+            "its encoder alone. Train one on another --encoder, such as T5 or BERT"
+        )
+    made = whole(config)
+    made.get_encoder().load_state_dict(model.state_dict())
+    made.config.is_encoder_decoder = True  # as in the family's own files
+    return made
 
 
 def _write(path: Path, data) -> None:

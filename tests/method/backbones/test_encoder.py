@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 import torch
+import transformers
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import encoder
@@ -47,6 +48,78 @@ def test_a_hugging_face_folder_is_an_encoder(tmp_path):
     assert loaded.max_tokens == 38
     assert loaded([[5] * loaded.max_tokens]).isfinite().all()
     assert not any("pooler" in name for name, _ in loaded.named_parameters())
+
+
+WIDTHS = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+V3 = {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family, more", [("mpnet", {}), ("deberta-v2", V3), ("roformer", {})])
+def test_odd_families_are_what_transformers_computes(family, more, tmp_path):
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(family, **WIDTHS, **more)
+    plain = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
+    plain.save_pretrained(tmp_path)
+    found = encoder.load_encoder(str(tmp_path)).eval()(SENTENCES)
+    for sentence, vector in zip(SENTENCES, found, strict=True):
+        expected = plain(torch.tensor([sentence])).last_hidden_state[0].mean(0)
+        torch.testing.assert_close(vector, expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("positions", [4, 15])
+def test_an_encoder_of_few_positions_is_refused(positions):
+    config = transformers.BertConfig(**WIDTHS, max_position_embeddings=positions)
+    with pytest.raises(P2botError, match=f"reads {positions} tokens, too few"):
+        encoder.SentenceEncoder(transformers.BertModel(config))
+
+
+@pytest.mark.parametrize(
+    "family, positions, tokens",
+    [("bert", 40, 40), ("roberta", 40, 38), ("mpnet", 40, 38), ("deberta-v2", 40, 40)],
+)
+def test_the_longest_sentence_uses_every_position(family, positions, tokens):
+    config = transformers.AutoConfig.for_model(family, **WIDTHS, max_position_embeddings=positions)
+    made = encoder.SentenceEncoder(transformers.AutoModel.from_config(config))
+    assert made.max_tokens == tokens
+    assert made([[5] * tokens]).isfinite().all()
+    with pytest.raises((IndexError, RuntimeError)):
+        made([[5] * (tokens + 1)])
+
+
+def test_an_encoder_that_mixes_in_padding_is_refused():
+    config = transformers.ConvBertConfig(**{**WIDTHS, "num_attention_heads": 4})
+    with pytest.raises(P2botError, match="'convbert' cannot be an encoder: padding changes"):
+        encoder.SentenceEncoder(transformers.AutoModel.from_config(config))
+
+
+def test_what_the_vectors_do_not_need_is_dropped_and_need_not_be_in_the_file(tmp_path):
+    """BertForMaskedLM has no pooler and a head of its own."""
+    torch.manual_seed(0)
+    transformers.BertForMaskedLM(transformers.BertConfig(**WIDTHS)).save_pretrained(tmp_path)
+    loaded = encoder.load_encoder(str(tmp_path))
+    loaded([[5, 6, 7]]).sum().backward()
+    assert all(weight.grad is not None for weight in loaded.parameters())
+    weights = transformers.BertForMaskedLM.from_pretrained(tmp_path).state_dict()
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    config = transformers.BertConfig(**WIDTHS)
+    transformers.BertForMaskedLM(config).save_pretrained(tmp_path, state_dict=weights)
+    with pytest.raises(P2botError, match="lacks weights .*layer.1.output.dense.weight"):
+        encoder.load_encoder(str(tmp_path))
 
 
 def test_width_must_fit_the_heads():

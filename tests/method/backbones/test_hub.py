@@ -99,7 +99,7 @@ def test_a_model_that_changes_its_logits_is_refused():
     model = transformers.AutoModelForCausalLM.from_config(config)
     for parameter in model.parameters():
         parameter.data.normal_(std=0.5)
-    with pytest.raises(P2botError, match="'cohere' change their logits"):
+    with pytest.raises(P2botError, match="'cohere' cannot be a backbone: they change their logits"):
         CausalLM(model)
 
 
@@ -109,6 +109,112 @@ def test_a_folder_without_weights_or_that_is_no_model_is_named(tmp_path):
         load_backbone(str(tmp_path / "gpt2"))
     with pytest.raises(P2botError, match="cannot load"):
         load_backbone(str(tmp_path))
+
+
+def llama(**more):
+    return transformers.LlamaConfig(**{**CONFIGS["llama"].to_dict(), **more})
+
+
+@pytest.mark.parametrize("change, says", [("drop", "lacks weights"), ("layers", "no place for")])
+def test_weights_that_would_stay_random_or_be_dropped_are_an_error(tmp_path, change, says):
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"])
+    weights = model.state_dict()
+    if change == "drop":
+        del weights["model.layers.1.mlp.up_proj.weight"]
+    model.save_pretrained(tmp_path, state_dict=weights)
+    if change == "layers":
+        llama(num_hidden_layers=1).save_pretrained(tmp_path)
+    with pytest.raises(P2botError, match=rf"{says} \(.*model.layers.1.*\)") as error:
+        load_backbone(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_the_head_of_another_task_is_not_missed(tmp_path):
+    transformers.GPT2DoubleHeadsModel(CONFIGS["gpt2"]).save_pretrained(tmp_path)
+    assert load_backbone(str(tmp_path)).hidden_size == 32
+
+
+BART = transformers.BartConfig(
+    d_model=32,
+    encoder_layers=2,
+    decoder_layers=2,
+    encoder_attention_heads=2,
+    decoder_attention_heads=2,
+    decoder_ffn_dim=32,
+    **SMALL,
+)
+LFM2 = transformers.Lfm2Config(
+    hidden_size=32,
+    intermediate_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=2,
+    layer_types=["conv", "full_attention"],
+    **SMALL,
+)
+
+
+@pytest.mark.parametrize("config", [BART, LFM2], ids=["positions ignored", "hybrid"])
+def test_what_reads_otherwise_than_we_mean_is_refused_in_one_line(config):
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    with pytest.raises(P2botError, match="cannot be a backbone: .*") as error:
+        CausalLM(model)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("window", [23, 40])
+def test_a_sliding_window_is_read_up_to_its_end(window):
+    mistral = {**SMALL, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = transformers.MistralConfig(sliding_window=window, **mistral, **heads)
+    backbone = CausalLM(transformers.AutoModelForCausalLM.from_config(config))
+    assert backbone.reads(20) == 20
+    assert backbone.reads(window) == window
+    assert backbone.reads(300) == window
+
+
+def test_a_window_in_one_layer_of_many_is_found():
+    kinds = ["full_attention"] * 3 + ["sliding_attention"]
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}
+    config = transformers.Qwen2Config(
+        num_hidden_layers=4,
+        layer_types=kinds,
+        use_sliding_window=True,
+        intermediate_size=32,
+        sliding_window=24,
+        **sizes,
+        **SMALL,
+    )
+    backbone = CausalLM(transformers.AutoModelForCausalLM.from_config(config))
+    assert backbone.reads(64) == 24
+
+
+def test_checking_draws_no_random_numbers_and_changes_no_mode():
+    model = transformers.AutoModelForCausalLM.from_config(llama(rope_theta=5.0)).train()
+    before = torch.get_rng_state()
+    assert CausalLM(model).lm.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_dropout_of_the_head_is_the_models_own():
+    config = transformers.GPT2Config(**{**CONFIGS["gpt2"].to_dict(), "resid_pdrop": 0.3})
+    assert CausalLM(transformers.GPT2LMHeadModel(config)).dropout == 0.3
+    assert CausalLM(transformers.LlamaForCausalLM(CONFIGS["llama"])).dropout == 0
+
+
+def test_the_width_is_that_of_what_the_output_layer_reads():
+    config = transformers.OPTConfig(
+        hidden_size=32,
+        word_embed_proj_dim=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        ffn_dim=32,
+        do_layer_norm_before=False,
+        **SMALL,
+    )
+    backbone = CausalLM(transformers.AutoModelForCausalLM.from_config(config)).eval()
+    states = Transmitter(backbone).encode_context(torch.tensor([[5, 6]]), torch.ones(1, 2).bool())
+    assert backbone.hidden_size == 16 and states.valid.all()
 
 
 def test_the_sketch_backbone_is_built_from_options_and_from_what_was_saved():
