@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from p2bot_parlai.method.backbones import Backbone
-from p2bot_parlai.method.backbones.adapters import Adapted
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import Layout
 
@@ -89,7 +88,7 @@ class Transmitter(nn.Module):
     w1 - w0.
     """
 
-    backbone: Backbone | Adapted
+    backbone: Backbone
 
     def __init__(self, backbone: Backbone):
         super().__init__()
@@ -99,6 +98,12 @@ class Transmitter(nn.Module):
         nn.init.zeros_(self.next_utterance.bias)
         self.dropout = nn.Dropout(backbone.dropout)
         self.updates = 0  # by an optimizer; see weights_version
+
+    def freeze(self) -> "Transmitter":
+        """Without gradients and dropout; where the backbone is shared, its other roles may learn."""
+        self.next_utterance.requires_grad_(False)
+        self.backbone.freeze()
+        return self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -127,8 +132,11 @@ class Transmitter(nn.Module):
         torch counts changes in place; mixed-precision optimizers bypass that count, so the
         agent counts updates too.
         """
-        names = self.backbone.names if isinstance(self.backbone, Adapted) else ()
-        return names, self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
+        return (
+            self.backbone.names,
+            self.updates,
+            *((p.data_ptr(), p._version) for p in self.parameters()),
+        )
 
     def extend(
         self, states: ContextStates, ids: Tensor, valid: Tensor

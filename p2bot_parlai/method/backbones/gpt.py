@@ -177,6 +177,11 @@ class GPT(Computing):
         self.head = TiedHead(self.tokens_embed)
         self.config.vocab_size = size
 
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the token embedding."""
+        return self.config.vocab_size
+
     def token_modules(self) -> tuple[nn.Module, nn.Module]:
         """The token embedding and the output matrix."""
         return self.tokens_embed, self.head

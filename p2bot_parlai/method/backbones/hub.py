@@ -247,6 +247,11 @@ class CausalLM(Computing):
             self.lm.resize_token_embeddings(size)
             logging.getLogger("transformers").setLevel(level)
 
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the output matrix."""
+        return self.lm.get_output_embeddings().weight.shape[0]
+
     def token_modules(self) -> tuple[nn.Module, nn.Module]:
         """The token embedding and the output matrix."""
         return self.lm.get_input_embeddings(), self.lm.get_output_embeddings()

@@ -8,7 +8,7 @@ these tokens. Which adapters a call uses, `adapters` says.
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,13 +36,6 @@ class Shape:
     rank: int
     alpha: int
     targets: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"targets": list(self.targets)}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Shape":
-        return cls(data["rank"], data["alpha"], tuple(data["targets"]))
 
 
 class LoraLinear(PeftLinear):
@@ -74,10 +67,9 @@ def add_adapter(
     :return: its name in the backbone.
     :raises P2botError: for a shape that does not fit.
     """
-    for weight in backbone.parameters():
-        weight.requires_grad_(False)
+    learns = {id(weight) for weight in backbone.parameters() if weight.requires_grad}
     targets = _targets(backbone, shape)
-    name = f"a{sum(1 for _ in _names(backbone))}"
+    name = f"a{len(adapters_in(backbone))}"
     config = LoraConfig(
         r=shape.rank, lora_alpha=shape.alpha, target_modules=sorted(targets), lora_dropout=0.0
     )
@@ -93,7 +85,10 @@ def add_adapter(
         module.lora_B[name].float()
     for module in token_rows(backbone, tokens):
         module.add(name, below)
-    train_only(backbone, name)
+    # PEFT switches to the new one, and freezes the others'
+    for weight in backbone.parameters():
+        weight.requires_grad_(id(weight) in learns)
+    set_trainable(backbone, name, True)
     return name
 
 
@@ -141,13 +136,10 @@ def token_rows(backbone: Any, tokens: Sequence[int]) -> list[TokenRows]:
     return [embedding, head] if untied else [embedding]
 
 
-def train_only(backbone: Any, *names: str) -> None:
-    """Freeze everything but these adapters."""
-    for weight in backbone.parameters():
-        weight.requires_grad_(False)
-    for name in names:
-        for weight in parameters_of(backbone, name).values():
-            weight.requires_grad_(True)
+def set_trainable(backbone: Any, name: str, learns: bool) -> None:
+    """Whether an adapter has gradients."""
+    for weight in parameters_of(backbone, name).values():
+        weight.requires_grad_(learns)
 
 
 # ------------------------------------------------------------------------------ weights
@@ -155,7 +147,8 @@ def _modules(backbone: nn.Module, kind: type) -> Iterator[Any]:
     return (module for module in backbone.modules() if isinstance(module, kind))
 
 
-def _names(backbone: nn.Module) -> set[str]:
+def adapters_in(backbone: nn.Module) -> set[str]:
+    """Of all roles."""
     return {name for module in _modules(backbone, LoraLinear) for name in module.lora_A}
 
 
@@ -170,17 +163,6 @@ def parameters_of(backbone: nn.Module, name: str) -> dict[str, nn.Parameter]:
         elif isinstance(module, TokenRows) and name in module.rows:
             found[f"{place}.rows"] = module.rows[name]
     return {place.replace("base_layer.", ""): weight for place, weight in found.items()}
-
-
-@torch.no_grad()
-def load_adapter(backbone: nn.Module, name: str, weights: dict[str, Tensor]) -> None:
-    """:raises P2botError: if the weights are not those of this adapter."""
-    own = parameters_of(backbone, name)
-    if own.keys() != weights.keys() or any(own[k].shape != weights[k].shape for k in own):
-        odd = sorted(own.keys() ^ weights.keys()) or ["shapes"]
-        raise P2botError(f"the weights of the adapter do not fit the backbone: {odd[0]}")
-    for place, weight in own.items():
-        weight.copy_(weights[place])
 
 
 @torch.no_grad()

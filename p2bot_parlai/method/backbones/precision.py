@@ -33,6 +33,10 @@ class Computing(nn.Module):
 
     precision: str = "fp32"
     gradient_checkpointing: bool = False
+    names: tuple[str, ...] = ()  # of its adapters, see `adapted`
+
+    def freeze(self) -> None:
+        self.requires_grad_(False)
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.precision == "fp32":
@@ -84,7 +88,7 @@ def freeze_casts(network: nn.Module) -> None:
     for backbone in network.modules():
         if isinstance(backbone, Computing) and backbone.precision == "bf16":
             for module in backbone.modules():
-                if isinstance(module, nn.Linear | Conv1D):
+                if isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad:
                     low = module.weight.detach().to(torch.bfloat16)
                     module.weight = nn.Parameter(low, requires_grad=False)
 

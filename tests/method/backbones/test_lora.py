@@ -10,16 +10,10 @@ from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
-from p2bot_parlai.method.backbones.adapters import Adapted, names_on, on
+from p2bot_parlai.method.backbones.adapted import Adapted, Base
+from p2bot_parlai.method.backbones.adapters import names_on, on
 from p2bot_parlai.method.backbones.hub import CausalLM
-from p2bot_parlai.method.backbones.lora import (
-    Shape,
-    add_adapter,
-    load_adapter,
-    merge,
-    parameters_of,
-    train_only,
-)
+from p2bot_parlai.method.backbones.lora import merge, parameters_of
 from p2bot_parlai.method.backbones.precision import set_computing
 from p2bot_parlai.method.context_style import APPEND, SPECIAL_TOKENS
 from p2bot_parlai.method.kv_cache import ContextMemory
@@ -44,15 +38,16 @@ CONFIGS = {
     "llama": transformers.LlamaConfig(tie_word_embeddings=False, **SIZES),
     "qwen2": transformers.Qwen2Config(tie_word_embeddings=True, **SIZES),
 }
-SHAPE = Shape(rank=3, alpha=6)
 
 
 def backbone(kind: str):
     torch.manual_seed(0)
     if kind == "gpt":
         sizes = {"n_positions": 64, "embedding_size": 16, "n_layers": 2, "n_heads": 2}
-        return build_untrained("scratch", VOCABULARY, {**sizes, "dropout": 0.0}).eval()
-    return CausalLM.from_json({**CONFIGS[kind].to_dict(), "model_type": kind}).eval()
+        found = build_untrained("scratch", VOCABULARY, {**sizes, "dropout": 0.0})
+    else:
+        found = CausalLM.from_json({**CONFIGS[kind].to_dict(), "model_type": kind})
+    return found.eval().requires_grad_(False)
 
 
 @pytest.fixture(params=["gpt", *CONFIGS])
@@ -60,17 +55,28 @@ def base(request):
     return backbone(request.param)
 
 
-def stir(network, name: str, seed: int = 1) -> None:
-    """Weights as if they were trained: B is no longer 0."""
+def role(network, like: Adapted | None = None) -> Adapted:
+    """The base alone, or with fresh adapters as many as another has, and its weights."""
+    found = Adapted(network, Base("tiny", "", VOCABULARY, VOCABULARY), SPECIAL)
+    if like:
+        for _ in like.names:
+            found.add(rank=3, alpha=6)
+        found.load_state_dict(like.state_dict())
+    return found
+
+
+def stir(adapted: Adapted, seed: int = 1) -> Adapted:
+    """Weights of the newest adapter as if they were trained: B is no longer 0."""
     generator = torch.Generator().manual_seed(seed)
-    for weight in parameters_of(network, name).values():
+    for weight in parameters_of(adapted.network, adapted.names[-1]).values():
         weight.data += 0.3 * torch.randn(weight.shape, generator=generator)
+    return adapted
 
 
-def trained(network, below=(), seed: int = 1) -> str:
-    name = add_adapter(network, SHAPE, SPECIAL, below)
-    stir(network, name, seed)
-    return name
+def trained(network, seed: int = 1) -> Adapted:
+    found = role(network)
+    found.add(rank=3, alpha=6)
+    return stir(found, seed)
 
 
 IDS = torch.tensor([[SPECIAL[1], 5, 6, SPECIAL[2], SPECIAL[3], 7, 8, 9]])
@@ -93,18 +99,18 @@ def differ(one, other) -> bool:
 @torch.no_grad()
 def test_a_fresh_adapter_changes_nothing_and_off_is_the_base(base):
     plain = logits(base)
-    name = add_adapter(base, SHAPE, SPECIAL)
-    close(logits(Adapted(base, name)), plain)
-    stir(base, name)
-    assert differ(logits(Adapted(base, name)), plain)
-    close(logits(Adapted(base)), plain)
+    adapted = role(base)
+    adapted.add(rank=3, alpha=6)
+    close(logits(adapted), plain)
+    assert differ(logits(stir(adapted)), plain)
+    close(logits(adapted.without_adapters()), plain)
     close(logits(base), plain)
 
 
 @torch.no_grad()
 def test_the_equation_by_hand(base):
     """h = W x + (alpha / r) B A x, in one layer."""
-    name = trained(base)
+    (name,) = trained(base).names
     place = next(key for key in parameters_of(base, name) if key.endswith("lora_A"))
     layer = base.get_submodule(place.removesuffix(".lora_A"))
     x = torch.randn(4, layer.in_features)
@@ -115,19 +121,20 @@ def test_the_equation_by_hand(base):
 
 @torch.no_grad()
 def test_adapters_add_up_and_the_newest_rows_count(base):
-    first = trained(base)
-    second = add_adapter(base, SHAPE, SPECIAL, [first])
-    close(logits(Adapted(base, first, second)), logits(Adapted(base, first)))
-    stir(base, second, 2)
-    both = logits(Adapted(base, first, second))
-    assert differ(both, logits(Adapted(base, first)))
-    merge(base, [first, second])
+    agent = trained(base)
+    user = role(base, agent)
+    agent.add(rank=2, alpha=4)
+    close(logits(agent), logits(user))
+    both = logits(stir(agent, 2))
+    assert differ(both, logits(user))
+    merge(base, agent.names)
     close(logits(base), both)
 
 
 @torch.no_grad()
 def test_merged_is_unmerged_packed_and_cached_are_one_by_one(base):
-    network = Transmitter(Adapted(base, trained(base))).eval()
+    adapted = trained(base)
+    network = Transmitter(adapted).eval()
     turns = [
         Turn([SPECIAL[1], 5, SPECIAL[2], SPECIAL[3], 7], [9, MARKS.eos], [[4, 3, MARKS.eos]]),
     ]
@@ -146,62 +153,66 @@ def test_merged_is_unmerged_packed_and_cached_are_one_by_one(base):
     own = branches.target_index[0][: len(turns[1].response)]
     close(network.output(hidden[own]), alone[1][0])
 
-    merge(base, network.backbone.names)
+    merge(base, adapted.names)
     plain = Transmitter(base).eval()
     plain.next_utterance = network.next_utterance
     close(plain(pack(turns, MARKS))[0], found)
 
 
 def test_one_role_learns_and_the_others_stay(base):
-    user = trained(base)
-    agent = add_adapter(base, SHAPE, SPECIAL, [user])
-    roles = [Adapted(base), Adapted(base, user), Adapted(base, user, agent)]
+    agent = trained(base)
+    style, user = role(base), role(base, agent)
+    user.freeze()
+    agent.add(rank=3, alpha=6)
+    roles = [style, user, agent]
     with torch.no_grad():
-        before = [logits(role) for role in roles]
-    learnt = {id(p) for p in parameters_of(base, agent).values()}
-    assert {id(p) for p in base.parameters() if p.requires_grad} == learnt
-    optimizer = torch.optim.SGD([p for p in base.parameters() if p.requires_grad], lr=1.0)
+        before = [logits(each) for each in roles]
+    newest = parameters_of(base, agent.names[-1]).values()
+    learnt = [p for p in base.parameters() if p.requires_grad]
+    assert {id(p) for p in learnt} == {id(p) for p in newest}
+    optimizer = torch.optim.SGD(learnt, lr=1.0)
     for _ in range(2):  # A has no gradient while B is 0
         optimizer.zero_grad()
-        logits(roles[2]).log_softmax(-1)[..., 3].sum().backward()
+        logits(agent).log_softmax(-1)[..., 3].sum().backward()
         with torch.no_grad():  # another role in between
-            logits(roles[1])
+            logits(user)
         optimizer.step()
     with torch.no_grad():
-        after = [logits(role) for role in roles]
+        after = [logits(each) for each in roles]
     close(after[0], before[0])
     close(after[1], before[1])
     assert differ(after[2], before[2])
-    assert all(p.grad is not None and p.grad.any() for p in parameters_of(base, agent).values())
+    assert all(p.grad is not None and p.grad.any() for p in newest)
 
 
 def test_recomputed_layers_have_the_adapters_of_the_forward_pass(base):
     """Gradient checkpointing calls the layers again, when the adapters are those of another."""
-    name, other = trained(base), trained(base, seed=2)
+    adapted, other = trained(base), trained(base, seed=2)
     gradients = []
     for recompute in (False, True):
         set_computing(base, "fp32", recompute)
-        train_only(base, name)
         base.zero_grad()
-        loss = logits(Adapted(base, name)).logsumexp(-1).sum()
-        with on(other):
+        loss = logits(adapted).logsumexp(-1).sum()
+        with on(*other.names):
             loss.backward()
-        gradients.append([p.grad.clone() for p in parameters_of(base, name).values()])
+        gradients.append([p.grad.clone() for p in adapted.weights().values()])
     for one, two in zip(*gradients, strict=True):
         close(two, one)
 
 
 def test_an_exception_leaves_no_adapter_on(base):
-    role = Adapted(base, trained(base))
+    adapted = trained(base)
     with pytest.raises((RuntimeError, IndexError)):
-        role(torch.tensor([[VOCABULARY + 5]]), torch.zeros(1, 1, dtype=torch.long), torch.ones(1))
+        adapted(
+            torch.tensor([[VOCABULARY + 5]]), torch.zeros(1, 1, dtype=torch.long), torch.ones(1)
+        )
     assert names_on() == ()
 
 
 @torch.no_grad()
 def test_threads_do_not_disturb_each_other(base):
-    roles = [Adapted(base, trained(base, seed=seed)) for seed in (1, 2)]
-    expected, wrong = [logits(role) for role in roles], []
+    roles = [trained(base, seed) for seed in (1, 2)]
+    expected, wrong = [logits(each) for each in roles], []
 
     def talk(number):
         with torch.no_grad():
@@ -219,7 +230,7 @@ def test_threads_do_not_disturb_each_other(base):
 
 @torch.no_grad()
 def test_a_memory_of_one_role_is_void_for_another(base):
-    roles = [Transmitter(Adapted(base, trained(base, seed=seed))).eval() for seed in (1, 2)]
+    roles = [Transmitter(trained(base, seed)).eval() for seed in (1, 2)]
     memory, context = ContextMemory(), {0: IDS[0].tolist()}
     memory.read(roles[0], context)
     new = ContextMemory().read(roles[1], context)
@@ -227,34 +238,38 @@ def test_a_memory_of_one_role_is_void_for_another(base):
     close(found.cache.layers[1].keys, new.cache.layers[1].keys)
 
 
-def test_weights_go_from_one_backbone_to_another(base):
-    name, other = trained(base), copy.deepcopy(base)
-    for network in (base, other):
-        fresh = add_adapter(network, SHAPE, SPECIAL)
-    load_adapter(other, fresh, parameters_of(base, name))
-    with torch.no_grad():
-        close(logits(Adapted(other, fresh)), logits(Adapted(base, name)))
-    weights = dict(parameters_of(base, name))
-    weights.popitem()
-    with pytest.raises(P2botError, match="do not fit"):
-        load_adapter(other, fresh, weights)
+@torch.no_grad()
+def test_a_file_holds_the_adapters_alone(base):
+    network = Transmitter(trained(base))
+    states = network.state_dict()
+    size = sum(weight.numel() for weight in states.values())
+    assert size == sum(p.numel() for p in network.parameters() if p.requires_grad)
+    other = Transmitter(role(copy.deepcopy(base), network.backbone))
+    other.load_state_dict(states)
+    close(logits(other.backbone), logits(network.backbone))
+    states.popitem(), states.popitem(), states.popitem()
+    with pytest.raises(RuntimeError, match="missing"):
+        other.load_state_dict(states)
 
 
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (Shape(0, 1), "--adapter-rank 0: this backbone's layers take 1 to 8"),
-        (Shape(9, 1), "--adapter-rank 9: this backbone's layers take 1 to 8"),
-        (Shape(3, 6, ("query",)), "--adapter-targets query: .* k_proj, .*q_proj"),
+        ({"rank": 0, "alpha": 1}, "--adapter-rank 0: this backbone's layers take 1 to 8"),
+        ({"rank": 9, "alpha": 1}, "--adapter-rank 9: this backbone's layers take 1 to 8"),
+        (
+            {"rank": 3, "alpha": 6, "targets": ["query"]},
+            "--adapter-targets query: .* k_proj, .*q_proj",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit(shape, message):
     with pytest.raises(P2botError, match=message):
-        add_adapter(backbone("llama"), shape, SPECIAL)
+        role(backbone("llama")).add(**shape)
 
 
 def test_chosen_layers_alone_are_adapted():
-    network = backbone("llama")
-    name = add_adapter(network, Shape(3, 6, ("q_proj", "v_proj")), SPECIAL)
-    layers = {key.split(".")[-2] for key in parameters_of(network, name) if "lora" in key}
+    adapted = role(backbone("llama"))
+    adapted.add(3, 6, ("q_proj", "v_proj"))
+    layers = {key.split(".")[-2] for key in adapted.weights() if "lora" in key}
     assert layers == {"q_proj", "v_proj"}
