@@ -124,12 +124,13 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     def _build_backbone(self) -> Any:
         opt = self.opt
         if self.saved:
+            about = self.saved.about["backbone"]
             if not self.stacks_adapter():
-                adapters.refuse_shape(opt, "no new adapter is made in this run")
-            return backbones.from_json(self.saved.about["backbone"])
+                adapters.refuse_shape(opt, about.get("adapters", [None])[-1])
+            return backbones.from_json(about)
         untrained = opt["backbone"] in UNTRAINED
         if opt["adapter"] == "none":
-            adapters.refuse_shape(opt, "give --adapter lora with it")
+            adapters.refuse_shape(opt, None)
             if untrained:
                 return backbones.build_untrained(opt["backbone"], len(self.dict), opt)
             backbone = backbones.load_backbone(opt["backbone"])

@@ -100,7 +100,7 @@ class Transmitter(nn.Module):
         self.updates = 0  # by an optimizer; see weights_version
 
     def freeze(self) -> "Transmitter":
-        """Without gradients and dropout; where the backbone is shared, its other roles may learn."""
+        """Without gradients and dropout; other roles of a shared backbone may learn."""
         self.next_utterance.requires_grad_(False)
         self.backbone.freeze()
         return self.eval()

@@ -27,8 +27,6 @@ OPTIONS = {
         "default: all of the blocks",
     ),
 }
-OF_NEW = ("adapter_rank", "adapter_alpha", "adapter_targets")
-
 
 def add_adapter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
     add_options(parser, "Adapters", OPTIONS)
@@ -41,8 +39,15 @@ def shape_of(opt: Opt, default_rank: int) -> tuple[int, int, tuple[str, ...]]:
     return rank, opt["adapter_alpha"] or 2 * rank, targets
 
 
-def refuse_shape(opt: Opt, why: str) -> None:
-    """:raises UsageError: for the shape of a new adapter where none is made."""
-    given = [name for name in OF_NEW if name in opt.get("override", {})]
-    if given:
-        raise UsageError(f"{flag(given[0])}: {why}")
+def refuse_shape(opt: Opt, there: dict | None) -> None:
+    """
+    :param there: the newest adapter of the saved model, in which no other is made.
+    :raises UsageError: for another shape than that.
+    """
+    rank, alpha, targets = shape_of(opt, (there or {}).get("rank", 0))
+    asked = {"adapter_rank": rank, "adapter_alpha": alpha, "adapter_targets": list(targets)}
+    for name, value in asked.items():
+        known = there and there[name.removeprefix("adapter_")]
+        if name in opt.get("override", {}) and value != known:
+            had = f"the saved adapter has {known}" if there else "there is no adapter in this run"
+            raise UsageError(f"{flag(name)} {opt[name]}: {had}, and no new one is made")

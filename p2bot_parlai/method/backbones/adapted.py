@@ -114,7 +114,9 @@ class Adapted(nn.Module):
             for place, weight in lora.parameters_of(self.network, name).items()
         }
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", **kwargs: Any):
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", **kwargs: Any
+    ) -> Any:
         """The adapters alone."""
         destination = {} if destination is None else destination
         for place, weight in self.weights().items():
