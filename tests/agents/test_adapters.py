@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,13 @@ import transformers
 from parlai.core.agents import create_agent_from_model_file
 from playing import agent_for, opening, step
 
-from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import load_backbone
-from p2bot_parlai.method.backbones.lora import merge
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
 from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.scripts.merge_adapter import MergeAdapter
 
 NOT_GIVEN = dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions"))
 SHORT = {"adapter_rank": 2, "max_train_steps": 4, "learningrate": 0.02, "seed": 3}
@@ -89,22 +90,6 @@ def test_the_base_stays_and_every_other_weight_learns(convai2, home, tmp_path):
     )
 
 
-def test_metrics_chat_and_another_process_are_those_of_the_merged_model(convai2, home):
-    tokenizer = create_agent_from_model_file(str(home / "model"), tiny.QUIET).dict.p2bot
-    network = load_transmitter(str(home / "model"), tokenizer)
-    report = tiny.evaluate(convai2, home / "model")
-    bot = P2Bot.load(home / "model", persona=["i own a cat."], inference="greedy", beam_size=1)
-    said = bot.reply("hello")
-    merge(network.backbone.network, network.backbone.names)
-    agent = create_agent_from_model_file(str(home / "model"), tiny.QUIET)
-    agent.network.backbone = network.backbone.network
-    agent.network.next_utterance = network.next_utterance
-    plain = bot.speaker.agent.network
-    plain.backbone, plain.next_utterance = agent.network.backbone, network.next_utterance
-    assert bot.conversation(["i own a cat."]).reply("hello") == said
-    assert report["ppl"] > 0
-
-
 def test_a_run_that_was_stopped_goes_on(convai2, home, tmp_path):
     given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -168,6 +153,34 @@ def test_self_play_saves_both_adapters_and_goes_on(convai2, tmp_path, home, adap
     start, tuned = (read_model_file(name)["model"] for name in (home / "model", path))
     first = {name: weight for name, weight in start.items() if ".adapters.0." in name}
     assert first and all(torch.equal(tuned[name], weight) for name, weight in first.items())
+
+
+def test_one_file_of_all_weights(convai2, home, tmp_path):
+    out = tmp_path / "whole"
+    MergeAdapter.main(model_file=str(home / "model"), outfile=str(out))
+    given = {"batchsize": 4, "rank_candidates": True}
+    one, two = (tiny.evaluate(convai2, path, **given) for path in (home / "model", out))
+    assert "hits@1" in one and {"loss", "f1", "ppl"} <= one.keys()
+    timing = {"exps", "ctps", "ltps", "tps", "gen_n_toks", "total_train_updates"}
+    assert {k: v for k, v in two.items() if k not in timing} == pytest.approx(
+        {k: v for k, v in one.items() if k not in timing}, rel=1e-4
+    )
+    with pytest.raises(UsageError, match="has no adapters"):
+        MergeAdapter.main(model_file=str(out), outfile=str(tmp_path / "again"))
+
+
+def test_without_peft_the_extra_is_named(home):
+    program = (
+        "import sys; sys.modules['peft'] = None\n"
+        "from p2bot_parlai import P2Bot\n"
+        "from p2bot_parlai.errors import P2botError\n"
+        "try:\n"
+        f"    P2Bot.load({str(home / 'model')!r})\n"
+        "except P2botError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert '".[lora]"' in done.stdout, done.stderr
 
 
 def test_another_base_is_named(convai2, home, tmp_path):

@@ -28,6 +28,7 @@ OPTIONS = {
     ),
 }
 
+
 def add_adapter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
     add_options(parser, "Adapters", OPTIONS)
 

@@ -61,6 +61,11 @@ class Adapted(nn.Module):
         """The base as it was pretrained, as another role of it."""
         return Adapted(self.network, self.base, self.tokens)
 
+    def merged(self) -> Any:
+        """The backbone with the adapters in its weights; no role of it is left."""
+        lora.merge(self.network, self.names)
+        return self.network
+
     def freeze(self) -> None:
         """This role's adapters; those of others may learn."""
         for name in self.names:

@@ -23,7 +23,9 @@ try:
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import Linear as PeftLinear
 except ImportError as error:
-    raise P2botError("adapters need peft: pip install 'p2bot-parlai[lora]'") from error
+    raise P2botError(
+        'adapters need a package that is not installed: pip install -c constraints.txt ".[lora]"'
+    ) from error
 
 
 @dataclass(frozen=True)
