@@ -15,10 +15,11 @@ from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import load_backbone
-from p2bot_parlai.method.model_files import load_transmitter, read_model_file
+from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
 from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.scripts.export_hf import ExportHf
 from p2bot_parlai.scripts.merge_adapter import MergeAdapter
 
 NOT_GIVEN = dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions"))
@@ -167,6 +168,17 @@ def test_one_file_of_all_weights(convai2, home, tmp_path):
     )
     with pytest.raises(UsageError, match="has no adapters"):
         MergeAdapter.main(model_file=str(out), outfile=str(tmp_path / "again"))
+
+
+def test_the_export_has_the_adapters_in_its_weights(home, tmp_path):
+    path = str(home / "model")
+    ExportHf.main(model_file=path, out=str(tmp_path / "out"))
+    lm = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    network = load_transmitter(path, read_tokenizer(f"{path}.dict"))
+    ids = torch.tensor([[*network.backbone.tokens, 5, 6, 7]])
+    with torch.no_grad():
+        hidden, _ = network.extend(network.nothing_read(), ids, torch.ones_like(ids).bool())
+        torch.testing.assert_close(lm(ids).logits, network.output(hidden), atol=1e-5, rtol=0)
 
 
 def test_without_peft_the_extra_is_named(home):

@@ -38,6 +38,10 @@ class Computing(nn.Module):
     def freeze(self) -> None:
         self.requires_grad_(False)
 
+    def merged(self) -> "Computing":
+        """The same weights without adapters."""
+        return self
+
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.precision == "fp32":
             return contextlib.nullcontext()
