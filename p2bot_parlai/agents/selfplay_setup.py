@@ -20,12 +20,8 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, set_computing
-from p2bot_parlai.method.model_files import (
-    checksum,
-    load_perceiver,
-    load_transmitter,
-    weights_checksum,
-)
+from p2bot_parlai.method.checksums import checksum, weights_checksum
+from p2bot_parlai.method.model_files import load_perceiver, load_transmitter
 from p2bot_parlai.method.reward_models import (
     DiscourseCoherence,
     LanguageStyle,
@@ -110,6 +106,11 @@ def load_language_style(
         )
     if name in UNTRAINED:
         return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
+    if opt["adapter"] != "none" and not opt.get("language_model"):
+        pretrained = user.backbone.without_adapters()
+        files.note("language model", "--language-model", name, pretrained.base.sha256)
+        start = pretrained.start_token
+        return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
     try:
         pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
     except P2botError as error:
@@ -169,7 +170,7 @@ class SelfPlaySetup:
             )
         start = opt.get("override", {}).get("init_model")
         path = self.files.path("user", "--init-model", start, opt.get("model_file"))
-        user = load_transmitter(path, tokenizer)
+        user = load_transmitter(path, tokenizer, like=self.network)
         self._freeze(user)
         reading = SupervisedReading(user, tokenizer)
         rewards: list[Reward] = []

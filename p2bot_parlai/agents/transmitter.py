@@ -1,5 +1,7 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
+from typing import Any
+
 import torch
 from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
@@ -12,7 +14,7 @@ from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
-from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options import adapters, inherited
 from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.agents.options.transmitter import (
@@ -28,7 +30,7 @@ from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
-from p2bot_parlai.method.backbones.precision import keep_casts, set_computing
+from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
@@ -41,9 +43,13 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     by beam search re-ranked with Eq. 3; ranks label candidates.
     """
 
-    OPTIONS = (add_transmitter_options, add_persona_metrics_options)
+    OPTIONS = (
+        add_transmitter_options,
+        adapters.add_adapter_options,
+        add_persona_metrics_options,
+    )
     SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
-    SHAPE_OPTIONS += ("dropout", "tokenizer", "vocab_size")
+    SHAPE_OPTIONS += ("dropout", "tokenizer", "vocab_size", "adapter")
     READING_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
     reads_whole_dialogues = True  # see `training_loop`
 
@@ -97,13 +103,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return SavedModel(path, read_transmitter_file(path))
 
     def build_model(self) -> Transmitter:
-        if self.saved:
-            backbone = backbones.from_json(self.saved.about["backbone"])
-        elif self.opt["backbone"] in UNTRAINED:
-            backbone = backbones.build_untrained(self.opt["backbone"], len(self.dict), self.opt)
-        else:
-            backbone = backbones.load_backbone(self.opt["backbone"])
-            backbone.resize(len(self.dict))
+        backbone = self._build_backbone()
         beside = self.label_truncate + 2  # [SELF] and [CLS]
         needed = self.text_truncate + beside
         if backbone.max_positions:
@@ -117,7 +117,40 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             )
         network = Transmitter(backbone)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
+        if self.opt["adapter"] != "none":
+            freeze_casts(network)  # of the base, which does not learn
         return network
+
+    def _build_backbone(self) -> Any:
+        opt = self.opt
+        if self.saved:
+            about = self.saved.about["backbone"]
+            if not self.stacks_adapter():
+                adapters.refuse_shape(opt, about.get("adapters", [None])[-1])
+            return backbones.from_json(about)
+        untrained = opt["backbone"] in UNTRAINED
+        if opt["adapter"] == "none":
+            adapters.refuse_shape(opt, None)
+            if untrained:
+                return backbones.build_untrained(opt["backbone"], len(self.dict), opt)
+            backbone = backbones.load_backbone(opt["backbone"])
+            backbone.resize(len(self.dict))
+            return backbone
+        if untrained:
+            raise UsageError(
+                f"--adapter lora: the random weights of --backbone {opt['backbone']} would stay "
+                "random; name a pretrained backbone, or train all weights"
+            )
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        tokens = sorted(self.dict.p2bot.special_ids)
+        found = adapted.on_base(opt["backbone"], len(self.dict), tokens)
+        found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        return found
+
+    def stacks_adapter(self) -> bool:
+        """Whether this run puts a new adapter on those that it starts from."""
+        return False
 
     def _load_beam_block_list(self) -> PhraseBlocklist:
         return block_list(self.opt, self.dict)

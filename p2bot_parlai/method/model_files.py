@@ -6,7 +6,6 @@ ParlAI's options (``model.opt``, not read here). Those that ship with the packag
 ``model.safetensors`` in half precision, ``model.dict`` and ``model.opt``.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -130,21 +129,6 @@ def load_weights(network: nn.Module, states: dict[str, Any], path: str) -> None:
         ) from error
 
 
-def checksum(path: str) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def weights_checksum(network: nn.Module) -> str:
-    """SHA-256 of a network's weights: pretrained models are folders, or in a cache."""
-    found = hashlib.sha256()
-    for name, weight in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(weight.cpu().contiguous().numpy())
-    return found.hexdigest()
-
-
 # -------------------------------------------------------------------------- tokenizers
 def read_tokenizer(path: str) -> P2botTokenizer:
     """The ``.dict`` of a Transmitter. :raises P2botError: for a file that is none."""
@@ -200,17 +184,20 @@ def read_transmitter_file(path: str) -> dict[str, Any]:
     return states
 
 
-def load_transmitter(path: str, tokenizer: P2botTokenizer) -> Transmitter:
+def load_transmitter(
+    path: str, tokenizer: P2botTokenizer, like: Transmitter | None = None
+) -> Transmitter:
     """
     A trained Transmitter, frozen and in evaluation mode.
 
+    :param like: another one, whose base it shares where both are adapters of the same.
     :raises P2botError: for a file of another agent, or one with another tokenizer.
     """
     states = read_transmitter_file(path)
     check_tokenizer(states, path, tokenizer, "the Transmitter's")
-    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"]))
+    network = Transmitter(backbones.from_json(states["p2bot"]["backbone"], like and like.backbone))
     load_weights(network, states, path)
-    return network.eval().requires_grad_(False)
+    return network.freeze()
 
 
 def build_network(states: dict[str, Any]) -> Receiver:

@@ -99,6 +99,12 @@ class Transmitter(nn.Module):
         self.dropout = nn.Dropout(backbone.dropout)
         self.updates = 0  # by an optimizer; see weights_version
 
+    def freeze(self) -> "Transmitter":
+        """Without gradients and dropout; other roles of a shared backbone may learn."""
+        self.next_utterance.requires_grad_(False)
+        self.backbone.freeze()
+        return self.eval()
+
     @property
     def device(self) -> torch.device:
         return self.next_utterance.weight.device
@@ -126,7 +132,11 @@ class Transmitter(nn.Module):
         torch counts changes in place; mixed-precision optimizers bypass that count, so the
         agent counts updates too.
         """
-        return self.updates, *((p.data_ptr(), p._version) for p in self.parameters())
+        return (
+            self.backbone.names,
+            self.updates,
+            *((p.data_ptr(), p._version) for p in self.parameters()),
+        )
 
     def extend(
         self, states: ContextStates, ids: Tensor, valid: Tensor

@@ -14,7 +14,8 @@ from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.model_files import checksum, read_model_file
+from p2bot_parlai.method.checksums import checksum
+from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 

@@ -19,37 +19,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import hub, induction, packaged
+from p2bot_parlai.method.backbones import hub, induction
 from p2bot_parlai.method.backbones.gpt import GPT, GPTConfig
-from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH
+from p2bot_parlai.method.backbones.loading import Backbone, backbone_path, load_backbone
+from p2bot_parlai.method.backbones.names import SCRATCH
 
-Backbone = GPT | hub.CausalLM
-
-
-def backbone_path(name: str) -> str:
-    """The hub name or folder of a ``--backbone``, which may be a preset."""
-    if name in packaged.LANGUAGE_MODELS:
-        return packaged.folder_of(name)
-    return ALIASES.get(name, name)
-
-
-def load_backbone(name: str) -> Backbone:
-    """
-    A pretrained backbone.
-
-    :param name: a preset, a hub name, or a folder in Hugging Face form. GPT (of 2018)
-        gets our own implementation, everything else transformers'.
-    :raises P2botError: if it cannot be loaded; the message says what to do.
-    """
-    path = backbone_path(name)
-    config = hub.fetch(path, "AutoConfig")
-    if config.model_type == "openai-gpt":
-        # transformers has no other attention for it
-        given = {"config": config, "attn_implementation": "eager"}
-        return GPT.from_hugging_face(
-            hub.fetch_weights(path, "AutoModel", used=lambda lm: lm, **given)
-        )
-    return hub.CausalLM.from_pretrained(path)
+__all__ = ["Backbone", "backbone_path", "build_untrained", "from_json", "load_backbone"]
 
 
 def build_untrained(name: str, vocab_size: int, opt: Mapping[str, Any]) -> Backbone:
@@ -94,8 +69,12 @@ def build_untrained(name: str, vocab_size: int, opt: Mapping[str, Any]) -> Backb
     return backbone
 
 
-def from_json(data: dict[str, Any]) -> Backbone:
-    """Rebuild a backbone, with fresh weights, from its ``to_json()``: works offline."""
+def from_json(data: dict[str, Any], like: Any = None) -> Any:
+    """
+    Rebuild a backbone, with fresh weights, from its ``to_json()``: works offline.
+
+    :param like: another backbone, whose base it shares where both are adapters of the same.
+    """
     data = dict(data)
     kind = data.pop("kind", None)
     if kind == "gpt":
@@ -105,4 +84,8 @@ def from_json(data: dict[str, Any]) -> Backbone:
             raise P2botError(f"the saved backbone cannot be built: {error}") from error
     if kind == "hub" and isinstance(data.get("config"), dict):
         return hub.CausalLM.from_json(data["config"])
+    if kind == "adapted":
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        return adapted.from_json(data, like)
     raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

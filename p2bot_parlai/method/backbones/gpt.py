@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.precision import Computing
+from p2bot_parlai.method.backbones.token_rows import TiedHead
 from p2bot_parlai.method.kv_cache import growing_cache
 
 
@@ -106,10 +107,11 @@ class GPT(Computing):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        self.tokens_embed = nn.Embedding(config.vocab_size, config.n_embd)
+        self.tokens_embed: Any = nn.Embedding(config.vocab_size, config.n_embd)
         self.positions_embed = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.head: nn.Module = TiedHead(self.tokens_embed)
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
@@ -138,7 +140,7 @@ class GPT(Computing):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
         with self.autocast(hidden.device):
-            return functional.linear(hidden, self.tokens_embed.weight).float()
+            return self.head(hidden).float()
 
     def new_cache(self) -> Cache:
         return growing_cache()
@@ -172,7 +174,20 @@ class GPT(Computing):
         rows = torch.randn(size - len(old), old.shape[1]) * self.config.initializer_range
         grown = torch.cat([old, old.mean(dim=0, keepdim=True) + rows.to(old)])
         self.tokens_embed = nn.Embedding.from_pretrained(grown, freeze=False)
+        self.head = TiedHead(self.tokens_embed)
         self.config.vocab_size = size
+
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the token embedding."""
+        return self.config.vocab_size
+
+    def token_modules(self) -> tuple[nn.Module, nn.Module]:
+        """The token embedding and the output matrix."""
+        return self.tokens_embed, self.head
+
+    def set_token_modules(self, embedding: nn.Module, head: nn.Module) -> None:
+        self.tokens_embed, self.head = embedding, head
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "gpt", **asdict(self.config)}

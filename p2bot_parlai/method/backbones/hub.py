@@ -252,6 +252,19 @@ class CausalLM(Computing):
             self.lm.resize_token_embeddings(size)
             logging.getLogger("transformers").setLevel(level)
 
+    @property
+    def vocabulary(self) -> int:
+        """Entries of the output matrix."""
+        return self.lm.get_output_embeddings().weight.shape[0]
+
+    def token_modules(self) -> tuple[nn.Module, nn.Module]:
+        """The token embedding and the output matrix."""
+        return self.lm.get_input_embeddings(), self.lm.get_output_embeddings()
+
+    def set_token_modules(self, embedding: nn.Module, head: nn.Module) -> None:
+        self.lm.set_input_embeddings(embedding)
+        self.lm.set_output_embeddings(head)
+
     def to_json(self) -> dict[str, Any]:
         config = self.lm.config.to_dict()
         config = {k: v for k, v in config.items() if not k.startswith("_")}

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
+from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.memory import bound_product_caches
 
 PRECISIONS = ("fp32", "bf16")
@@ -32,6 +33,14 @@ class Computing(nn.Module):
 
     precision: str = "fp32"
     gradient_checkpointing: bool = False
+    names: tuple[str, ...] = ()  # of its adapters, see `adapted`
+
+    def freeze(self) -> None:
+        self.requires_grad_(False)
+
+    def merged(self) -> "Computing":
+        """The same weights without adapters."""
+        return self
 
     def autocast(self, device: torch.device) -> contextlib.AbstractContextManager:
         if self.precision == "fp32":
@@ -83,7 +92,7 @@ def freeze_casts(network: nn.Module) -> None:
     for backbone in network.modules():
         if isinstance(backbone, Computing) and backbone.precision == "bf16":
             for module in backbone.modules():
-                if isinstance(module, nn.Linear | Conv1D):
+                if isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad:
                     low = module.weight.detach().to(torch.bfloat16)
                     module.weight = nn.Parameter(low, requires_grad=False)
 
@@ -103,6 +112,7 @@ def _recomputed(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 def _again(forward: Callable) -> Callable:
     def keep_inputs(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        # the backward pass may come when other adapters are on, and in another thread
+        return checkpoint(as_now(forward), *args, use_reentrant=False, **kwargs)
 
     return keep_inputs

