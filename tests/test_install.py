@@ -138,7 +138,7 @@ def test_what_is_imported_is_the_wheels(installed):
 def test_the_commands_work_on_its_model(installed, model, convai2):
     valid = ("-t", "convai2", "-dp", convai2, "-dt", "valid", *SHORT)
     out = installed.parlai("eval_model", "-m", "p2bot", "-mf", model, *valid, "-ne", "2")
-    assert "token_acc" in out
+    assert "ppl_word" in out
     out = installed.parlai("interactive", "-mf", model, *SHORT, stdin="hello\n[DONE]\n[EXIT]\n")
     assert "P2bot" in out
     # the command by its other name
