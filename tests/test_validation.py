@@ -86,7 +86,8 @@ def test_data_that_validation_cannot_use_are_named_before_training(tmp_path, mon
     data = people.write_people(tmp_path / "data")
     monkeypatch.setattr("p2bot_parlai.agents.receiver.ReceiverAgent.train_step", None)
     with pytest.raises(P2botError, match="fewer|leaves"):
-        people.train(data, tmp_path / "model", evaltask="p2bot:persona_perception", distractors=40)
+        given = {"evaltask": "p2bot:persona_perception", "distractors": 40}
+        people.train(data, tmp_path / "model", **given, **OFTEN)
 
 
 def test_nothing_to_validate_on_is_said(convai2, tmp_path):

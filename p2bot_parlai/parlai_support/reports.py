@@ -1,8 +1,10 @@
-"""A report of ``parlai eval_model`` as people read it: the metrics of the paper first."""
+"""The report of an evaluation as people read it: the metrics of the paper first."""
 
+import shutil
 from collections.abc import Mapping
 
 from parlai.core.metrics import Metric
+from parlai.core.opt import Opt
 from parlai.utils.misc import float_formatter
 
 FIRST = (
@@ -47,6 +49,12 @@ def table(report: Mapping[str, Metric | float], width: int, everything: bool = F
             lines = [cell.ljust(max(map(len, head))) for cell in head]
         lines = [line + GAP + cell.rjust(size) for line, cell in zip(lines, cells, strict=True)]
     return "\n".join(line.rstrip() for block in (*blocks, lines) for line in block)
+
+
+def as_table(opt: Opt):
+    """For `Patch`: ParlAI's ``nice_report`` as `table`, as wide as the terminal."""
+    width = shutil.get_terminal_size((88, 24)).columns
+    return lambda stock: lambda report: table(report, width, opt.get("verbose"))
 
 
 def _all_first(task: str) -> tuple[bool, str]:

@@ -36,8 +36,9 @@ from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.memory import trim_memory
 from p2bot_parlai.parlai_support import files, mutators, resume, shims
 from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
-from p2bot_parlai.parlai_support.patching import Patch
+from p2bot_parlai.parlai_support.patching import Patch, patched
 from p2bot_parlai.parlai_support.progress import ProgressLine
+from p2bot_parlai.parlai_support.reports import as_table
 from p2bot_parlai.parlai_support.termination import (
     Terminated,
     Termination,
@@ -386,7 +387,8 @@ class P2botTrainLoop(train_model.TrainLoop):
 
     def _run_eval(self, worlds, opt, datatype, max_exs=-1, write_log=False, extra_log_suffix=""):
         """ParlAI's, which would leave half a report where it is killed."""
-        report = super()._run_eval(worlds, opt, datatype, max_exs, False, extra_log_suffix)
+        with patched(Patch(train_model, "nice_report", as_table(opt))):
+            report = super()._run_eval(worlds, opt, datatype, max_exs, False, extra_log_suffix)
         if write_log and opt.get("model_file") and is_primary_worker():
             path = f"{opt['model_file']}{extra_log_suffix}.{datatype}"
             files.append(path, f"{datatype}:\n{nice_report(report)}\n\n")

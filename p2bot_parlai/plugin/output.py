@@ -8,7 +8,6 @@ first. ``--verbose true`` prints what ParlAI prints. Models of our zoo are calle
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from logging import WARNING, LogRecord
@@ -22,7 +21,7 @@ from p2bot_parlai.parlai_support.first_examples import EXACTLY
 from p2bot_parlai.parlai_support.names import SHORT_NAME
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch, patched
-from p2bot_parlai.parlai_support.reports import table
+from p2bot_parlai.parlai_support.reports import as_table
 from p2bot_parlai.tasks.chat.persona_worlds import InteractiveWorld
 
 CHATS = (interactive.Interactive, interactive_web.InteractiveWeb, self_chat.SelfChat)
@@ -97,15 +96,10 @@ def with_one_report(stock):
     def eval_model(opt):
         if not is_ours(agent_of(opt)):
             return stock(opt)
-        columns = shutil.get_terminal_size((88, 24)).columns
-
-        def as_table(_):
-            return lambda report: table(report, columns, opt.get("verbose"))
-
         with (
             by_zoo_name(opt),
             patched(
-                Patch(evaluation, "nice_report", as_table),
+                Patch(evaluation, "nice_report", as_table(opt)),
                 Patch(logging, "report", unsaid),
                 *(() if opt.get("verbose") else [Patch(Opt, "log", unsaid)]),
             ),

@@ -124,6 +124,8 @@ class Case:
         found = {"text": text, labels: [said], "episode_done": True}
         if self.model != "p2bot/persona_nli":
             found["label_candidates"] = list(dict.fromkeys([said, *CANDIDATES, *options]))
+        if self.model == "p2bot/receiver":
+            found["candidate_people"] = list(range(len(found["label_candidates"])))
         return Message(found)
 
 

@@ -30,7 +30,7 @@ OPTIONS = {
 
 
 def add_adapter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
-    add_options(parser, "Adapters", OPTIONS)
+    add_options(parser, "P²Bot adapters", OPTIONS)
 
 
 def shape_of(opt: Opt, default_rank: int) -> tuple[int, int, tuple[str, ...]]:
