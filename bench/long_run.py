@@ -4,17 +4,18 @@ Does a long run stay as it began: memory, speed, open files?
     python bench/long_run.py selfplay --count 20000 [--plot docs/long_selfplay.svg]
     python bench/long_run.py chat --count 50000 [--plot docs/long_chat.svg]
     python bench/long_run.py training --count 300 --precision bf16 --datapath <folder>
+    python bench/long_run.py adapters --count 300 --precision bf16 --datapath <folder>
     python bench/long_run.py receiver --count 300 --precision bf16 --datapath <folder>
     python bench/long_run.py evaluation --count 300 --precision bf16 --datapath <folder>
 
 ``selfplay`` trains the shipped sketch model by self-play for so many dialogues, at a learning
 rate so low that its responses stay the same; ``chat`` makes so many responses in one conversation
-after the other, every tenth of which has ``--longest`` turns. The other three are the stock
-commands on ConvAI2 with the packaged SmolLM2 or MiniLM, and count batches of ``--batchsize``
-dialogues (training), examples (receiver, evaluation): every batch has other shapes. Samples are
-taken all along; the first fifth is warm-up and left out. Speed is tokens of answers (examples,
-where there are none) a second of this process's processor time, which other programs disturb less
-than seconds.
+after the other, every tenth of which has ``--longest`` turns. The others are the stock commands
+on ConvAI2 with the packaged SmolLM2 or MiniLM, and count batches of ``--batchsize`` dialogues
+(training of all weights, of adapters) or examples (receiver, evaluation): every batch has other
+shapes. Samples are taken all along; the first fifth is warm-up and left out. Speed is tokens of
+answers (examples, where there are none) a second of this process's processor time, which other
+programs disturb less than seconds.
 """
 
 import argparse
@@ -128,10 +129,13 @@ def chat(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
                 return
 
 
+TRANSMITTER = {"model": "p2bot", "backbone": "smollm2", "task": "convai2:self_original"}
+PERCEPTION = "p2bot:persona_perception:self_original"
 REAL = {
-    "training": {"model": "p2bot", "backbone": "smollm2"},
-    "receiver": {"model": "p2bot/receiver", "encoder": "minilm"},
-    "evaluation": {"model": "p2bot", "backbone": "smollm2"},
+    "training": TRANSMITTER,
+    "adapters": {**TRANSMITTER, "adapter": "lora"},
+    "receiver": {"model": "p2bot/receiver", "encoder": "minilm", "task": PERCEPTION},
+    "evaluation": TRANSMITTER,
 }
 
 
@@ -140,7 +144,6 @@ def training(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
     with TemporaryDirectory() as folder:
         opt = setup_args().parse_kwargs(
             **REAL[args.what],
-            task="convai2:self_original",
             datapath=args.datapath,
             model_file=f"{folder}/model",
             batchsize=args.batchsize,
@@ -162,7 +165,6 @@ def evaluation(args: argparse.Namespace) -> Iterator[tuple[int, int]]:
     """(batches, examples) so far, after every batch."""
     opt = evaluation_args().parse_kwargs(
         **REAL["evaluation"],
-        task="convai2:self_original",
         datatype="valid",
         datapath=args.datapath,
         batchsize=args.batchsize,
@@ -220,6 +222,7 @@ RUNS = {
     "selfplay": (selfplay, "dialogues"),
     "chat": (chat, "turns"),
     "training": (training, "updates"),
+    "adapters": (training, "updates"),
     "receiver": (training, "updates"),
     "evaluation": (evaluation, "batches"),
 }
