@@ -5,7 +5,7 @@ import os
 import platform
 
 # products in bfloat16 that oneDNN keeps ready, one a shape: some 0.7 MB each
-KEPT_PRODUCTS = "64"
+KEPT_PRODUCTS = "32"
 
 
 def bound_product_caches() -> None:
