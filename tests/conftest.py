@@ -15,6 +15,7 @@ from filelock import FileLock
 from parlai.core.agents import create_agent_from_model_file
 
 from p2bot_parlai import plugin
+from p2bot_parlai.agents.p2bot import P2botAgent
 
 HERE = Path(__file__).parent
 # `make test` needs neither gradio nor selenium; `make check` installs both
@@ -73,6 +74,17 @@ def convai2(shared_folder) -> str:
     A data folder (``--datapath``) in ConvAI2's form. A test that changes files writes its own.
     """
     return str(shared_folder("convai2", write_convai2))
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """Every text that the bot observes."""
+    texts = []
+    observe = P2botAgent.observe
+    monkeypatch.setattr(
+        P2botAgent, "observe", lambda bot, act: texts.append(act.get("text")) or observe(bot, act)
+    )
+    return texts
 
 
 @pytest.fixture(scope="session")

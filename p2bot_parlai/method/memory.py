@@ -14,8 +14,8 @@ def bound_product_caches() -> None:
 
     oneDNN and torch's layer above it keep 1,024 each, 1.4 GB. Batches of ever other shapes fill
     them without using them again, and, scattered over the heap, they keep what is freed around
-    them from being used for larger tensors: training of SmolLM2 grew to 24 GB. Who sets the
-    variables keeps their own values.
+    them from being used for larger tensors, and the process grows. Who sets the variables keeps
+    their own values.
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, KEPT_PRODUCTS)

@@ -7,7 +7,6 @@ from parlai.scripts.self_chat import SelfChat
 from terminal import type_in
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.chat.conversation import pieces
 from p2bot_parlai.method.spelling import show
 from p2bot_parlai.scripts.relevance_map import RelevanceMap
@@ -27,17 +26,6 @@ def datapath(tmp_path_factory):
 def bots(datapath):
     """One that reads what people type, and one that reads texts as they are."""
     return [P2Bot.load(MODEL, datapath=datapath, raw_text=raw) for raw in (False, True)]
-
-
-@pytest.fixture
-def heard(monkeypatch):
-    """Every text that the bot observes."""
-    texts = []
-    observe = P2botAgent.observe
-    monkeypatch.setattr(
-        P2botAgent, "observe", lambda bot, act: texts.append(act.get("text")) or observe(bot, act)
-    )
-    return texts
 
 
 def test_typed_as_people_do_is_answered_as_in_the_corpus(bots):

@@ -7,7 +7,6 @@ import pytest
 from parlai.scripts.interactive import Interactive
 from terminal import at_a_terminal, type_in
 
-from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.chat.commands import HELP, Chat, save
 from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
@@ -16,17 +15,6 @@ from p2bot_parlai.method.model_files import load_perceiver
 TEA, DOGS = "i like tea.", "i have two dogs."
 TOO_LONG = "|".join(f"i have {n} dogs and {n} cats and {n} birds." for n in range(20))
 RED = "\033[0;31m"
-
-
-@pytest.fixture
-def heard(monkeypatch):
-    """Every text that the bot observes."""
-    texts = []
-    observe = P2botAgent.observe
-    monkeypatch.setattr(
-        P2botAgent, "observe", lambda bot, act: texts.append(act.get("text")) or observe(bot, act)
-    )
-    return texts
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ A `Backbone` is a `torch.nn.Module` with
   ``positions`` are (B, T), ``mask`` is a bool (B, T, S) of the S = past + T keys that each
   token sees, ``cache`` a ``transformers`` Cache that is extended in place;
 - ``logits(hidden)`` -> (..., V); ``resize(size)``; ``new_cache()``;
+- ``reads(length)``, up to how many of so many tokens it reads; ``freeze()``; ``vocabulary``;
+- ``token_modules()``, ``names`` and ``merged()``, for adapters (`adapted`);
 - ``hidden_size``, ``max_positions`` (None: unbounded), ``dropout``, ``to_json()``;
 - ``reads(length)`` -> up to how many of ``length`` tokens it reads rightly;
 - ``start_token``, the id that begins a text, or None.

@@ -97,7 +97,7 @@ class TokenLogits(TokenRows):
     def forward(self, hidden: Tensor) -> Tensor:
         logits, rows = self.base(hidden), self.own()
         if rows is not None:
-            bias = getattr(self.base, "bias", None)
+            bias = self.base.bias
             special = functional.linear(hidden, rows, None if bias is None else bias[self.tokens])
             logits = logits.index_copy(-1, self.tokens, special.to(logits))
         return logits
