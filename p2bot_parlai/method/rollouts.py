@@ -71,14 +71,20 @@ class ScoredRollouts:
     perceptions: tuple[Tensor, Tensor] | None
 
     def transcript(self, row: int) -> dict[str, Any]:
-        """One dialogue as plain data, turn by turn."""
+        """
+        One dialogue as plain data, turn by turn: both texts, the agent's tokens (ids) with their
+        log-probabilities when they were sampled, every reward.
+        """
         opening = self.rollouts.openings[row]
         turns = []
         for n in range(self.rollouts.shape[1]):
             values = {name: value[row, n].item() for name, value in self.raw.items()}
+            response = list(self.rollouts.turns[n][row].response)
             turn: dict[str, Any] = {
                 "user": self.rollouts.user_texts[n][row],
                 "agent": self.rollouts.agent_texts[n][row],
+                "tokens": response,
+                "log_probs": self.rollouts.sampled_scores[n][row, : len(response)].tolist(),
                 "rewards": values,
                 "weighted": {name: self.weights[name] * v for name, v in values.items()},
                 "reward": self.total[row, n].item(),

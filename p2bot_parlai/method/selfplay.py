@@ -129,6 +129,20 @@ class SelfPlay:
     @torch.no_grad()
     def play(self, openings: Sequence[Opening]) -> Rollouts:
         """A batch of dialogues, both speakers without dropout."""
+        user, agent = self.speakers(openings)
+        rollouts = Rollouts(list(openings))
+        with keep_casts(self.agent.device):
+            for _ in range(self.turns):
+                agent.hear(self.user_turn(rollouts, user))
+                user.hear(self.agent_turn(rollouts, agent))
+        return rollouts
+
+    def speakers(self, openings: Sequence[Opening]) -> tuple[Speakers, Speakers]:
+        """A, the user, and B, the agent, of each dialogue; nobody has spoken yet."""
+        sides = (
+            (self.user, [opening.user_persona for opening in openings]),
+            (self.agent, [opening.agent_persona for opening in openings]),
+        )
         user, agent = (
             Speakers(
                 network.eval(),
@@ -137,19 +151,14 @@ class SelfPlay:
                 self.limit,
                 self.history_size,
             )
-            for network, personas in (
-                (self.user, [opening.user_persona for opening in openings]),
-                (self.agent, [opening.agent_persona for opening in openings]),
-            )
+            for network, personas in sides
         )
-        rollouts = Rollouts(list(openings))
-        with keep_casts(self.agent.device):
-            for turn in range(self.turns):
-                self._play_turn(rollouts, user, agent, turn)
-        return rollouts
+        return user, agent
 
-    def _play_turn(self, rollouts: Rollouts, user: Speakers, agent: Speakers, turn: int) -> None:
-        openings, decode = rollouts.openings, self.tokenizer.decode
+    @torch.no_grad()
+    def user_turn(self, rollouts: Rollouts, user: Speakers) -> list[str]:
+        """A speaks: x_n of each dialogue, as B hears it; recorded in the rollouts."""
+        openings, turn = rollouts.openings, len(rollouts.user_texts)
         if turn == 0:
             said = [opening.utterance for opening in openings]
             user.say([self.tokenizer.encode(text) for text in said])
@@ -159,16 +168,21 @@ class SelfPlay:
             else:
                 answers = self.respond(user)
                 user.say(answers)
-            said = [in_one_line(decode(ids)) for ids in answers]
+            said = [in_one_line(self.tokenizer.decode(ids)) for ids in answers]
         rollouts.user_texts.append(said)
-        agent.hear(said)
+        return said
+
+    @torch.no_grad()
+    def agent_turn(self, rollouts: Rollouts, agent: Speakers) -> list[str]:
+        """B speaks: a_n, likewise."""
+        openings, turn = rollouts.openings, len(rollouts.agent_texts)
         contexts = agent.contexts()
         responses, scores = agent.sample(uniforms(openings, 1, turn, self.longest))
-        texts = [in_one_line(decode(ids)) for ids in responses]
+        texts = [in_one_line(self.tokenizer.decode(ids)) for ids in responses]
         rollouts.turns.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
         rollouts.sampled_scores.append(scores)
         rollouts.agent_texts.append(texts)
-        user.hear(texts)
+        return texts
 
     @torch.no_grad()
     def score(self, rollouts: Rollouts) -> ScoredRollouts:

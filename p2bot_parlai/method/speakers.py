@@ -41,9 +41,10 @@ class Speakers:
         self._memory = ContextMemory()
 
     def hear(self, utterances: Sequence[str]) -> None:
-        """The partner's utterances, one per dialogue."""
+        """The partner's utterances, one per dialogue; an empty one is none, as in a chat."""
         for blocks, text in zip(self.blocks, utterances, strict=True):
-            blocks.append(self.tokenizer.marks.partner_turn(self.tokenizer.encode(text)))
+            if text:
+                blocks.append(self.tokenizer.marks.partner_turn(self.tokenizer.encode(text)))
 
     def say(self, responses: Sequence[list[int]]) -> None:
         """The speaker's responses: ids, with or without [EOS] at their end."""

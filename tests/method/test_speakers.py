@@ -4,6 +4,7 @@ import naive
 import pytest
 import torch
 
+from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.selfplay import persona_heads
 from p2bot_parlai.method.speakers import Speakers, draw
 
@@ -42,6 +43,15 @@ def test_states_are_those_of_the_context(trained, limit, history_size):
             expected = network.output(naive.read(network.backbone, [*context, tokenizer.self_])[-1])
             torch.testing.assert_close(found[row], expected, atol=1e-5, rtol=0)
         side.sample(torch.rand(len(SAID), 7, generator=generator))
+
+
+def test_an_empty_reply_is_no_turn(trained):
+    """As in a chat."""
+    side, chat = people(trained), Dialogue(PERSONAS[0])
+    for text in ("hello", "", "hi"):
+        side.hear([text, "yes", "no"])
+        chat.hear(text)
+    assert side.contexts()[0] == build_context(chat, trained[1]).ids
 
 
 # ------------------------------------------------------------------------- sampling

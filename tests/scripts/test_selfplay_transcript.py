@@ -6,6 +6,8 @@ import pytest
 import tiny
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context import in_one_line
+from p2bot_parlai.method.model_files import read_tokenizer
 from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.scripts.selfplay_transcript import SelfplayTranscript
 
@@ -54,11 +56,14 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
     assert [json.loads(line) for line in lines] == found
     assert len(found) == 5 and all(len(dialogue["turns"]) == 3 for dialogue in found)
     text = (tmp_path / "out.txt").read_text(encoding="utf-8")
+    tokenizer = read_tokenizer(f"{tiny_model}.dict")
     for dialogue in found:
         assert as_text(dialogue) in text
         for turn in dialogue["turns"]:
             assert turn["reward"] == pytest.approx(sum(turn["weighted"].values()), abs=1e-5)
             assert set(turn["rewards"]) == {"style", "coherence", "persona"}
+            assert in_one_line(tokenizer.decode(turn["tokens"])) == turn["agent"]
+            assert len(turn["log_probs"]) == len(turn["tokens"]) and max(turn["log_probs"]) < 0
         # the last response has no later turns: its persona reward is its perception (Eq. 8)
         last = dialogue["turns"][-1]
         assert last["agent_perception"] == pytest.approx(last["rewards"]["persona"], abs=1e-6)

@@ -1,0 +1,43 @@
+"""Self-play as a world of ParlAI: what the batched engine plays, exchange by exchange."""
+
+import pytest
+from parlai.utils.conversations import Conversations
+from parlai.utils.world_logging import WorldLogger
+from playing import agent_for
+
+from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
+
+
+@pytest.fixture(params=["multinomial", "beam"])
+def learner(request, convai2, tmp_path, playing):
+    changes = {"user_inference": request.param, "selfplay_dialogues": 3, "log_keep_fields": "all"}
+    return agent_for(convai2, tmp_path / "model", {**playing, **changes})
+
+
+def test_dialogues_go_as_in_a_batch(learner, tmp_path):
+    world = SelfPlayWorld(learner.opt, [learner])
+    logger, said, rewards = WorldLogger(learner.opt), [], []
+    while not world.epoch_done():
+        world.parley()
+        user, agent = world.get_acts()
+        said.append((user["text"], agent["text"]))
+        assert user["episode_done"] == agent["episode_done"] == ("rewards" in agent)
+        if world.episode_done():
+            rewards.append(agent["rewards"])
+        logger.log(world)
+    logger.write(str(tmp_path / "log"), world)
+
+    openings = [Opening(**world.teacher.get(i)["opening"]) for i in range(3)]
+    scored = learner.play(openings)
+    texts = scored.rollouts.user_texts, scored.rollouts.agent_texts
+    turns = scored.rollouts.shape[1]
+    together = [tuple(who[n][row] for who in texts) for row in range(3) for n in range(turns)]
+    assert said == together
+    for name, raw in scored.raw.items():
+        alone = [found[name] for found in rewards]
+        assert alone == [pytest.approx(row, abs=1e-5) for row in raw.tolist()]
+
+    logged = Conversations(str(tmp_path / "log.jsonl"))
+    assert len(logged) == 3
+    assert [turn.text for dialogue in logged for turn in dialogue.turns] == list(sum(said, ()))
