@@ -234,13 +234,13 @@ class SelfPlaySetup:
             return None
         opt = Opt({**self.opt, "inference": inference})
         blocked = block_list(opt, self.dictionary)
-        responder = Responder(user, self.dictionary, opt, blocked)
+        responder, tokens = Responder(user, self.dictionary, opt, blocked), self.dictionary.p2bot
 
         def respond(speakers: Speakers) -> list[list[int]]:
-            contexts = [torch.tensor(ids) for ids in speakers.contexts()]
-            found, _ = responder.respond(speakers.states(), pad_sequence(contexts, True))
-            marks = self.dictionary.p2bot.marks
+            said = speakers.contexts(whole=opt["beam_block_full_context"])
+            contexts = pad_sequence([torch.tensor(ids) for ids in said], True, tokens.pad)
+            found, _ = responder.respond(speakers.states(), contexts)
             # ParlAI begins with the start token
-            return [marks.words(tokens.tolist()[1:]) for tokens, *_ in found]
+            return [tokens.marks.words(ids.tolist()[1:]) for ids, *_ in found]
 
         return respond

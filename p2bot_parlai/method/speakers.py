@@ -51,11 +51,15 @@ class Speakers:
         for blocks, ids in zip(self.blocks, responses, strict=True):
             blocks.append(self.tokenizer.marks.own_turn(self.tokenizer.marks.words(ids)))
 
-    def contexts(self) -> list[list[int]]:
-        """The state s_n of each dialogue, as ids: the same as in a chat."""
+    def contexts(self, whole: bool = False) -> list[list[int]]:
+        """
+        The state s_n of each dialogue, as ids: the same as in a chat.
+
+        :param whole: without the limit.
+        """
         newest = slice(-self.history_size, None) if self.history_size > 0 else slice(None)
         return [
-            fit_context(head, blocks[newest], self.limit, self.tokenizer).ids
+            fit_context(head, blocks[newest], None if whole else self.limit, self.tokenizer).ids
             for head, blocks in zip(self.heads, self.blocks, strict=True)
         ]
 

@@ -3,7 +3,7 @@
 import pytest
 from parlai.utils.conversations import Conversations
 from parlai.utils.world_logging import WorldLogger
-from playing import agent_for
+from playing import agent_for, opening
 
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
@@ -11,8 +11,27 @@ from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
 
 @pytest.fixture(params=["multinomial", "beam"])
 def learner(request, convai2, tmp_path, playing):
-    changes = {"user_inference": request.param, "selfplay_dialogues": 3, "log_keep_fields": "all"}
+    changes = {"user_inference": request.param, "beam_context_block_ngram": 1}
+    changes |= {"selfplay_dialogues": 3, "log_keep_fields": "all"}
     return agent_for(convai2, tmp_path / "model", {**playing, **changes})
+
+
+def test_what_the_user_may_not_say_again(convai2, tmp_path, playing):
+    """A token of a turn that the context has no room for counts with the full context alone."""
+    changes = {"user_inference": "beam", "beam_context_block_ngram": 1, "text_truncate": 30}
+
+    def answer(full: bool, earlier: list[int]) -> list[int]:
+        path = tmp_path / str(full) / "model"
+        agent = agent_for(convai2, path, {**playing, **changes, "beam_block_full_context": full})
+        game = agent.selfplay.world
+        user, _ = game.speakers([opening(1)])
+        user.say([earlier])
+        user.hear(["hello " * 30])
+        return game.respond(user)[0]
+
+    said = answer(False, [])
+    assert said and answer(False, said) == said
+    assert not set(answer(True, said)) & set(said)
 
 
 def test_dialogues_go_as_in_a_batch(learner, tmp_path):
