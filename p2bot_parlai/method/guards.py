@@ -1,0 +1,60 @@
+"""
+What tells a self-play run that goes wrong, and ends it.
+
+Rewards rise in a collapse too: an agent that says the same safe sentence to everybody is fluent
+and coherent. What falls is how much its words differ; what rises is the distance from where it
+began.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from p2bot_parlai.method.rewards import ngrams
+
+WINDOW = 10  # updates that are looked at together: one mini-batch is noisy
+
+
+def distinct(texts: Sequence[str], order: int = 2) -> float:
+    """
+    Distinct-n (Li et al., 2016): different n-grams of words over all n-grams of all texts.
+
+    :return: 0 to 1; 1 where there are none.
+    """
+    found = [gram for text in texts for gram in ngrams(text.split(), order)]
+    return len(set(found)) / len(found) if found else 1.0
+
+
+class Guard:
+    """
+    Ends a run by the means of its last `WINDOW` updates.
+
+    :param most_kl: KL divergence from the supervised model, nats a response; 0: any.
+    :param least_distinct: distinct-2 of the responses of an update; 0: any.
+    """
+
+    def __init__(self, most_kl: float, least_distinct: float):
+        self.most_kl, self.least_distinct = most_kl, least_distinct
+        self._kl: deque[float] = deque(maxlen=WINDOW)
+        self._distinct: deque[float] = deque(maxlen=WINDOW)
+
+    def see(self, kl: float, distinct_2: float) -> None:
+        """One update."""
+        self._kl.append(kl)
+        self._distinct.append(distinct_2)
+
+    def reason(self) -> str | None:
+        """Why the run shall end, or None."""
+        if len(self._kl) < WINDOW:
+            return None
+        kl, distinct_2 = (sum(values) / WINDOW for values in (self._kl, self._distinct))
+        if self.most_kl and kl > self.most_kl:
+            return (
+                f"the agent is {kl:.3g} nats a response away from the supervised model "
+                f"(--stop-kl {self.most_kl:g})"
+            )
+        if distinct_2 < self.least_distinct:
+            return (
+                f"the agent repeats itself: distinct-2 is {distinct_2:.3g} "
+                f"(--stop-distinct {self.least_distinct:g})"
+            )
+        return None
