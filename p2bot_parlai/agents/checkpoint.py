@@ -118,7 +118,7 @@ def write_model_file(agent, path: str) -> None:
     with files.whole(f"{path}.opt") as temporary:
         agent.opt.save(temporary)
     states = agent.state_dict()
-    if agent.opt.get("adapter") == "lora" and not path.endswith(".checkpoint"):
+    if agent.opt.get("adapter", "none") != "none" and not path.endswith(".checkpoint"):
         # to be mailed and shipped; the run itself goes on from its checkpoint
         weights = {name: weight.bfloat16() for name, weight in states["model"].items()}
         states = {"model": weights, "p2bot": states["p2bot"]}

@@ -64,7 +64,7 @@ class P2botAgent(TransmitterAgent):
 
     def stacks_adapter(self) -> bool:
         """Self-play that starts from a model of adapters leaves them to the user."""
-        adapted = self.saved and self.saved.about["options"].get("adapter") == "lora"
+        adapted = self.saved and self.saved.about["options"].get("adapter", "none") != "none"
         return bool(self.plays and self.is_finetune and adapted)
 
     def load(self, path: str) -> dict:

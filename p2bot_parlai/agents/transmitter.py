@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
-from p2bot_parlai.agents.checkpoint import SavedModel
+from p2bot_parlai.agents.checkpoint import SavedModel, plain, start_of
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
-from p2bot_parlai.agents.options import adapters, inherited
+from p2bot_parlai.agents.options import adapters, folders, inherited
 from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.agents.options.transmitter import (
@@ -29,11 +29,13 @@ from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
 from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
+from p2bot_parlai.method.backbones.folders import description_of, folder_of, load_head
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
+from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
 
@@ -50,7 +52,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     )
     SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
     SHAPE_OPTIONS += ("dropout", "tokenizer", "vocab_size", "adapter")
-    READING_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
+    READING_OPTIONS = folders.READING
     reads_whole_dialogues = True  # see `training_loop`
 
     @staticmethod
@@ -65,6 +67,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     @classmethod
     def check(cls, opt: Opt) -> None:
         super().check(opt)
+        if not start_of(opt)[0]:
+            folders.take_options(opt)
         check_options(opt)
 
     @classmethod
@@ -116,6 +120,11 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                 f"{needed - reads}, or choose another --backbone"
             )
         network = Transmitter(backbone)
+        folder = None if self.saved else folders.folder_in(self.opt)
+        if folder and (about := description_of(folder)):
+            load_head(network.next_utterance, folder)
+            self.has_next_utterance |= bool(about["next_utterance"])
+            self.spelling = CorpusSpelling(about["spelling"], inherited=True)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
         if self.opt["adapter"] != "none":
             freeze_casts(network)  # of the base, which does not learn
@@ -141,11 +150,15 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                 f"--adapter lora: the random weights of --backbone {opt['backbone']} would stay "
                 "random; name a pretrained backbone, or train all weights"
             )
-        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+        from p2bot_parlai.method.backbones import adapted, adapter_folder  # peft is an extra
 
-        tokens = sorted(self.dict.p2bot.special_ids)
-        found = adapted.on_base(opt["backbone"], len(self.dict), tokens)
-        found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        base = (opt["backbone"], len(self.dict), sorted(self.dict.p2bot.special_ids))
+        if opt["adapter"] == "lora":
+            found = adapted.on_base(*base)
+            found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        else:
+            found = adapter_folder.read_adapter(folder_of(opt["adapter"]), *base)
+            adapters.refuse_shape(opt, plain(found.to_json()["adapters"][-1]))
         return found
 
     def stacks_adapter(self) -> bool:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import tiny
@@ -18,39 +17,19 @@ from p2bot_parlai.method.backbones import load_backbone
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
-from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.scripts.export_hf import ExportHf
 from p2bot_parlai.scripts.merge_adapter import MergeAdapter
 
-NOT_GIVEN = dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions"))
 SHORT = {"adapter_rank": 2, "max_train_steps": 4, "learningrate": 0.02, "seed": 3}
 CHECKPOINTS = {"save_after_valid": True, "validation_every_n_steps": 2}
-
-
-def save_backbone(folder, seed: int = 0) -> str:
-    """A folder in Hugging Face form: a tiny Llama with random weights and its tokenizer."""
-    backend = P2botTokenizer.train(["i own a cat and two dogs", "i eat rice"], 350).backend
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=backend.get_vocab_size(),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=0,
-        tie_word_embeddings=True,
-    )
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    backend.save(str(Path(folder) / "tokenizer.json"))
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, convai2):
     """A folder with a backbone, and a model of adapters that was trained on it for a moment."""
     folder = tmp_path_factory.mktemp("adapters")
-    given = {**NOT_GIVEN, **SHORT, "backbone": save_backbone(folder / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "adapter": "lora"}
+    given["backbone"] = tiny.save_backbone(folder / "base")
     tiny.train(convai2, folder / "model", **given, **CHECKPOINTS)
     return folder
 
@@ -71,7 +50,7 @@ def test_the_file_holds_adapters_head_and_rows_in_half_precision(home):
 
 
 def test_the_base_stays_and_every_other_weight_learns(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     agent = tiny.agent(convai2, tmp_path / "model", **given)
     before = {name: p.clone() for name, p in agent.network.named_parameters()}
     text = "your persona: i own a cat.\nhello"
@@ -92,7 +71,7 @@ def test_the_base_stays_and_every_other_weight_learns(convai2, home, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     given |= {"lr_scheduler": "none", **CHECKPOINTS}
     tiny.train(convai2, whole, **given)
@@ -172,7 +151,7 @@ def test_one_file_of_all_weights(convai2, home, tmp_path):
 
 def test_the_export_has_the_adapters_in_its_weights(home, tmp_path):
     path = str(home / "model")
-    ExportHf.main(model_file=path, out=str(tmp_path / "out"))
+    ExportHf.main(model_file=path, out=str(tmp_path / "out"), merge=True)
     lm = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     network = load_transmitter(path, read_tokenizer(f"{path}.dict"))
     ids = torch.tensor([[*network.backbone.tokens, 5, 6, 7]])
@@ -198,7 +177,7 @@ def test_without_peft_the_extra_is_named(home):
 def test_another_base_is_named(convai2, home, tmp_path):
     moved = tmp_path / "home"
     shutil.copytree(home, moved)
-    save_backbone(home / "other", seed=1)
+    tiny.save_backbone(home / "other", seed=1)
     shutil.rmtree(home / "base")
     shutil.copytree(home / "other", home / "base")
     try:
@@ -219,7 +198,7 @@ def test_another_base_is_named(convai2, home, tmp_path):
     ],
 )
 def test_bad_options(convai2, home, tmp_path, changes, message):
-    given = {**NOT_GIVEN, "backbone": str(home / "base"), "adapter": "lora", **changes}
+    given = {**tiny.PRETRAINED, "backbone": str(home / "base"), "adapter": "lora", **changes}
     if changes.get("backbone"):
         given |= {"vocab_size": 400, "n_layers": 1, "n_heads": 2, "embedding_size": 16}
     with pytest.raises((P2botError, UsageError), match=message):
@@ -227,7 +206,7 @@ def test_bad_options(convai2, home, tmp_path, changes, message):
 
 
 def test_a_new_shape_where_no_adapter_is_made_is_refused(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, "backbone": None, "init_model": str(home / "model"), "adapter_rank": 4}
+    given = {**tiny.PRETRAINED, "backbone": None, "init_model": str(home / "model"), "adapter_rank": 4}
     with pytest.raises(UsageError, match="--adapter-rank 4: the saved adapter has 2"):
         tiny.train(convai2, tmp_path / "model", **given)
 

@@ -12,8 +12,9 @@ OPTIONS = {
         "none",
         "lora: the pretrained backbone stays as it is, and low-rank adapters learn (Hu et al., "
         "2022), with rows of their own for the special tokens; the model file holds them alone. "
-        "In self-play all models share the one backbone. none: every weight learns",
-        ("none", "lora"),
+        "In self-play all models share the one backbone. A folder, or hub name, of an adapter as "
+        "PEFT writes it: begin with that one, without --backbone on the base that it names. "
+        "none: every weight learns",
     ),
     "--adapter-rank": (
         16,

@@ -155,6 +155,15 @@ def on_base(name: str, size: int, tokens: Sequence[int]) -> Adapted:
     return Adapted(network, base, tokens)
 
 
+def check_base(here: Base, wanted: Base) -> None:
+    """:raises P2botError: for other weights than those that adapters were trained on."""
+    if here.sha256 != wanted.sha256:
+        raise P2botError(
+            f"these adapters belong to another {wanted.name}: its weights had SHA-256 "
+            f"{wanted.sha256[:12]}.., those of {here.name} have {here.sha256[:12]}.."
+        )
+
+
 def from_json(data: dict[str, Any], like: Any = None) -> Adapted:
     """
     The role that a file describes, its adapters fresh.
@@ -169,11 +178,7 @@ def from_json(data: dict[str, Any], like: Any = None) -> Adapted:
             found = Adapted(like.network, wanted, tokens)
         else:
             found = on_base(wanted.name, wanted.size, tokens)
-        if found.base != wanted:
-            raise P2botError(
-                f"these adapters belong to another {wanted.name}: its weights had SHA-256 "
-                f"{wanted.sha256[:12]}.., those here have {found.base.sha256[:12]}.."
-            )
+        check_base(found.base, wanted)
         for shape in data["adapters"]:
             found.add(**shape)
     except (TypeError, KeyError) as error:

@@ -82,9 +82,8 @@ def add_adapter(
             inject_adapter_in_model(config, backbone, name)
     except ValueError as error:
         raise P2botError(f"PEFT cannot adapt this backbone: {error}") from error
-    for module in _modules(backbone, LoraLinear):
-        module.lora_A[name].float()
-        module.lora_B[name].float()
+    for weight in parameters_of(backbone, name).values():
+        weight.data = weight.data.float()
     for module in token_rows(backbone, tokens):
         module.add(name, below)
     # PEFT switches to the new one, and freezes the others'
@@ -159,7 +158,7 @@ def parameters_of(backbone: nn.Module, name: str) -> dict[str, nn.Parameter]:
     found: dict[str, Any] = {}
     module: Any
     for place, module in backbone.named_modules():
-        if isinstance(module, LoraLinear):
+        if isinstance(module, LoraLinear) and name in module.lora_A:
             found[f"{place}.lora_A"] = module.lora_A[name].weight
             found[f"{place}.lora_B"] = module.lora_B[name].weight
         elif isinstance(module, TokenRows) and name in module.rows:
