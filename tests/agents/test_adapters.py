@@ -206,7 +206,8 @@ def test_bad_options(convai2, home, tmp_path, changes, message):
 
 
 def test_a_new_shape_where_no_adapter_is_made_is_refused(convai2, home, tmp_path):
-    given = {**tiny.PRETRAINED, "backbone": None, "init_model": str(home / "model"), "adapter_rank": 4}
+    given = {**tiny.PRETRAINED, "backbone": None, "init_model": str(home / "model")}
+    given["adapter_rank"] = 4
     with pytest.raises(UsageError, match="--adapter-rank 4: the saved adapter has 2"):
         tiny.train(convai2, tmp_path / "model", **given)
 

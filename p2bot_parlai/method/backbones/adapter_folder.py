@@ -18,7 +18,6 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import lora
 from p2bot_parlai.method.backbones.adapted import Adapted, Base, check_base, on_base
 from p2bot_parlai.method.backbones.folders import ADAPTER, description_of
 from p2bot_parlai.method.backbones.gpt import GPT
@@ -120,8 +119,10 @@ def read_config(folder: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise P2botError(f"{folder} is no adapter folder: it has no {ADAPTER}") from error
     except KeyError as error:
-        kind = config.get("peft_type")
-        raise P2botError(f"{path} is no LoRA: it has no {error}, its peft_type is {kind}") from error
+        raise P2botError(
+            f"{path} is that of no LoRA: it has no {error}, its peft_type is "
+            f"{config.get('peft_type')}"
+        ) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise P2botError(f"{path} is damaged: {error}. Use another copy") from error
     plain = LoraConfig().to_dict()

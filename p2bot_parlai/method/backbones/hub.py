@@ -203,8 +203,9 @@ class CausalLM(Computing):
         found: list[nn.Module] = [m for m in self.lm.modules() if isinstance(m, kind)]
         if not found:
             raise P2botError(
-                f"models of type {self.lm.config.model_type!r} have no layers that can be computed "
-                "again: drop --gradient-checkpointing"
+                f"models of type {self.lm.config.model_type!r} do not mark their layers, which "
+                "--adapter and --gradient-checkpointing need: leave them out, or choose another "
+                "--backbone"
             )
         return found
 

@@ -27,6 +27,8 @@ except ImportError as error:
         'adapters need a package that is not installed: pip install -c constraints.txt ".[lora]"'
     ) from error
 
+REMEDY = "train all weights with --adapter none, or choose another --backbone"
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -81,7 +83,8 @@ def add_adapter(
             warnings.simplefilter("ignore", UserWarning)
             inject_adapter_in_model(config, backbone, name)
     except ValueError as error:
-        raise P2botError(f"PEFT cannot adapt this backbone: {error}") from error
+        reason = str(error).strip().split("\n")[0]
+        raise P2botError(f"PEFT cannot adapt this backbone ({reason}): {REMEDY}") from error
     for weight in parameters_of(backbone, name).values():
         weight.data = weight.data.float()
     for module in token_rows(backbone, tokens):
@@ -115,7 +118,7 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
         )
     found = asked or widths
     if not found:
-        raise P2botError("--adapter lora: this backbone has no linear layers to adapt")
+        raise P2botError(f"the blocks of this backbone have no linear layers to adapt: {REMEDY}")
     narrowest = min(found.values())
     if not 1 <= shape.rank <= narrowest:
         raise P2botError(

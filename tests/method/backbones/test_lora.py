@@ -302,3 +302,15 @@ def test_chosen_layers_alone_are_adapted():
     adapted.add(3, 6, ("q_proj", "v_proj"))
     layers = {key.split(".")[-2] for key in adapted.weights() if "lora" in key}
     assert layers == {"q_proj", "v_proj"}
+
+
+def test_a_family_whose_layers_are_unknown():
+    """The blocks hold other layers than linear ones, or no block is marked as such."""
+    network = backbone("llama")
+    for block in network.layers():
+        block.self_attn = block.mlp = torch.nn.Identity()
+    with pytest.raises(P2botError, match="no linear layers to adapt: train all .*--adapter none"):
+        role(network).add(rank=3, alpha=6)
+    network.lm.model.layers = torch.nn.ModuleList()
+    with pytest.raises(P2botError, match="type 'llama' do not mark their layers.*choose another"):
+        role(network).add(rank=3, alpha=6)
