@@ -89,6 +89,13 @@ def test_the_bot_of_a_folder_says_the_same(home, name):
     assert [s for _, s in ranked[0]] == pytest.approx([s for _, s in ranked[1]], rel=1e-4)
 
 
+def test_the_context_style_is_in_the_folder(original_style_model, tmp_path):
+    ExportHf.main(model_file=original_style_model, out=str(tmp_path / "out"), loglevel="error")
+    own, found = (P2Bot.load(path) for path in (original_style_model, tmp_path / "out"))
+    assert found.speaker.agent.opt["context_style"] == "original"
+    assert found.reply("hello") == own.reply("hello")
+
+
 def test_training_goes_on_from_the_folder(convai2, home, tmp_path):
     path, folder = tmp_path / "model", tmp_path / "adapter"
     shutil.copytree(home / "adapter", folder)
@@ -204,11 +211,22 @@ def test_the_shape_is_the_folders(convai2, home, tmp_path):
         tiny.agent(convai2, tmp_path / "model", **given, adapter_rank=4)
 
 
-@pytest.mark.parametrize("name", [DESCRIPTION, HEAD])
-def test_a_damaged_folder_is_named(home, tmp_path, name):
+DESCRIBED = {"options": {}, "spelling": {}, "next_utterance": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (DESCRIPTION, {}, "p2bot.json is damaged"),
+        (DESCRIPTION, {**DESCRIBED, "base": {"name": "b"}}, "is damaged: it describes no base"),
+        (DESCRIPTION, {**DESCRIBED, "options": {"alpha": "a"}}, "is damaged: alpha is a"),
+        (HEAD, {}, "has no next-utterance head that fits"),
+    ],
+)
+def test_a_damaged_folder_is_named(home, tmp_path, name, content, message):
     shutil.copytree(home / "adapter", tmp_path / "folder")
-    (tmp_path / "folder" / name).write_text("{}")
-    with pytest.raises(P2botError, match=f"{name} is damaged|no next-utterance head that fits"):
+    (tmp_path / "folder" / name).write_text(json.dumps(content))
+    with pytest.raises(P2botError, match=message):
         P2Bot.load(tmp_path / "folder")
 
 

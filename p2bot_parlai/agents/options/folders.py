@@ -5,6 +5,7 @@ from typing import Any
 
 from parlai.core.opt import Opt
 from parlai.utils import logging
+from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.agents.options.common import flag
 from p2bot_parlai.errors import P2botError, UsageError
@@ -53,7 +54,7 @@ def take_options(opt: Opt) -> None:
     if not folder:
         return
     about, adapted = description_of(folder), opt["adapter"] not in NO_FOLDERS
-    learns = "train" in opt["datatype"] and not opt.get("interactive_mode")
+    learns = DatatypeHelper.is_training(opt["datatype"]) and not opt.get("interactive_mode")
     options: dict[str, Any] = about.get("options", {})
     options = {n: options[n] for n in (*READING, *(() if learns else ANSWERING)) if n in options}
     if adapted and not about and not learns:

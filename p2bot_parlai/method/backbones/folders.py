@@ -22,6 +22,7 @@ from p2bot_parlai.method.backbones.hub import LOADING_ERRORS
 ADAPTER = "adapter_config.json"
 DESCRIPTION = "p2bot.json"
 HEAD = "next_utterance.safetensors"
+BASE = {"name", "sha256", "vocabulary", "size"}  # `adapted.Base`
 
 
 @cache
@@ -58,6 +59,8 @@ def description_of(folder: str) -> dict[str, Any]:
         kinds = {"options": dict, "spelling": dict, "next_utterance": bool}
         if not all(isinstance(about[name], kind) for name, kind in kinds.items()):
             raise ValueError("it describes no model")
+        if "base" in about and set(about["base"]) != BASE:
+            raise ValueError("it describes no base")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise P2botError(f"{path} is damaged: {error}. Use another copy") from error
     return about

@@ -314,3 +314,10 @@ def test_a_family_whose_layers_are_unknown():
     network.lm.model.layers = torch.nn.ModuleList()
     with pytest.raises(P2botError, match="type 'llama' do not mark their layers.*choose another"):
         role(network).add(rank=3, alpha=6)
+
+
+def test_an_output_layer_whose_bias_peft_would_drop_is_not_written(tmp_path):
+    network = backbone("llama")
+    network.lm.lm_head.bias = torch.nn.Parameter(torch.ones(VOCABULARY))
+    with pytest.raises(P2botError, match="PEFT drops the bias .* --merge true"):
+        write_adapter(trained(network), tmp_path)
