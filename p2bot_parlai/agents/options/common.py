@@ -51,14 +51,11 @@ def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
 Options = dict[str, tuple]
 
 
-TOKENS_PER_BATCH: Options = {
-    "--tokens-per-batch": (
-        0,
-        "Memory of training: compute a batch in pieces of at most so many tokens, padding "
-        "included, before the one update; what is learnt is the same. A longer row is a piece of "
-        "its own. 0: the whole batch at once",
-    ),
-}
+TOKENS_PER_BATCH = (
+    "Compute a training batch in pieces of at most so many tokens, padding included, where memory "
+    "does not hold it at once; the update is the same. A longer row is a piece of its own. "
+    "0: no limit"
+)
 
 
 def add_options(parser: ParlaiParser, title: str, options: Options) -> None:

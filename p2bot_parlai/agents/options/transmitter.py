@@ -107,7 +107,7 @@ OPTIONS = {
         "Recompute the activations of each layer in the backward pass instead of storing them: "
         "the same gradient with less memory, a third slower",
     ),
-    **TOKENS_PER_BATCH,
+    "--tokens-per-batch": (0, TOKENS_PER_BATCH),
     "--alpha": (
         PAPER["alpha"],
         "Weight of the length-normalised log-likelihood against the next-utterance "
