@@ -300,6 +300,8 @@ class Learner:
         what = f"out of memory with {_size(observations)}"
         larger = (name for name in self.smaller if self.opt[name] > 1)
         remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in larger)
+        if self.is_training and "tokens_per_batch" in self.opt:
+            remedy = f"give a smaller --tokens-per-batch, or {remedy}"
         if not self.is_training or is_distributed():  # other processes wait for the gradient
             raise P2botError(f"{what}: {remedy}")
         self._number_grad_accum, self._held = 0, []

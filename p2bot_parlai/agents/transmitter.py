@@ -5,11 +5,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.accumulation import Accumulating, Loss
 from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
@@ -26,12 +24,12 @@ from p2bot_parlai.agents.options.transmitter import (
     add_transmitter_options,
     check_options,
 )
-from p2bot_parlai.agents.perplexity import Perplexity
+from p2bot_parlai.agents.response_loss import Counts, counted, response_loss
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
 from p2bot_parlai.agents.whole_dialogues import TurnReader
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method import backbones, transmitter
+from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
 from p2bot_parlai.method.kv_cache import ContextMemory
@@ -39,6 +37,7 @@ from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 from p2bot_parlai.parlai_support.batches import Batch
+from p2bot_parlai.parlai_support.dialogues import Responses
 
 
 class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
@@ -81,6 +80,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         self.nup_coef = opt["nup_coef"]
         self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
+        self.others: Responses = shared["others"] if shared else Responses(opt)
         # first, so that missing files are reported before anything slow
         self.response_metrics = (
             shared["response_metrics"] if shared else ResponseMetrics.asked_for(opt)
@@ -95,6 +95,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
             self.text_truncate,
             self.label_truncate,
             opt["num_distractors"] if self.nup_coef > 0 else 0,
+            self.others,
             opt["tokens_per_batch"],
         )
 
@@ -165,7 +166,8 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         return self.network.device
 
     def share(self):
-        return {**super().share(), "response_metrics": self.response_metrics}
+        shared = {"response_metrics": self.response_metrics, "others": self.others}
+        return {**super().share(), **shared}
 
     # ---------------------------------------------------------------- save and load
     def describe(self) -> dict:
@@ -253,35 +255,29 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
 
     # --------------------------------------------------------------------- the loss
     def losses(self, batches: Sequence[Batch]) -> list[Loss]:
-        """
-        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss, the means
-        over all batches: a term of each piece.
-        """
+        """`response_loss`, with means over all batches: a term of each piece."""
         pieces = [piece for batch in batches for piece in batch.p2bot.pieces]
         counts = self._counts(pieces)
         messages = len(batches[-1].valid_indices) if batches else 0
 
         def loss(piece: SupervisedBatch) -> Tensor:
-            layout = piece.packed
-            logits, scores = self.model(layout)
-            value, metrics, _ = self._loss(
-                piece, layout.targets, layout.target_mask, logits, scores, counts
-            )
-            self.record_learnt(metrics, piece.messages, messages)
-            return value
+            packed = piece.packed
+            read = (piece, packed.targets, packed.target_mask, *self.model(packed))
+            found = response_loss(*read, counts, self.nup_coef)
+            self.record_learnt(found.metrics, piece.messages, messages)
+            return found.value
 
         return [partial(loss, piece) for piece in pieces]
 
     def compute_loss(self, batch, return_output=False):
-        """The loss of `losses`, for all of a batch."""
+        """The sum of `losses`; in evaluation the same of contexts that are encoded."""
         own = batch.p2bot
         if isinstance(own, TrainingBatch):
             return torch.stack([loss() for loss in self.losses([batch])]).sum()
         mask = batch.label_vec != self.NULL_IDX
         logits, scores = self._read_branches(own, mask)
-        loss, metrics, best = self._loss(
-            own, batch.label_vec, mask, logits, scores, self._counts([own])
-        )
+        read = (own, batch.label_vec, mask, logits, scores)
+        loss, metrics, best = response_loss(*read, self._counts([own]), self.nup_coef)
         for name, values in metrics.items():
             self.record_local_metric(name, values)
         if not return_output:
@@ -292,40 +288,10 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
             shown[mask] = logits
         return loss, (shown, scatter_to_mask(best, mask), None)
 
-    def _counts(self, parts: Sequence[SupervisedBatch]) -> tuple[Tensor, Tensor]:
-        """What the two sums are divided by: tokens, and responses that have distractors."""
-        tokens = sum(len(response) for part in parts for response in part.responses if response)
-        rows = sum(map(bool, (found for part in parts for found in part.distractors)))
-        counted = self._share_of_all(torch.tensor([tokens, rows], device=self.device))
-        return counted[0], counted[1].clamp(min=1e-9)
-
-    def _loss(
-        self,
-        own: SupervisedBatch,
-        targets: Tensor,
-        mask: Tensor,
-        logits: Tensor,
-        scores: Tensor,
-        counts: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, dict[str, list], Tensor]:
-        """
-        :param targets: int (B, R). :param mask: bool (B, R), the K real tokens.
-        :param logits: (K, V). :param scores: (N,) of [CLS]. :param counts: see `_counts`.
-        :return: the loss; metrics of each response; the likeliest tokens (K,).
-        """
-        best = logits.argmax(-1)
-        token_scores = scatter_to_mask(
-            transmitter.token_log_likelihood(logits, targets[mask]), mask
-        )
-        hits = scatter_to_mask(best == targets[mask], mask)
-        metrics = self._language_metrics(own, token_scores, hits, mask)
-        loss = -token_scores.sum() / counts[0]
-        loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
-        if self.nup_coef > 0:
-            nup, found = self._next_utterance(own.distractors, scores)
-            loss = loss + self.nup_coef * (nup.sum() / counts[1])
-            metrics |= found
-        return loss, metrics, best
+    def _counts(self, parts: Sequence[SupervisedBatch]) -> Counts:
+        """Of all processes; in evaluation each is alone."""
+        counts = counted(parts).to(self.device)
+        return Counts(*(share_of_all(counts) if self.is_training else counts))
 
     def _read_branches(self, own: SupervisedBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -342,46 +308,6 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
         hidden, scores = self.network.read(branches, own.states)
         return self.network.output(hidden[predicted]), scores
-
-    def _next_utterance(self, distractors: list, scores: Tensor) -> tuple[Tensor, dict[str, list]]:
-        """The losses of the [CLS] head, of the rows that have distractors; scores is (N,)."""
-        counts = [len(found) for found in distractors]
-        padded = pad_sequence(scores.split([1 + count for count in counts]), batch_first=True)
-        right_score, wrong = padded[:, 0], padded[:, 1:]  # (B,), (B, K)
-        mask = torch.arange(wrong.shape[1]) < torch.tensor(counts)[:, None]
-        rows = [row for row, count in enumerate(counts) if count]
-        mask, wrong = mask[rows].to(self.device), wrong[rows]
-        nup = transmitter.next_utterance_loss(right_score[rows], wrong, mask)
-        better = ((right_score[rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
-        metrics: dict[str, list] = {}
-        for name, found in (("nup_loss", nup), ("nup_acc", better)):
-            metrics[name] = [None] * len(counts)
-            for row, value in zip(rows, found.tolist(), strict=True):
-                metrics[name][row] = AverageMetric(value)
-        return nup, metrics
-
-    def _share_of_all(self, count: Tensor) -> Tensor:
-        """See `share_of_all`; in evaluation each process is alone."""
-        return share_of_all(count) if self.is_training else count.float()
-
-    def _language_metrics(self, own: SupervisedBatch, token_scores, hits, mask) -> dict[str, list]:
-        """
-        :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
-        """
-        losses = -token_scores.detach()
-        metrics = {
-            "loss": AverageMetric.from_mask(losses, mask),
-            "ppl": Perplexity.from_mask(losses, mask),
-            # the same over words: comparable across tokenizers
-            "ppl_word": Perplexity.many(losses.sum(dim=1).tolist(), own.words),
-            "token_acc": AverageMetric.from_mask(hits, mask),
-            "token_em": AverageMetric.many((hits == mask).all(dim=1).tolist()),
-        }
-        labelled = [response is not None for response in own.responses]
-        return {
-            name: [v if has else None for v, has in zip(values, labelled, strict=True)]
-            for name, values in metrics.items()
-        }
 
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):

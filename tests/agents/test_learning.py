@@ -142,5 +142,7 @@ def test_self_play_that_memory_does_not_hold_names_its_turns(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(P2botAgent, "play", play)
-    with pytest.raises(P2botError, match="3 rows .*lower --batchsize .*--selfplay-turns"):
+    with pytest.raises(
+        P2botError, match="3 rows .*--tokens-per-batch, or lower --batchsize .*--selfplay-turns"
+    ):
         tiny.train(convai2, tmp_path / "model", **{**playing, "max_train_steps": PATIENCE + 1})
