@@ -69,6 +69,7 @@ class Learner:
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+    _held: list[batches.Batch] = []  # of the next update, see `Accumulating`
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
@@ -299,9 +300,11 @@ class Learner:
         what = f"out of memory with {_size(observations)}"
         larger = (name for name in self.smaller if self.opt[name] > 1)
         remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in larger)
+        if self.is_training and "tokens_per_batch" in self.opt:
+            remedy = f"give a smaller --tokens-per-batch, or {remedy}"
         if not self.is_training or is_distributed():  # other processes wait for the gradient
             raise P2botError(f"{what}: {remedy}")
-        self._number_grad_accum = 0
+        self._number_grad_accum, self._held = 0, []
         self.zero_grad()
         self._local_metrics.clear()
         self._skip("skipped_batches", what, remedy)

@@ -1,12 +1,18 @@
 """``-m p2bot/receiver``: the Receiver as a ParlAI agent."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from parlai.core.metrics import AverageMetric, GlobalAverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Output, TorchAgent
+from torch import Tensor
 
+from p2bot_parlai.agents.accumulation import Accumulating, Loss
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
+from p2bot_parlai.agents.learning import share_of_all
 from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
@@ -28,7 +34,7 @@ from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
 from p2bot_parlai.parlai_support.batches import Batch
 
 
-class ReceiverAgent(EncoderAgent, TorchAgent):
+class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
     """
     Learns to tell a speaker's persona from others' (Eq. 12); ranks personas (Eq. 14) and
     profile sentences (Eq. 11).
@@ -66,6 +72,8 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         self.perceiver = Perceiver(self.model, self.dict.p2bot, self.opt["tau_start"])
         states = self.load(self.saved.path) if self.saved else {}
         set_computing(self.model, self.opt["precision"])
+        for encoder in (self.model.impression, self.model.persona):
+            encoder.budget = self.opt["tokens_per_batch"]
         self.model.to("cuda" if self.use_cuda else "cpu")
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
@@ -123,23 +131,29 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         return {"questions": [Question.read(obs) for obs in observations]}
 
     # --------------------------------------------------------------------- training
-    def train_step(self, batch: Batch):
-        if batch.batchsize == 0:
-            return None
-        self.model.train()
-        self.zero_grad()
-        distinction, norm, c, allowed = self._loss(batch.questions)
-        self.backward((distinction + norm).mean())
-        self.update_params()
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
+        """The mean of `_loss` over all dialogues: a term of each batch."""
+        dialogues = sum(len(batch.questions) for batch in batches)
+        count = share_of_all(torch.tensor(dialogues, device="cuda" if self.use_cuda else "cpu"))
+        messages = len(batches[-1].questions)
+
+        def loss(questions: list[Question]) -> Tensor:
+            distinction, norm, c, allowed = self._loss(questions)
+            values = {
+                "loss": distinction + norm,
+                f"{self.opt['loss']}_loss": distinction,
+                "l1": norm,
+                "true_first": (c[:, :1] > c.masked_fill(~allowed, -torch.inf)).all(dim=1),
+            }
+            metrics = {name: AverageMetric.many(found.tolist()) for name, found in values.items()}
+            self.record_learnt(metrics, range(len(questions)), messages)
+            return values["loss"].sum() / count
+
+        return [partial(loss, batch.questions) for batch in batches]
+
+    def update_params(self):
+        super().update_params()
         self.perceiver.forget()
-        for name, values in (
-            ("loss", distinction + norm),
-            (f"{self.opt['loss']}_loss", distinction),
-            ("l1", norm),
-            ("true_first", (c[:, :1] > c.masked_fill(~allowed, -torch.inf)).all(dim=1)),
-        ):
-            self.record_local_metric(name, AverageMetric.many(values.tolist()))
-        return None
 
     def _loss(self, questions: list[Question]):
         candidates, allowed = training_candidates(questions, self.opt["negatives"] == "batch")
