@@ -20,6 +20,7 @@ from p2bot_parlai.agents.checkpoint import (
     check_flags,
     dict_of,
     inherit,
+    is_light,
     plain,
     start_of,
     warn_kept,
@@ -200,6 +201,12 @@ class Learner:
 
     def begin_training(self) -> None:
         """Called when the agent of a training run is built."""
+        if self.saved and not self.is_finetune and is_light(self.opt, self.saved.path):
+            logging.warning(
+                f"{self.saved.path} holds rounded weights and no averages of "
+                f"{self.opt['optimizer']}, unlike a .checkpoint: if training goes on, they begin "
+                "anew"
+            )
 
     @classmethod
     def optim_opts(cls):
