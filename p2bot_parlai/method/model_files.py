@@ -56,7 +56,8 @@ def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise P2botError(
             f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
         )
-    if not _is_state_dict(states.get("model")) or not isinstance(about.get("run", {}), dict):
+    told = [about.get(name, {}) for name in ("run", "provenance")]
+    if not _is_state_dict(states.get("model")) or not all(isinstance(x, dict) for x in told):
         raise P2botError(f"cannot load {path}: it holds no weights. Use another copy")
     if about["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
