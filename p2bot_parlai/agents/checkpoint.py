@@ -127,7 +127,11 @@ def write_model_file(agent, path: str) -> None:
         agent.opt.save(temporary)
     states = agent.state_dict()
     if is_light(agent.opt, path):
-        states["model"] = {name: weight.bfloat16() for name, weight in states["model"].items()}
+        rounded: dict[int, torch.Tensor] = {}  # a shared encoder has two names
+        states["model"] = {
+            name: rounded.setdefault(weight.data_ptr(), weight.bfloat16())
+            for name, weight in states["model"].items()
+        }
         if "optimizer" in states:  # its learning rate stays, which schedulers have changed
             states["optimizer"] |= {"state": {}}
     with files.whole(path) as temporary, open(temporary, "wb") as file:

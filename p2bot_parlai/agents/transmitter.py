@@ -144,7 +144,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         from p2bot_parlai.method.backbones import adapted  # peft is an extra
 
         tokens = sorted(self.dict.p2bot.special_ids)
-        found = adapted.on_base(opt["backbone"], len(self.dict), tokens)
+        found = adapted.on_base(backbones.load_backbone, opt["backbone"], len(self.dict), tokens)
         found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
         return found
 

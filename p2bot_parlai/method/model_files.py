@@ -20,7 +20,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.perceiver import Perceiver
-from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.receiver import Receiver, build_receiver
 from p2bot_parlai.method.spelling import CorpusSpelling, are_counts
 from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -204,9 +204,8 @@ def load_transmitter(
 def build_network(states: dict[str, Any]) -> Receiver:
     """The Receiver that a model file describes, with fresh weights."""
     saved = states["p2bot"]
-    first = encoders.from_json(saved["encoder"])
     shared = saved["options"].get("share_encoders", False)
-    return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
+    return build_receiver(lambda like: encoders.from_json(saved["encoder"], like), shared)
 
 
 def read_kind(path: str, kind: str, called: str) -> dict[str, Any]:

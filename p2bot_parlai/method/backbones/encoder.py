@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from p2bot_parlai.errors import P2botError
@@ -54,8 +54,17 @@ def random_encoder(
     return SentenceEncoder(BertModel(config, add_pooling_layer=False))
 
 
-def from_json(config: dict[str, Any]) -> "SentenceEncoder":
-    """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: works offline."""
+def from_json(config: dict[str, Any], like: Any = None) -> Any:
+    """
+    Rebuild an encoder, with fresh weights, from its ``to_json()``: works offline, unless it is one
+    of adapters.
+
+    :param like: another encoder, whose base it shares where both are adapters of the same.
+    """
+    if config.get("kind") == "adapted":
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        return adapted.from_json(load_encoder, config, like)
     return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
@@ -101,6 +110,9 @@ class SentenceEncoder(Computing):
                 f"the encoder reads {self.max_tokens} tokens, too few to tell sentences apart "
                 f"({FEWEST_TOKENS}): choose another --encoder"
             )
+
+    def layers(self) -> list[nn.Module]:
+        return hub.marked_layers(self.model)
 
     @property
     def hidden_size(self) -> int:

@@ -56,9 +56,7 @@ def write_transmitter(
     _write(path, network, saved, opt, tokenizer)
 
 
-def write_receiver(
-    path: str, network: Receiver, tokenizer: SentenceTokenizer, source: str
-) -> None:
+def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer, source: str) -> None:
     """Write a ``-m p2bot/receiver`` model, likewise."""
     sizes = network.impression.model.config
     opt = _options(
