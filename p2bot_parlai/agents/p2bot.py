@@ -75,7 +75,8 @@ class P2botAgent(TransmitterAgent):
         return states
 
     def begin_training(self) -> None:
-        """Called after the agent is built: load the frozen models before the first batch."""
+        """Load the frozen models before the first batch."""
+        super().begin_training()
         if self.plays:
             self.selfplay.begin_training()
 

@@ -14,6 +14,7 @@ from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.learning import share_of_all
 from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options.adapters import add_adapter_options
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
@@ -24,13 +25,10 @@ from p2bot_parlai.agents.perception import (
     ranked,
     true_cell_metric,
 )
-from p2bot_parlai.method.backbones.precision import set_computing
-from p2bot_parlai.method.model_files import (
-    build_network,
-    read_receiver_file,
-)
+from p2bot_parlai.method.backbones.encoder import SentenceEncoder
+from p2bot_parlai.method.model_files import read_receiver_file
 from p2bot_parlai.method.perceiver import Perceiver, WordDropout
-from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.method.receiver import Receiver, build_receiver, receiver_loss, softmax_loss
 from p2bot_parlai.parlai_support.batches import Batch
 
 
@@ -43,10 +41,10 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
     is saved with the model, and evaluation uses it unchanged.
     """
 
-    OPTIONS = (add_receiver_options,)
+    OPTIONS = (add_receiver_options, add_adapter_options)
     WITHOUT_MEANING = inherited.OF_RECEIVER
     SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
-    SHAPE_OPTIONS += ("dropout", "vocab_size")
+    SHAPE_OPTIONS += ("dropout", "vocab_size", "adapter")
 
     # ----------------------------------------------------------------- construction
     @classmethod
@@ -71,9 +69,10 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
         self.dict.p2bot.limit(min(self.text_truncate, self.model.impression.max_tokens))
         self.perceiver = Perceiver(self.model, self.dict.p2bot, self.opt["tau_start"])
         states = self.load(self.saved.path) if self.saved else {}
-        set_computing(self.model, self.opt["precision"])
-        for encoder in (self.model.impression, self.model.persona):
-            encoder.budget = self.opt["tokens_per_batch"]
+        self.set_computing(self.model)
+        for encoder in self.model.modules():
+            if isinstance(encoder, SentenceEncoder):  # within its adapters, where it has some
+                encoder.budget = self.opt["tokens_per_batch"]
         self.model.to("cuda" if self.use_cuda else "cpu")
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
@@ -87,10 +86,7 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
         self.reset()
 
     def build_model(self) -> Receiver:
-        if self.saved:
-            return build_network(self.saved.states)
-        first = self.build_encoder()
-        return Receiver(first, first if self.opt["share_encoders"] else self.build_encoder())
+        return build_receiver(self.build_encoder, self.opt["share_encoders"])
 
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""

@@ -160,7 +160,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
 
         base = (opt["backbone"], len(self.dict), sorted(self.dict.p2bot.special_ids))
         if opt["adapter"] == "lora":
-            found = adapted.on_base(*base)
+            found = adapted.on_base(backbones.load_backbone, *base)
             found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
         else:
             found = adapter_folder.read_adapter(folder_of(opt["adapter"]), *base)

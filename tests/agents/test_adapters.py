@@ -10,6 +10,7 @@ import tiny
 import torch
 import transformers
 from parlai.core.agents import create_agent_from_model_file
+from parlai.utils import logging
 from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError, UsageError
@@ -40,11 +41,11 @@ def own_parameters(agent) -> dict:
 
 def test_the_file_holds_adapters_head_and_rows_in_half_precision(home):
     states = read_model_file(home / "model")
-    assert set(states) == {"model", "p2bot"}
+    assert not states["optimizer"]["state"]
     kinds = {name.rsplit(".", 1)[-1] for name in states["model"] if "adapters" in name}
     assert kinds == {"lora_A", "lora_B", "rows"}
     assert all(weight.dtype == torch.bfloat16 for weight in states["model"].values())
-    assert "optimizer" in read_model_file(home / "model.checkpoint")
+    assert read_model_file(home / "model.checkpoint")["optimizer"]["state"]
     base = load_backbone(str(home / "base"))
     assert states["p2bot"]["backbone"]["base"]["vocabulary"] == base.vocabulary
 
@@ -80,6 +81,26 @@ def test_a_run_that_was_stopped_goes_on(convai2, home, tmp_path):
     one, two = (read_model_file(f"{path}.checkpoint")["model"] for path in (whole, parts))
     for name in one:
         torch.testing.assert_close(two[name], one[name], atol=1e-6, rtol=0)
+
+
+def test_without_its_checkpoint_a_run_goes_on_with_new_averages_and_says_so(
+    convai2, home, tmp_path, monkeypatch
+):
+    said: list[str] = []
+    monkeypatch.setattr(logging, "warning", said.append)
+    path = tmp_path / "model"
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given |= {"lr_scheduler": "fixed", "lr_scheduler_patience": 1, "warmup_updates": 1}
+    tiny.train(convai2, path, **given, validation_every_n_steps=1, validation_max_exs=2)
+    assert not [line for line in said if "begin anew" in line]
+    states = read_model_file(path)
+    (group,) = states["optimizer"]["param_groups"]
+    assert group["lr"] < given["learningrate"] / 1.9
+    agent = tiny.agent(convai2, path, **given)
+    agent.begin_training()
+    assert [line for line in said if line.startswith(f"{path} holds rounded weights and no aver")]
+    assert agent.optimizer.param_groups[0]["lr"] == group["lr"]
+    assert agent.report()["total_train_updates"].value() == states["number_training_updates"] > 0
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ SELFPLAY_RANK = 8
 OPTIONS = {
     "--adapter": (
         "none",
-        "lora: the pretrained backbone stays as it is, and low-rank adapters learn (Hu et al., "
-        "2022), with rows of their own for the special tokens; the model file holds them alone. "
-        "In self-play all models share the one backbone. A folder, or hub name, of an adapter as "
-        "PEFT writes it: begin with that one, without --backbone on the base that it names. "
-        "none: every weight learns",
+        "lora: the pretrained backbone or encoder stays as it is, and low-rank adapters learn (Hu "
+        "et al., 2022), in a backbone with rows of their own for the special tokens; the model "
+        "file holds them alone. In self-play all language models share the one backbone. A "
+        "folder, or hub name, of a backbone's adapter as PEFT writes it: begin with that one, "
+        "without --backbone on the base that it names. none: every weight learns",
     ),
     "--adapter-rank": (
         16,

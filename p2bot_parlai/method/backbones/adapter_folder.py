@@ -22,6 +22,7 @@ from p2bot_parlai.method.backbones.adapted import Adapted, Base, check_base, on_
 from p2bot_parlai.method.backbones.folders import ADAPTER, description_of
 from p2bot_parlai.method.backbones.gpt import GPT
 from p2bot_parlai.method.backbones.hub import LOADING_ERRORS
+from p2bot_parlai.method.backbones.loading import load_backbone
 from p2bot_parlai.method.backbones.names import ALIASES
 
 WEIGHTS = "adapter_model.safetensors"
@@ -162,7 +163,7 @@ def read_adapter(folder: str, name: str, size: int, tokens: Sequence[int]) -> Ad
         given = load_file(Path(folder) / WEIGHTS)
     except LOADING_ERRORS as error:
         raise P2botError(f"{folder} has no {WEIGHTS} that can be read: {error}") from error
-    found = on_base(name, size, tokens)
+    found = on_base(load_backbone, name, size, tokens)
     if about:
         check_base(found.base, Base(**about))
     targets = {key.split(".")[-3] for key in given if ".lora_" in key}

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import agreement, hub, packaged
+from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.padding import pad
 from p2bot_parlai.method.pieces import pieces
@@ -56,8 +57,17 @@ def random_encoder(
     return SentenceEncoder(BertModel(config, add_pooling_layer=False))
 
 
-def from_json(config: dict[str, Any]) -> "SentenceEncoder":
-    """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: works offline."""
+def from_json(config: dict[str, Any], like: Any = None) -> Any:
+    """
+    Rebuild an encoder, with fresh weights, from its ``to_json()``: works offline, unless it is one
+    of adapters.
+
+    :param like: another encoder, whose base it shares where both are adapters of the same.
+    """
+    if config.get("kind") == "adapted":
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        return adapted.from_json(load_encoder, config, like)
     return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
@@ -106,6 +116,9 @@ class SentenceEncoder(Computing):
                 f"the encoder reads {self.max_tokens} tokens, too few to tell sentences apart "
                 f"({FEWEST_TOKENS}): choose another --encoder"
             )
+
+    def layers(self) -> list[nn.Module]:
+        return hub.marked_layers(self.model)
 
     @property
     def hidden_size(self) -> int:
@@ -157,8 +170,8 @@ class SentenceEncoder(Computing):
         ids, mask = pad(sentences, device)
         more = {"token_type_ids": pad(segments, device)[0]} if segments else {}
         if self.budget and torch.is_grad_enabled():
-            # with the same dropout: of the device that the tensors are on
-            return checkpoint(self._read, ids, mask, more, use_reentrant=False)
+            # with the same adapters, and the same dropout: of the device that the tensors are on
+            return checkpoint(as_now(self._read), ids, mask, more, use_reentrant=False)
         return self._read(ids, mask, more)
 
     def _read(self, ids: Tensor, mask: Tensor, more: dict[str, Tensor]) -> Tensor:

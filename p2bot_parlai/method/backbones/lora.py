@@ -1,5 +1,6 @@
 """
-Low-rank adapters of a frozen backbone (LoRA, Hu et al. 2022): h = W x + (alpha / r) B A x.
+Low-rank adapters of a frozen backbone or encoder (LoRA, Hu et al. 2022):
+h = W x + (alpha / r) B A x.
 
 PEFT makes and merges the layers. With an adapter go rows of its own for the special tokens, in
 the token embedding and, where it is not tied, in the output matrix: the backbone does not know
@@ -65,7 +66,8 @@ def add_adapter(
     """
     A fresh adapter, which changes nothing yet: B is 0.
 
-    :param backbone: with `layers` and `token_modules`, see `p2bot_parlai.method.backbones`.
+    :param backbone: with `layers`, and `token_modules` where there are tokens, see
+        `p2bot_parlai.method.backbones`.
     :param tokens: ids that get rows of their own.
     :param below: adapters that it stands on; its rows begin as theirs.
     :return: its name in the backbone.
@@ -129,6 +131,8 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
 
 def token_rows(backbone: Any, tokens: Sequence[int]) -> list[TokenRows]:
     """The modules that hold rows of the tokens, which are put into the backbone at first use."""
+    if not tokens:
+        return []
     embedding, head = backbone.token_modules()
     if not isinstance(embedding, TokenEmbedding):
         tied = head is None or head.weight is embedding.weight
@@ -182,6 +186,8 @@ def merge(backbone: Any, names: Iterable[str]) -> None:
                     weight.data = weight.data + module.get_delta_weight(name).to(weight)
             parent, _, last = place.rpartition(".")
             setattr(backbone.get_submodule(parent), last, module.base_layer)
+    if not any(_modules(backbone, TokenRows)):
+        return
     embedding, head = backbone.token_modules()
     for module in (embedding, head):
         if isinstance(module, TokenRows) and (rows := module.newest(names)) is not None:
