@@ -29,9 +29,10 @@ OPTIONS = {
     ),
     "--base-dtype": (
         "none",
-        "With --adapter lora, weights of the frozen blocks in 8 bits, or in 4 (NF4 of QLoRA, Dettmers "
-        "et al., 2023), for a smaller memory: slower, and not quite the pretrained model. A saved "
-        "model is loaded as it was trained unless you say otherwise. none: as --precision says",
+        "With --adapter lora: hold the frozen blocks in 8 bits a weight, or in 4 (NF4 of QLoRA, "
+        "Dettmers et al., 2023), which takes less memory and more time, and is not quite the "
+        "pretrained model. A saved model is loaded as it was trained unless you say otherwise. "
+        "none: as --precision says",
         BASE_DTYPES,
     ),
 }

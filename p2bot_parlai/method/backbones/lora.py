@@ -110,7 +110,7 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
                     continue
                 if not inner.endswith("base_layer"):
                     conv = isinstance(layer, Conv1D)
-                    sides = (layer.nx, layer.nf) if conv else (layer.in_features, layer.out_features)
+                    sides = layer.weight.shape if conv else (layer.in_features, layer.out_features)
                     widths[f"{place}.{inner}"] = min(sides)
     asked = {n: w for n, w in widths.items() if n.rpartition(".")[2] in shape.targets}
     there = sorted({name.rpartition(".")[2] for name in widths})

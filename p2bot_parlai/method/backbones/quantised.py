@@ -1,10 +1,10 @@
 """
 A frozen base in 8 or 4 bits, for adapters (QLoRA, Dettmers et al. 2023).
 
-Weights are quantised in blocks of 64 with one scale each, the block's largest magnitude: w ~ c *
-max|w|. With int8, c is one of the 255 numbers i / 127; with int4 one of the 16 of NF4, which a normal
-variable takes equally often. Products are those of the dequantised weights, so they do not
-depend on the rest of a batch, nor on whether the network is in training.
+Weights are held in blocks of 64 with one scale each, the block's largest magnitude:
+w ~ c * max|w|. With int8, c is one of the numbers i / 127; with int4 one of the 16 of NF4, which a
+normal variable takes equally often. Products are those of the dequantised weights, so they depend
+neither on the rest of a batch, nor on whether the network is in training.
 """
 
 from typing import Any
