@@ -33,6 +33,7 @@ from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones.folders import description_of, folder_of, load_head
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
+from p2bot_parlai.method.backbones.quantised import quantise
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
@@ -132,8 +133,15 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
             self.has_next_utterance |= bool(about["next_utterance"])
             self.spelling = CorpusSpelling(about["spelling"], inherited=True)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
-        if self.opt["adapter"] != "none":
-            freeze_casts(network)  # of the base, which does not learn
+        if self.opt["adapter"] != "none":  # the base does not learn
+            if self.opt["base_dtype"] != "none":
+                quantise(backbone, self.opt["base_dtype"])
+            freeze_casts(network)
+        elif self.opt["base_dtype"] != "none":
+            raise UsageError(
+                f"--base-dtype {self.opt['base_dtype']} is for the frozen base of adapters: add "
+                "--adapter lora, or leave it out"
+            )
         return network
 
     def _build_backbone(self) -> Any:

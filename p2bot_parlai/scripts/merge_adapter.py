@@ -63,5 +63,7 @@ class MergeAdapter(ParlaiScript):
         with whole(out) as temporary:
             torch.save({"model": network.state_dict(), "p2bot": about}, temporary)
             shutil.copyfile(f"{path}.dict", f"{out}.dict")
-            Opt({**opt, "adapter": "none", "model_file": out}).save(f"{out}.opt")
+            Opt({**opt, "adapter": "none", "base_dtype": "none", "model_file": out}).save(
+                f"{out}.opt"
+            )
         print(f"wrote {out}")

@@ -15,6 +15,7 @@ from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import load_backbone
+from p2bot_parlai.method.backbones.quantised import Quantised
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
@@ -215,6 +216,7 @@ def test_another_base_is_named(convai2, home, tmp_path):
         ({"backbone": "scratch"}, "--adapter lora: the random weights of --backbone scratch"),
         ({"adapter": "none", "adapter_rank": 4}, "--adapter-rank 4: there is no adapter in this"),
         ({"adapter_rank": 0}, "--adapter-rank 0: this backbone's layers take 1 to 16"),
+        ({"adapter": "none", "base_dtype": "int8"}, "--base-dtype int8 is for the frozen base"),
         ({"adapter_targets": "query"}, "--adapter-targets query: .* the linear layers"),
     ],
 )
@@ -236,3 +238,46 @@ def test_a_new_shape_where_no_adapter_is_made_is_refused(convai2, home, tmp_path
 def test_the_options_of_the_model_say_it(home):
     opt = json.loads((home / "model.opt").read_text())
     assert (opt["adapter"], opt["adapter_rank"]) == ("lora", 2)
+
+
+# ------------------------------------------------------------------ a quantised base
+@pytest.fixture(scope="module")
+def quantised(convai2, home):
+    """A model that was trained on a quantised base."""
+    path = home / "quantised"
+    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    tiny.train(convai2, path, **given, base_dtype="int4")
+    return path
+
+
+def losses(convai2, path, **given) -> float:
+    return tiny.evaluate(convai2, path, skip_generation=True, **given)["loss"]
+
+
+def test_a_saved_model_is_loaded_as_it_was_trained(home, quantised):
+    about = read_model_file(quantised)["p2bot"]["backbone"]["base"]
+    assert about == read_model_file(home / "model")["p2bot"]["backbone"]["base"]
+    assert not [name for name in read_model_file(quantised)["model"] if "qweight" in name]
+    agent = create_agent_from_model_file(str(quantised), tiny.QUIET)
+    assert Quantised in {type(module) for module in agent.network.modules()}
+
+
+def test_self_play_on_a_quantised_base(convai2, tmp_path, quantised, adapted_play):
+    options = {**adapted_play, "init_model": str(quantised), "base_dtype": "int4"}
+    agent = agent_for(convai2, tmp_path / "model", options)
+    world = agent.selfplay.world
+    assert world.user.backbone.network is agent.network.backbone.network
+    scored = world.score(world.play([opening(number) for number in range(2)]))
+    with torch.no_grad():
+        _, divergence = reread(agent.network, world.reading, scored.rollouts, False)
+    assert divergence.abs().max() < 1e-5
+    before = {name: weight.clone() for name, weight in own_parameters(agent).items()}
+    step(agent, [0, 1, 2])
+    assert any(not torch.equal(w, before[n]) for n, w in own_parameters(agent).items())
+
+
+def test_merging_takes_the_whole_weights(convai2, quantised, tmp_path):
+    MergeAdapter.main(model_file=str(quantised), outfile=str(tmp_path / "whole"))
+    expected = losses(convai2, quantised, base_dtype="none")
+    assert 0 < abs(losses(convai2, quantised) - expected) < 0.1
+    assert losses(convai2, tmp_path / "whole") == pytest.approx(expected, rel=1e-4)

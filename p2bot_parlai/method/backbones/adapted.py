@@ -4,7 +4,7 @@ A backbone or encoder as one role has it: a frozen base, which other roles may s
 Of its weights a model file holds those of the adapters alone, and says which base they belong to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -85,6 +85,9 @@ class Adapted(nn.Module):
             logits = self.network.logits(hidden)
         # the base as it was pretrained does not know the special tokens
         return logits if self.names else logits[..., : self.base.vocabulary]
+
+    def layers(self) -> Iterable[nn.Module]:
+        return self.network.layers()
 
     def new_cache(self) -> Cache:
         return self.network.new_cache()

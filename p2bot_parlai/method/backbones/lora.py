@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.adapters import names_on
+from p2bot_parlai.method.backbones.quantised import Quantised
 from p2bot_parlai.method.backbones.token_rows import TokenEmbedding, TokenLogits, TokenRows
 
 try:
@@ -29,6 +30,7 @@ except ImportError as error:
     ) from error
 
 REMEDY = "train all weights with --adapter none, or choose another --backbone"
+LINEAR = (nn.Linear, Conv1D, Quantised)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def add_adapter(
     config = LoraConfig(
         r=shape.rank, lora_alpha=shape.alpha, target_modules=sorted(targets), lora_dropout=0.0
     )
-    config._register_custom_module({nn.Linear: LoraLinear, Conv1D: LoraLinear})
+    config._register_custom_module(dict.fromkeys(LINEAR, LoraLinear))
     try:
         with warnings.catch_warnings():  # that there is an adapter already: there shall be many
             warnings.simplefilter("ignore", UserWarning)
@@ -107,10 +109,12 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
             for inner, layer in module.named_modules():
                 if isinstance(layer, LoraLinear):
                     layer = layer.base_layer
-                elif not isinstance(layer, nn.Linear | Conv1D) or ".lora_" in f".{inner}":
+                elif not isinstance(layer, LINEAR) or ".lora_" in f".{inner}":
                     continue
                 if not inner.endswith("base_layer"):
-                    widths[f"{place}.{inner}"] = min(layer.weight.shape)
+                    conv = isinstance(layer, Conv1D)
+                    sides = layer.weight.shape if conv else (layer.in_features, layer.out_features)
+                    widths[f"{place}.{inner}"] = min(sides)
     asked = {n: w for n, w in widths.items() if n.rpartition(".")[2] in shape.targets}
     there = sorted({name.rpartition(".")[2] for name in widths})
     if missing := set(shape.targets) - set(there):
