@@ -312,7 +312,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     def _counts(self, parts: Sequence[SupervisedBatch]) -> Counts:
         """Of all processes; in evaluation each is alone."""
         counts = counted(parts).to(self.device)
-        return Counts(*(share_of_all(counts) if self.is_training else counts))
+        return Counts(*(share_of_all(counts) if self.is_training else counts.float()))
 
     def _read_branches(self, own: SupervisedBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
