@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import peft
 import pytest
@@ -228,6 +229,14 @@ def test_a_damaged_folder_is_named(home, tmp_path, name, content, message):
     (tmp_path / "folder" / name).write_text(json.dumps(content))
     with pytest.raises(P2botError, match=message):
         P2Bot.load(tmp_path / "folder")
+
+
+def test_without_peft_the_extra_is_named(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    for name in ("lora", "adapted", "adapter_folder"):
+        monkeypatch.delitem(sys.modules, f"p2bot_parlai.method.backbones.{name}")
+    with pytest.raises(P2botError, match=r'pip install .*"\.\[lora\]"'):
+        P2Bot.load(home / "adapter")
 
 
 def test_a_folder_of_another_kind_is_no_bot(home):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
@@ -23,6 +22,7 @@ from p2bot_parlai.method.backbones.folders import ADAPTER, description_of
 from p2bot_parlai.method.backbones.gpt import GPT
 from p2bot_parlai.method.backbones.hub import LOADING_ERRORS
 from p2bot_parlai.method.backbones.loading import load_backbone
+from p2bot_parlai.method.backbones.lora import LoraConfig  # or what to install
 from p2bot_parlai.method.backbones.names import ALIASES
 
 WEIGHTS = "adapter_model.safetensors"
