@@ -208,6 +208,13 @@ def test_bad_options(home, tmp_path, changes, message):
         )
 
 
+def test_a_model_of_all_weights_gets_no_adapter(home, tmp_path):
+    """Its file would have been rounded as if it were one."""
+    given = {**NOT_GIVEN, "encoder": None, "init_model": "zoo:p2bot/sketch/receiver"}
+    with pytest.raises(UsageError, match="--adapter lora: the saved model has all its weights"):
+        people.agent(home / "data", tmp_path / "model", **given, adapter="lora")
+
+
 def test_the_classifier_has_adapters_too(home, tmp_path):
     data = pairs.write_pairs(tmp_path / "data")
     given = {**ADAPTER, "encoder": str(home / "base"), "max_train_steps": 3}

@@ -53,8 +53,13 @@ def shape_of(opt: Opt, default_rank: int) -> tuple[int, int, tuple[str, ...]]:
 def refuse_shape(opt: Opt, there: dict | None) -> None:
     """
     :param there: the newest adapter of the saved model, in which no other is made.
-    :raises UsageError: for another shape than that.
+    :raises UsageError: for another shape than that, or for an adapter where there is none.
     """
+    if opt["adapter"] != "none" and not there:
+        raise UsageError(
+            f"--adapter {opt['adapter']}: the saved model has all its weights and no adapter; drop "
+            "the flag, or start from a pretrained model"
+        )
     rank, alpha, targets = shape_of(opt, (there or {}).get("rank", 0))
     asked = {"adapter_rank": rank, "adapter_alpha": alpha, "adapter_targets": list(targets)}
     for name, value in asked.items():
