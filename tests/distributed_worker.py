@@ -15,7 +15,6 @@ from parlai.core.message import Message
 from parlai.utils import distributed
 
 from p2bot_parlai import plugin
-from p2bot_parlai.agents import whole_dialogues
 
 STEPS, BATCH = 3, 4
 
@@ -55,6 +54,7 @@ def dialogue(number: int) -> dict:
 
 def learn(opt, rank: int, processes: int):
     agent = tiny.agent(**opt)
+    agent.others.texts = []  # what is drawn from them depends on the process
     before = agent.network.backbone.tokens_embed.weight.detach().clone()
     for step in range(STEPS):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
@@ -67,6 +67,7 @@ def learn(opt, rank: int, processes: int):
 def play(opt, rank: int, processes: int):
     """Each process takes every second dialogue; the last batch also has supervised rows."""
     agent = tiny.agent(**opt)
+    agent.others.texts = []  # what is drawn from them depends on the process
     agent.begin_training()
     for step in range(STEPS):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
@@ -88,8 +89,6 @@ def main():
     rank, processes, port = map(int, sys.argv[1:4])
     folder, datapath, out = sys.argv[4:7]
     plugin.register()
-    # no distractors from the batch: its halves are not the whole
-    whole_dialogues.fill_up = lambda own, *_: own
     torch.set_num_threads(1)
     opt = {"datapath": datapath, "model_file": f"{folder}/none"}
     opt |= {"dict_file": f"{folder}/model.dict"}

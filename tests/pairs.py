@@ -47,7 +47,7 @@ def write_pairs(folder) -> str:
 
 def train(datapath, model_file, **changes):
     given = {**NLI, "datapath": str(datapath), "model_file": str(model_file), **changes}
-    return TrainModel.main(**given)
+    return TrainModel.main(**{name: value for name, value in given.items() if value is not None})
 
 
 def evaluate(datapath, model_file, **changes) -> dict[str, float]:

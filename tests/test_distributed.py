@@ -38,21 +38,23 @@ def learn(processes: int, folder, convai2, *models):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["supervised", "supervised in bf16", "self-play"])
+@pytest.mark.parametrize("stage", ["supervised", "in bf16", "in pieces", "self-play"])
 def test_two_processes_agree_with_one(convai2, tiny_model, tiny_receiver, tmp_path, stage):
     """
     Also where the halves of the batch differ in tokens and in distractors: means and baselines are
-    over all workers, not means of means. In bfloat16 gradients are summed in fp32.
+    over all workers, not means of means; also where each has another number of pieces. In bfloat16
+    gradients are summed in fp32.
     """
     Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
     if stage == "self-play":
         more = tiny_model, tiny_receiver
     else:  # not Adam, whose first steps are as long where a gradient is next to nothing
         more = "optimizer=sgd", "learningrate=0.5"
-        more += ("precision=bf16",) if "bf16" in stage else ()
+        more += ("precision=bf16",) if stage == "in bf16" else ()
+        more += ("tokens_per_batch=100", "update_freq=3") if stage == "in pieces" else ()
     (one,) = learn(1, tmp_path, convai2, *more)
     first, second = learn(2, tmp_path, convai2, *more)
-    close = {"atol": 2e-3, "rtol": 1e-2} if "bf16" in stage else {"atol": 1e-6, "rtol": 1e-5}
+    close = {"atol": 2e-3, "rtol": 1e-2} if stage == "in bf16" else {"atol": 1e-6, "rtol": 1e-5}
     for name, weight in one.items():
         assert weight.dtype == torch.float32
         torch.testing.assert_close(first[name], second[name], atol=0, rtol=0)

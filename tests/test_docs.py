@@ -61,3 +61,11 @@ def test_the_table_of_families_says_what_is_measured(auto_class, family):
     rows = page.split(title)[1].split("\n\n")[0].splitlines()
     (row,) = [row for row in rows if re.search(rf"[ |]{family}[,( ]", row)]
     assert row.startswith(f"| {outcome} |")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["all weights", "adapters"])
+def test_the_table_of_memory_says_what_is_computed(kind):
+    table = runpy.run_path(str(ROOT / "docs/memory_table.py"))
+    page = (ROOT / "docs/backbones.md").read_text(encoding="utf-8")
+    assert table["row"]("SmolLM2-135M", (kind, "bf16", "none")) in page

@@ -106,6 +106,14 @@ class SavedModel:
         self.about = self.states["p2bot"]
 
 
+def is_light(opt: Opt, path: str) -> bool:
+    """
+    Whether a model file is to be mailed and shipped: adapters in half precision, without what
+    the optimizer knows of each weight. The run itself goes on from its checkpoint.
+    """
+    return opt.get("adapter", "none") != "none" and not path.endswith(".checkpoint")
+
+
 def write_model_file(agent, path: str) -> None:
     """
     Write what ParlAI's ``TorchAgent.save`` does, each file completely or not at all. The weights
@@ -118,10 +126,14 @@ def write_model_file(agent, path: str) -> None:
     with files.whole(f"{path}.opt") as temporary:
         agent.opt.save(temporary)
     states = agent.state_dict()
-    if agent.opt.get("adapter") == "lora" and not path.endswith(".checkpoint"):
-        # to be mailed and shipped; the run itself goes on from its checkpoint
-        weights = {name: weight.bfloat16() for name, weight in states["model"].items()}
-        states = {"model": weights, "p2bot": states["p2bot"]}
+    if is_light(agent.opt, path):
+        rounded: dict[int, torch.Tensor] = {}  # a shared encoder has two names
+        states["model"] = {
+            name: rounded.setdefault(weight.data_ptr(), weight.bfloat16())
+            for name, weight in states["model"].items()
+        }
+        if "optimizer" in states:  # its learning rate stays, which schedulers have changed
+            states["optimizer"] |= {"state": {}}
     with files.whole(path) as temporary, open(temporary, "wb") as file:
         torch.save(states, file)
 

@@ -13,6 +13,7 @@ from parlai.utils.distributed import is_distributed
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.checkpoint import dict_of, start_of
+from p2bot_parlai.agents.options.folders import folder_in
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import backbone_path
 from p2bot_parlai.method.backbones.names import UNTRAINED
@@ -106,7 +107,10 @@ class P2botDictionary(TokenizerDictionary):
         opt = self.opt
         self.style = STYLES[opt.get("context_style", APPEND.name)]
         if opt["backbone"] not in UNTRAINED:
-            self.use(P2botTokenizer.from_pretrained(backbone_path(opt["backbone"]), self.style))
+            folder = folder_in(opt)  # of an adapter: with a tokenizer, or without
+            if not folder or not os.path.exists(os.path.join(folder, "tokenizer.json")):
+                folder = backbone_path(opt["backbone"])
+            self.use(P2botTokenizer.from_pretrained(folder, self.style))
         elif opt.get("tokenizer"):
             if not os.path.isdir(opt["tokenizer"]):
                 raise P2botError(f"--tokenizer {opt['tokenizer']}: there is no such folder")

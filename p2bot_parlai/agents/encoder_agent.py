@@ -1,12 +1,17 @@
 """Shared by the agents over sentence encoders: the Receiver and the entailment classifier."""
 
+from typing import Any
+
 import torch
 from parlai.core.torch_agent import History
 from parlai.utils.distributed import is_distributed, sync_parameters
 
 from p2bot_parlai.agents.encoder_dictionary import EncoderDictionary
 from p2bot_parlai.agents.learning import Learner
+from p2bot_parlai.agents.options import adapters
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.backbones import encoder as encoders
+from p2bot_parlai.method.backbones.precision import freeze_casts, set_computing
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.parlai_support.batches import Batch
 
@@ -34,12 +39,45 @@ class EncoderAgent(Learner):
     def history_class(cls):
         return NoHistory
 
-    def build_encoder(self) -> encoders.SentenceEncoder:
-        """A new ``--encoder``."""
-        if self.opt["encoder"] != encoders.SCRATCH:
-            return encoders.load_encoder(self.opt["encoder"])
-        names = ("embedding_size", "n_layers", "n_heads", "dropout")
-        return encoders.random_encoder(len(self.dict), *(self.opt[name] for name in names))
+    def build_encoder(self, like: Any = None) -> Any:
+        """
+        The saved model's, with fresh weights, or a new ``--encoder``.
+
+        :param like: another one, whose base it shares where both are adapters.
+        """
+        opt = self.opt
+        if self.saved:
+            about = self.saved.about["encoder"]
+            adapters.refuse_shape(opt, about.get("adapters", [None])[-1])
+            return encoders.from_json(about, like)
+        scratch = opt["encoder"] == encoders.SCRATCH
+        if opt["adapter"] == "none":
+            adapters.refuse_shape(opt, None)
+            if not scratch:
+                return encoders.load_encoder(opt["encoder"])
+            names = ("embedding_size", "n_layers", "n_heads", "dropout")
+            return encoders.random_encoder(len(self.dict), *(opt[name] for name in names))
+        if opt["adapter"] != "lora":
+            raise UsageError(f"--adapter {opt['adapter']}: an encoder takes lora or none")
+        if scratch:
+            raise UsageError(
+                f"--adapter lora: the random weights of --encoder {encoders.SCRATCH} would stay "
+                "random; name a pretrained encoder, or train all weights"
+            )
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        if like:
+            found = like.without_adapters()
+        else:
+            found = adapted.on_base(encoders.load_encoder, opt["encoder"])
+        found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        return found
+
+    def set_computing(self, network: torch.nn.Module) -> None:
+        """As ``--precision`` asks."""
+        set_computing(network, self.opt["precision"])
+        if self.opt["adapter"] != "none":
+            freeze_casts(network)  # of the base, which does not learn
 
     def run_on_all(self) -> None:
         """The same weights on every process, and gradients that are averaged over them."""

@@ -20,6 +20,7 @@ from p2bot_parlai.agents.checkpoint import (
     check_flags,
     dict_of,
     inherit,
+    is_light,
     plain,
     start_of,
     warn_kept,
@@ -30,7 +31,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
 from p2bot_parlai.method.spelling import CorpusSpelling
-from p2bot_parlai.parlai_support import batches, shims
+from p2bot_parlai.parlai_support import batches, provenance, shims
 from p2bot_parlai.parlai_support.mutators import labels_of
 from p2bot_parlai.parlai_support.names import set_model_type
 from p2bot_parlai.parlai_support.resume import saved_model
@@ -69,6 +70,7 @@ class Learner:
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+    _held: list[batches.Batch] = []  # of the next update, see `Accumulating`
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
@@ -88,7 +90,12 @@ class Learner:
             opt["skip_generation"] = False
         path, self.is_finetune = self._get_init_model(opt, shared)
         self.saved = self.read_saved(path) if path else None
+        self.provenance: dict = shared["provenance"] if shared else {}
         if self.saved:
+            self.provenance |= self.saved.about.get("provenance", {})
+            logging.info(f"{path} was made by {self.provenance or 'an earlier version'}")
+            if self.is_finetune:
+                self.provenance = {"started_from": provenance.of_file(path)}
             check_flags(self.saved, opt.get("override", {}))
             opt.update(self.saved.about["options"])  # with --init-model flags are at defaults
             if self.is_finetune:
@@ -142,7 +149,8 @@ class Learner:
         return self.model.module if wrapped else self.model
 
     def share(self):
-        return {**super().share(), "run_state": self.run_state, "spelling": self.spelling}
+        ours = {name: getattr(self, name) for name in ("run_state", "provenance", "spelling")}
+        return {**super().share(), **ours}
 
     def observe(self, observation):
         """
@@ -200,6 +208,12 @@ class Learner:
 
     def begin_training(self) -> None:
         """Called when the agent of a training run is built."""
+        if self.saved and not self.is_finetune and is_light(self.opt, self.saved.path):
+            logging.warning(
+                f"{self.saved.path} holds rounded weights and no averages of "
+                f"{self.opt['optimizer']}, unlike a .checkpoint: if training goes on, they begin "
+                "anew"
+            )
 
     @classmethod
     def optim_opts(cls):
@@ -239,7 +253,8 @@ class Learner:
         states = super().state_dict()
         shape = {name: self.opt[name] for name in self.SHAPE_OPTIONS}
         about = {"format": FORMAT, "options": shape, "run": self.run_state}
-        about |= {"spelling": self.spelling.to_json(), **self.describe()}
+        about |= {"spelling": self.spelling.to_json(), "provenance": self.provenance}
+        about |= self.describe()
         about["tokenizer"] = self.dict.p2bot.fingerprint()
         return {"model": states.pop("model"), **plain(states), "p2bot": about}
 
@@ -299,9 +314,11 @@ class Learner:
         what = f"out of memory with {_size(observations)}"
         larger = (name for name in self.smaller if self.opt[name] > 1)
         remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in larger)
+        if self.is_training and "tokens_per_batch" in self.opt:
+            remedy = f"give a smaller --tokens-per-batch, or {remedy}"
         if not self.is_training or is_distributed():  # other processes wait for the gradient
             raise P2botError(f"{what}: {remedy}")
-        self._number_grad_accum = 0
+        self._number_grad_accum, self._held = 0, []
         self.zero_grad()
         self._local_metrics.clear()
         self._skip("skipped_batches", what, remedy)

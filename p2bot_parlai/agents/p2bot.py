@@ -64,7 +64,7 @@ class P2botAgent(TransmitterAgent):
 
     def stacks_adapter(self) -> bool:
         """Self-play that starts from a model of adapters leaves them to the user."""
-        adapted = self.saved and self.saved.about["options"].get("adapter") == "lora"
+        adapted = self.saved and self.saved.about["options"].get("adapter", "none") != "none"
         return bool(self.plays and self.is_finetune and adapted)
 
     def load(self, path: str) -> dict:
@@ -75,7 +75,8 @@ class P2botAgent(TransmitterAgent):
         return states
 
     def begin_training(self) -> None:
-        """Called after the agent is built: load the frozen models before the first batch."""
+        """Load the frozen models before the first batch."""
+        super().begin_training()
         if self.plays:
             self.selfplay.begin_training()
 
@@ -150,11 +151,8 @@ class P2botAgent(TransmitterAgent):
         if spoken.batchsize:
             self.model.train()
             return self.compute_loss(spoken)
-        nothing = torch.zeros((), device=self.device)
-        # every process takes part in the sums, whatever its batch holds
-        for _ in range(1 + (self.nup_coef > 0)):
-            self._share_of_all(nothing)
-        return nothing
+        self.losses([])  # every process takes part in the sums, whatever its batch holds
+        return torch.zeros((), device=self.device)
 
     def selfplay_loss(self, scored: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
         """

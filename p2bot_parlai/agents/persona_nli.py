@@ -8,11 +8,10 @@ from torch.nn.utils.rnn import pad_sequence
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options.adapters import add_adapter_options
 from p2bot_parlai.agents.options.encoder import check_encoder
 from p2bot_parlai.agents.options.persona_nli import add_persona_nli_options
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import encoder as encoders
-from p2bot_parlai.method.backbones.precision import set_computing
 from p2bot_parlai.metrics.nli import KIND, LABELS, Pair, PersonaNli, read_nli_file
 from p2bot_parlai.parlai_support.batches import Batch
 from p2bot_parlai.parlai_support.mutators import labels_of
@@ -25,10 +24,10 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
     A message is an utterance and, on the next line, a profile sentence.
     """
 
-    OPTIONS = (add_persona_nli_options,)
+    OPTIONS = (add_persona_nli_options, add_adapter_options)
     WITHOUT_MEANING = inherited.OF_PERSONA_NLI
     SHAPE_OPTIONS = ("encoder", "pairing", "n_layers", "n_heads", "embedding_size")
-    SHAPE_OPTIONS += ("dropout", "vocab_size")
+    SHAPE_OPTIONS += ("dropout", "vocab_size", "adapter")
 
     # ----------------------------------------------------------------- construction
     @classmethod
@@ -50,13 +49,10 @@ class PersonaNliAgent(EncoderAgent, TorchClassifierAgent):
         return SavedModel(path, read_nli_file(path))
 
     def build_model(self) -> PersonaNli:
-        if self.saved:
-            encoder = encoders.from_json(self.saved.about["encoder"])
-        else:
-            encoder = self.build_encoder()
+        encoder = self.build_encoder()
         self.dict.p2bot.limit(min(self.text_truncate, encoder.max_tokens))
         network = PersonaNli(encoder, self.opt["pairing"], self.opt["dropout"])
-        set_computing(network, self.opt["precision"])
+        self.set_computing(network)
         return network
 
     def describe(self) -> dict:

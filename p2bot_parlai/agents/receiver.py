@@ -1,13 +1,20 @@
 """``-m p2bot/receiver``: the Receiver as a ParlAI agent."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from parlai.core.metrics import AverageMetric, GlobalAverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_agent import Output, TorchAgent
+from torch import Tensor
 
+from p2bot_parlai.agents.accumulation import Accumulating, Loss
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
+from p2bot_parlai.agents.learning import share_of_all
 from p2bot_parlai.agents.options import inherited
+from p2bot_parlai.agents.options.adapters import add_adapter_options
 from p2bot_parlai.agents.options.receiver import add_receiver_options, check_options
 from p2bot_parlai.agents.perception import (
     HARD_METRIC,
@@ -18,17 +25,14 @@ from p2bot_parlai.agents.perception import (
     ranked,
     true_cell_metric,
 )
-from p2bot_parlai.method.backbones.precision import set_computing
-from p2bot_parlai.method.model_files import (
-    build_network,
-    read_receiver_file,
-)
+from p2bot_parlai.method.backbones.encoder import SentenceEncoder
+from p2bot_parlai.method.model_files import read_receiver_file
 from p2bot_parlai.method.perceiver import Perceiver, WordDropout
-from p2bot_parlai.method.receiver import Receiver, receiver_loss, softmax_loss
+from p2bot_parlai.method.receiver import Receiver, build_receiver, receiver_loss, softmax_loss
 from p2bot_parlai.parlai_support.batches import Batch
 
 
-class ReceiverAgent(EncoderAgent, TorchAgent):
+class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
     """
     Learns to tell a speaker's persona from others' (Eq. 12); ranks personas (Eq. 14) and
     profile sentences (Eq. 11).
@@ -37,10 +41,10 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
     is saved with the model, and evaluation uses it unchanged.
     """
 
-    OPTIONS = (add_receiver_options,)
+    OPTIONS = (add_receiver_options, add_adapter_options)
     WITHOUT_MEANING = inherited.OF_RECEIVER
     SHAPE_OPTIONS = ("encoder", "share_encoders", "n_layers", "n_heads", "embedding_size")
-    SHAPE_OPTIONS += ("dropout", "vocab_size")
+    SHAPE_OPTIONS += ("dropout", "vocab_size", "adapter")
 
     # ----------------------------------------------------------------- construction
     @classmethod
@@ -65,7 +69,10 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         self.dict.p2bot.limit(min(self.text_truncate, self.model.impression.max_tokens))
         self.perceiver = Perceiver(self.model, self.dict.p2bot, self.opt["tau_start"])
         states = self.load(self.saved.path) if self.saved else {}
-        set_computing(self.model, self.opt["precision"])
+        self.set_computing(self.model)
+        for encoder in self.model.modules():
+            if isinstance(encoder, SentenceEncoder):  # within its adapters, where it has some
+                encoder.budget = self.opt["tokens_per_batch"]
         self.model.to("cuda" if self.use_cuda else "cpu")
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
@@ -79,10 +86,7 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         self.reset()
 
     def build_model(self) -> Receiver:
-        if self.saved:
-            return build_network(self.saved.states)
-        first = self.build_encoder()
-        return Receiver(first, first if self.opt["share_encoders"] else self.build_encoder())
+        return build_receiver(self.build_encoder, self.opt["share_encoders"])
 
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""
@@ -123,23 +127,29 @@ class ReceiverAgent(EncoderAgent, TorchAgent):
         return {"questions": [Question.read(obs) for obs in observations]}
 
     # --------------------------------------------------------------------- training
-    def train_step(self, batch: Batch):
-        if batch.batchsize == 0:
-            return None
-        self.model.train()
-        self.zero_grad()
-        distinction, norm, c, allowed = self._loss(batch.questions)
-        self.backward((distinction + norm).mean())
-        self.update_params()
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
+        """The mean of `_loss` over all dialogues: a term of each batch."""
+        dialogues = sum(len(batch.questions) for batch in batches)
+        count = share_of_all(torch.tensor(dialogues, device="cuda" if self.use_cuda else "cpu"))
+        messages = len(batches[-1].questions)
+
+        def loss(questions: list[Question]) -> Tensor:
+            distinction, norm, c, allowed = self._loss(questions)
+            values = {
+                "loss": distinction + norm,
+                f"{self.opt['loss']}_loss": distinction,
+                "l1": norm,
+                "true_first": (c[:, :1] > c.masked_fill(~allowed, -torch.inf)).all(dim=1),
+            }
+            metrics = {name: AverageMetric.many(found.tolist()) for name, found in values.items()}
+            self.record_learnt(metrics, range(len(questions)), messages)
+            return values["loss"].sum() / count
+
+        return [partial(loss, batch.questions) for batch in batches]
+
+    def update_params(self):
+        super().update_params()
         self.perceiver.forget()
-        for name, values in (
-            ("loss", distinction + norm),
-            (f"{self.opt['loss']}_loss", distinction),
-            ("l1", norm),
-            ("true_first", (c[:, :1] > c.masked_fill(~allowed, -torch.inf)).all(dim=1)),
-        ):
-            self.record_local_metric(name, AverageMetric.many(values.tolist()))
-        return None
 
     def _loss(self, questions: list[Question]):
         candidates, allowed = training_candidates(questions, self.opt["negatives"] == "batch")

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import torch
 from parlai.core.opt import Opt
+from parlai.utils import logging
 from parlai.utils.io import PathManager
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
@@ -129,6 +130,18 @@ def load_language_style(
     return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
 
 
+def warn_of_tau(path: str, tau: float) -> None:
+    """Say it where a Receiver's best model is of a time when its tau was still high."""
+    saved = Opt.load(f"{path}.opt") if PathManager.exists(f"{path}.opt") else {}
+    end = saved.get("tau_end", tau)
+    if tau > 2 * end:
+        logging.warning(
+            f"{path} was best before its training ended, at tau {tau:.3g} instead of {end:.3g}, so "
+            "the persona reward is closer to a mean over the profile sentences than to the best of "
+            "them (Eq. 13): a Receiver trained longer, or with a lower --tau-start, may help"
+        )
+
+
 class SelfPlaySetup:
     """
     The self-play of an agent; its frozen models are loaded at first use.
@@ -221,9 +234,10 @@ class SelfPlaySetup:
         given = self.opt.get("override", {}).get("receiver")
         # an evaluation may use another Receiver; a resumed run may not
         files = FrozenFiles() if given and not self.learns else self.files
-        perceiver = load_perceiver(
-            files.path("Receiver", "--receiver", given, self.opt["receiver"])
-        )
+        path = files.path("Receiver", "--receiver", given, self.opt["receiver"])
+        perceiver = load_perceiver(path)
+        if self.learns:
+            warn_of_tau(path, perceiver.tau)
         self._freeze(perceiver.network)
         return PersonaPerception(perceiver, self.opt["gamma"])
 

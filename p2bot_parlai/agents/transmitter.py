@@ -1,20 +1,21 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from parlai.core.metrics import AverageMetric
 from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
-from p2bot_parlai.agents.checkpoint import SavedModel
+from p2bot_parlai.agents.accumulation import Accumulating, Loss
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
+from p2bot_parlai.agents.checkpoint import SavedModel, plain, start_of
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner, share_of_all
-from p2bot_parlai.agents.options import adapters, inherited
+from p2bot_parlai.agents.options import adapters, folders, inherited
 from p2bot_parlai.agents.options.common import check_metric
 from p2bot_parlai.agents.options.persona_metrics import add_persona_metrics_options
 from p2bot_parlai.agents.options.transmitter import (
@@ -23,21 +24,26 @@ from p2bot_parlai.agents.options.transmitter import (
     add_transmitter_options,
     check_options,
 )
-from p2bot_parlai.agents.perplexity import Perplexity
+from p2bot_parlai.agents.response_loss import Counts, counted, response_loss
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
-from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue
+from p2bot_parlai.agents.whole_dialogues import TurnReader
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method import backbones, transmitter
+from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones.folders import description_of, folder_of, load_head
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
+from p2bot_parlai.method.backbones.quantised import quantise
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
+from p2bot_parlai.method.spelling import CorpusSpelling
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
+from p2bot_parlai.parlai_support.batches import Batch
+from p2bot_parlai.parlai_support.dialogues import Responses
 
 
-class TransmitterAgent(Learner, TorchGeneratorAgent):
+class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -50,7 +56,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     )
     SHAPE_OPTIONS = ("backbone", "n_layers", "n_heads", "embedding_size", "n_positions")
     SHAPE_OPTIONS += ("dropout", "tokenizer", "vocab_size", "adapter")
-    READING_OPTIONS = ("history_size", "text_truncate", "label_truncate", "alpha")
+    READING_OPTIONS = folders.READING
     reads_whole_dialogues = True  # see `training_loop`
 
     @staticmethod
@@ -65,6 +71,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
     @classmethod
     def check(cls, opt: Opt) -> None:
         super().check(opt)
+        if not start_of(opt)[0]:
+            folders.take_options(opt)
         check_options(opt)
 
     @classmethod
@@ -77,6 +85,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         self.nup_coef = opt["nup_coef"]
         self.has_next_utterance = self.trains_head(opt)
         self.memory = ContextMemory()
+        self.others: Responses = shared["others"] if shared else Responses(opt)
         # first, so that missing files are reported before anything slow
         self.response_metrics = (
             shared["response_metrics"] if shared else ResponseMetrics.asked_for(opt)
@@ -91,6 +100,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             self.text_truncate,
             self.label_truncate,
             opt["num_distractors"] if self.nup_coef > 0 else 0,
+            self.others,
+            opt["tokens_per_batch"],
         )
 
     @staticmethod
@@ -116,9 +127,21 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                 f"{needed - reads}, or choose another --backbone"
             )
         network = Transmitter(backbone)
+        folder = None if self.saved else folders.folder_in(self.opt)
+        if folder and (about := description_of(folder)):
+            load_head(network.next_utterance, folder)
+            self.has_next_utterance |= bool(about["next_utterance"])
+            self.spelling = CorpusSpelling(about["spelling"], inherited=True)
         set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
-        if self.opt["adapter"] != "none":
-            freeze_casts(network)  # of the base, which does not learn
+        if self.opt["adapter"] != "none":  # the base does not learn
+            if self.opt["base_dtype"] != "none":
+                quantise(backbone, self.opt["base_dtype"])
+            freeze_casts(network)
+        elif self.opt["base_dtype"] != "none":
+            raise UsageError(
+                f"--base-dtype {self.opt['base_dtype']} is for the frozen base of adapters: add "
+                "--adapter lora, or leave it out"
+            )
         return network
 
     def _build_backbone(self) -> Any:
@@ -141,11 +164,15 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
                 f"--adapter lora: the random weights of --backbone {opt['backbone']} would stay "
                 "random; name a pretrained backbone, or train all weights"
             )
-        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+        from p2bot_parlai.method.backbones import adapted, adapter_folder  # peft is an extra
 
-        tokens = sorted(self.dict.p2bot.special_ids)
-        found = adapted.on_base(opt["backbone"], len(self.dict), tokens)
-        found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        base = (opt["backbone"], len(self.dict), sorted(self.dict.p2bot.special_ids))
+        if opt["adapter"] == "lora":
+            found = adapted.on_base(backbones.load_backbone, *base)
+            found.add(*adapters.shape_of(opt, opt["adapter_rank"]))
+        else:
+            found = adapter_folder.read_adapter(folder_of(opt["adapter"]), *base)
+            adapters.refuse_shape(opt, plain(found.to_json()["adapters"][-1]))
         return found
 
     def stacks_adapter(self) -> bool:
@@ -160,7 +187,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return self.network.device
 
     def share(self):
-        return {**super().share(), "response_metrics": self.response_metrics}
+        shared = {"response_metrics": self.response_metrics, "others": self.others}
+        return {**super().share(), **shared}
 
     # ---------------------------------------------------------------- save and load
     def describe(self) -> dict:
@@ -247,29 +275,32 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return P2botBatch(**batch, p2bot=own)
 
     # --------------------------------------------------------------------- the loss
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
+        """`response_loss`, with means over all batches: a term of each piece."""
+        pieces = [piece for batch in batches for piece in batch.p2bot.pieces]
+        counts = self._counts(pieces)
+        messages = len(batches[-1].valid_indices) if batches else 0
+
+        def loss(piece: SupervisedBatch) -> Tensor:
+            packed = piece.packed
+            read = (piece, packed.targets, packed.target_mask, *self.model(packed))
+            found = response_loss(*read, counts, self.nup_coef)
+            self.record_learnt(found.metrics, piece.messages, messages)
+            return found.value
+
+        return [partial(loss, piece) for piece in pieces]
+
     def compute_loss(self, batch, return_output=False):
-        """
-        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss.
-        """
-        own: SupervisedBatch = batch.p2bot
+        """The sum of `losses`; in evaluation the same of contexts that are encoded."""
+        own = batch.p2bot
+        if isinstance(own, TrainingBatch):
+            return torch.stack([loss() for loss in self.losses([batch])]).sum()
         mask = batch.label_vec != self.NULL_IDX
-        if own.packed:
-            logits, scores = self.model(own.packed)
-        else:
-            logits, scores = self._read_branches(own, mask)
-        targets, best = batch.label_vec[mask], logits.argmax(-1)
-        token_scores = scatter_to_mask(transmitter.token_log_likelihood(logits, targets), mask)
-        self._record_language_metrics(
-            own, token_scores, scatter_to_mask(best == targets, mask), mask
-        )
-        loss = -token_scores.sum() / self._share_of_all(mask.sum())
-        loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
-        if self.nup_coef > 0:
-            loss = loss + self.nup_coef * self._next_utterance(own.distractors, scores)
-        if own.packed:
-            for name, values in self._local_metrics.items():
-                if len(values) == batch.batchsize:
-                    self._local_metrics[name] = by_dialogue(values, own.turns)
+        logits, scores = self._read_branches(own, mask)
+        read = (own, batch.label_vec, mask, logits, scores)
+        loss, metrics, best = response_loss(*read, self._counts([own]), self.nup_coef)
+        for name, values in metrics.items():
+            self.record_local_metric(name, values)
         if not return_output:
             return loss
         shown = None
@@ -277,6 +308,11 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             shown = logits.new_zeros(*mask.shape, logits.shape[-1])
             shown[mask] = logits
         return loss, (shown, scatter_to_mask(best, mask), None)
+
+    def _counts(self, parts: Sequence[SupervisedBatch]) -> Counts:
+        """Of all processes; in evaluation each is alone."""
+        counts = counted(parts).to(self.device)
+        return Counts(*(share_of_all(counts) if self.is_training else counts.float()))
 
     def _read_branches(self, own: SupervisedBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -293,46 +329,6 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         predicted = branches.target_index[first.to(self.device), : mask.shape[1]][mask]
         hidden, scores = self.network.read(branches, own.states)
         return self.network.output(hidden[predicted]), scores
-
-    def _next_utterance(self, distractors: list, scores: Tensor) -> Tensor:
-        """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""
-        counts = [len(found) for found in distractors]
-        padded = pad_sequence(scores.split([1 + count for count in counts]), batch_first=True)
-        right_score, wrong = padded[:, 0], padded[:, 1:]  # (B,), (B, K)
-        mask = torch.arange(wrong.shape[1]) < torch.tensor(counts)[:, None]
-        rows = [row for row, count in enumerate(counts) if count]
-        mask, wrong = mask[rows].to(self.device), wrong[rows]
-        nup = transmitter.next_utterance_loss(right_score[rows], wrong, mask)
-        better = ((right_score[rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
-        for name, found in (("nup_loss", nup), ("nup_acc", better)):
-            values: list = [None] * len(counts)
-            for row, value in zip(rows, found.tolist(), strict=True):
-                values[row] = AverageMetric(value)
-            self.record_local_metric(name, values)
-        count = self._share_of_all(torch.tensor(len(rows), device=self.device))
-        return nup.sum() / count.clamp(min=1e-9)
-
-    def _share_of_all(self, count: Tensor) -> Tensor:
-        """See `share_of_all`; in evaluation each process is alone."""
-        return share_of_all(count) if self.is_training else count.float()
-
-    def _record_language_metrics(self, own: SupervisedBatch, token_scores, hits, mask) -> None:
-        """
-        :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
-        """
-        losses = -token_scores.detach()
-        metrics = {
-            "loss": AverageMetric.from_mask(losses, mask),
-            "ppl": Perplexity.from_mask(losses, mask),
-            # the same over words: comparable across tokenizers
-            "ppl_word": Perplexity.many(losses.sum(dim=1).tolist(), own.words),
-            "token_acc": AverageMetric.from_mask(hits, mask),
-            "token_em": AverageMetric.many((hits == mask).all(dim=1).tolist()),
-        }
-        labelled = [response is not None for response in own.responses]
-        for name, values in metrics.items():
-            found = [v if has else None for v, has in zip(values, labelled, strict=True)]
-            self.record_local_metric(name, found)
 
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):

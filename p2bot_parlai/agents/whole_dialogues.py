@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import torch
 from parlai.core.message import Message
-from parlai.core.metrics import Metric
 
-from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.method.layout import Turn, pack
+from p2bot_parlai.method.layout import Turn, pack_in_pieces
+from p2bot_parlai.parlai_support.dialogues import Responses
 
 
 class ReadTurn(NamedTuple):
@@ -29,12 +29,21 @@ class TurnReader:
     """
     :param text_truncate: tokens of a context at most. :param label_truncate: of a response.
     :param distractors: drawn for each response; 0 where no head is trained.
+    :param others: what a distractor is drawn from where a message offers none.
+    :param budget: tokens that are computed at once, see `pack_in_pieces`.
     """
 
     def __init__(
-        self, dictionary: P2botDictionary, text_truncate: int, label_truncate: int, distractors: int
+        self,
+        dictionary: P2botDictionary,
+        text_truncate: int,
+        label_truncate: int,
+        distractors: int,
+        others: Responses,
+        budget: int,
     ):
-        self.dictionary, self.distractors = dictionary, distractors
+        self.others = others
+        self.dictionary, self.distractors, self.budget = dictionary, distractors, budget
         self.text_truncate, self.label_truncate = text_truncate, label_truncate
 
     def response(self, text: str, truncate: int | None = None) -> list[int]:
@@ -54,73 +63,55 @@ class TurnReader:
         :param history: has observed the message; reset after a whole dialogue.
         """
         if "dialogue" not in message:
-            return [self._turn(message, history)[0]]
+            own = [text for own, text in history.dialogue.turns if own]
+            return [self._turn(message, history, own)[0]]
         history.reset()
         turns = []
+        own = [label for said in message["dialogue"] for label in said["labels"]]
         for said in message["dialogue"]:
             history.update_history(Message(said))
-            turn, label = self._turn(said, history)
+            turn, label = self._turn(said, history, own)
             turns.append(turn)
             history.add_reply(label)
         history.reset()
         return turns
 
-    def _turn(self, said, history: DialogueHistory) -> tuple[ReadTurn, str]:
+    def _turn(self, said, history: DialogueHistory, own: Sequence[str]) -> tuple[ReadTurn, str]:
+        """:param own: what else the speaker says in this dialogue, as far as it is known."""
         context = history.context(self.text_truncate)
         label = random.choice(said["labels"])
         response = self.response(label)
         right = said.get("alternatives", said["labels"])
         others = [c for c in said.get("label_candidates") or () if c not in right]
+        if self.distractors and not others:
+            texts, same = self.others.texts, {*own, *right}
+            drawn = random.sample(texts, min(self.distractors + len(same), len(texts)))
+            others = [text for text in drawn if text not in same]
         wrong = random.sample(others, min(self.distractors, len(others)))
         turn = Turn(context.ids, response, [self.response(text) for text in wrong])
         return ReadTurn(turn, self.dictionary.words(response, label)), label
 
     def batch(self, rows: Sequence[list[ReadTurn]], valid_indices: list[int]) -> P2botBatch:
         """A training batch whose examples are the turns of several messages."""
+        messages = [message for message, row in enumerate(rows) for _ in row]
+        words = [words for row in rows for _, words in row]
         turns = [turn for row in rows for turn, _ in row]
-        responses = [turn.response for turn in turns]
-        wrong = fill_up([turn.distractors for turn in turns], responses, self.distractors)
-        filled = [
-            Turn(turn.context, turn.response, own) for turn, own in zip(turns, wrong, strict=True)
+        pieces = [
+            SupervisedBatch(
+                [turns[i].response for i in numbers],
+                [turns[i].distractors for i in numbers],
+                [words[i] for i in numbers],
+                packed=packed,
+                messages=[messages[i] for i in numbers],
+            )
+            for numbers, packed in pack_in_pieces(turns, self.dictionary.p2bot.marks, self.budget)
         ]
-        packed = pack(filled, self.dictionary.p2bot.marks)
         return P2botBatch(
             batchsize=len(turns),
             is_training=True,
             valid_indices=torch.tensor(valid_indices),
-            text_vec=packed.inputs,
-            label_vec=packed.targets,
-            p2bot=SupervisedBatch(
-                responses,
-                wrong,
-                [words for row in rows for _, words in row],
-                packed=packed,
-                turns=list(map(len, rows)),
-            ),
+            # ParlAI counts their tokens
+            text_vec=torch.cat([piece.packed.inputs.flatten() for piece in pieces]),
+            label_vec=torch.cat([piece.packed.targets.flatten() for piece in pieces]),
+            p2bot=TrainingBatch(pieces),
         )
-
-
-def fill_up(
-    distractors: Sequence[list[list[int]]], responses: Sequence[list[int]], count: int
-) -> list[list[list[int]]]:
-    """
-    Each response's own distractors; where it has none, the next other responses of the batch.
-
-    :param count: of them at most.
-    """
-    chosen = list(distractors)
-    for i, (own, response) in enumerate(zip(distractors, responses, strict=True)):
-        if not own:
-            turned = [*responses[i + 1 :], *responses[:i]]
-            chosen[i] = [other for other in turned if other != response][:count]
-    return chosen
-
-
-def by_dialogue(values: Sequence[Metric | None], turns: Sequence[int]) -> list[Metric | None]:
-    """ParlAI takes one metric per message: the sum over its turns."""
-    merged, start = [], 0
-    for count in turns:
-        own = [value for value in values[start : start + count] if value is not None]
-        merged.append(sum(own[1:], start=own[0]) if own else None)
-        start += count
-    return merged

@@ -6,6 +6,7 @@ docs/api.md and examples/.
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from parlai.core.params import ParlaiParser
 from parlai.utils import logging
 from parlai.utils.io import PathManager
 
+from p2bot_parlai.agents.options import folders
 from p2bot_parlai.agents.options.selfplay import receiver_beside
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat import arguments
 from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
 from p2bot_parlai.chat.personas import Persona
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.folders import ADAPTER, description_of, folder_of
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.spelling import CorpusSpelling
@@ -41,22 +44,39 @@ class Impression(NamedTuple):
     utterance: str
 
 
-def _load_agent(model_file: str, options: dict) -> TransmitterAgent:
+def _start_of(name: str) -> dict[str, str]:
+    """Options that begin with a model file or, where there is none of that name, a folder."""
+    on_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and not os.path.exists(name)
+    if not (os.path.isdir(name) or on_hub):
+        return {"model_file": name}
+    try:
+        folder = folder_of(name)
+    except P2botError as error:
+        raise P2botError(f"{no_model(name)}: {error}") from error
+    if os.path.exists(os.path.join(folder, ADAPTER)):
+        return {"model": "p2bot", "adapter": folder}
+    if not description_of(folder):
+        raise P2botError(f"{name} is neither an adapter nor a folder of parlai export_hf")
+    return {"model": "p2bot", "backbone": folder}
+
+
+def _load_agent(name: str, options: dict) -> TransmitterAgent:
     register_names()  # zoo:p2bot/...
     opt_files.install()
+    start = _start_of(name)
     with _quiet():
         try:
             # not "train", ParlAI's default: that would build an optimizer
-            given = {"datatype": "valid", **options, "model_file": model_file}
+            given = {"datatype": "valid", **options, **start}
             opt = ParlaiParser(True, True).parse_kwargs(**given)
         except (ValueError, KeyError) as error:  # values that ParlAI refuses, unknown names
             raise P2botError(f"P2Bot.load cannot use these options: {error}") from error
         except ImportError as error:  # ParlAI's, of a zoo name
-            raise P2botError(no_model(model_file)) from error
+            raise P2botError(no_model(name)) from error
         path = opt["model_file"]
-        if not PathManager.exists(path):
+        if path and not PathManager.exists(path):
             raise P2botError(f"{no_model(path)}; train one with -m p2bot")
-        if not options.get("model"):
+        if not given.get("model"):
             # before it is built: ParlAI's own agents unpickle what they load
             kind = opt_files.agent_class(path) or object
             if not issubclass(kind, TransmitterAgent):
@@ -115,7 +135,8 @@ class P2Bot(Conversation):
         **options: Any,
     ) -> "P2Bot":
         """
-        :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/sketch/model``.
+        :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/sketch/model``;
+            or a folder of ``parlai export_hf``, also by its hub name.
         :param receiver: a Receiver, likewise; default: the file ``receiver`` beside the model,
             if there is one.
         :param datapath: ParlAI's data folder, which holds zoo models.
@@ -144,7 +165,7 @@ class P2Bot(Conversation):
         if receiver is not None:
             found = zoo_path(agent.opt["datapath"], receiver, "receiver")
         else:
-            found = receiver_beside(agent.opt["model_file"])
+            found = receiver_beside(agent.opt["model_file"] or f"{folders.folder_in(agent.opt)}/")
         bot = cls(agent, found, persona, partner_persona, seed, raw_text)
         bot._model = name
         if receiver is not None:

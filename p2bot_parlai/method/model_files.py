@@ -20,7 +20,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones import encoder as encoders
 from p2bot_parlai.method.perceiver import Perceiver
-from p2bot_parlai.method.receiver import Receiver
+from p2bot_parlai.method.receiver import Receiver, build_receiver
 from p2bot_parlai.method.spelling import CorpusSpelling, are_counts
 from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -56,7 +56,8 @@ def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise P2botError(
             f"{path} was not saved by an agent of p2bot_parlai; check --model-file / --init-model"
         )
-    if not _is_state_dict(states.get("model")) or not isinstance(about.get("run", {}), dict):
+    told = [about.get(name, {}) for name in ("run", "provenance")]
+    if not _is_state_dict(states.get("model")) or not all(isinstance(x, dict) for x in told):
         raise P2botError(f"cannot load {path}: it holds no weights. Use another copy")
     if about["format"] > FORMAT:
         raise P2botError(f"{path} is of a newer p2bot_parlai; upgrade to load it")
@@ -203,9 +204,8 @@ def load_transmitter(
 def build_network(states: dict[str, Any]) -> Receiver:
     """The Receiver that a model file describes, with fresh weights."""
     saved = states["p2bot"]
-    first = encoders.from_json(saved["encoder"])
     shared = saved["options"].get("share_encoders", False)
-    return Receiver(first, first if shared else encoders.from_json(saved["encoder"]))
+    return build_receiver(lambda like: encoders.from_json(saved["encoder"], like), shared)
 
 
 def read_kind(path: str, kind: str, called: str) -> dict[str, Any]:

@@ -6,8 +6,10 @@ dialogues, C personas each, N utterances, L profile sentences, d width of a sent
 vector; every function takes any number of leading batch dimensions (``...``).
 """
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -173,3 +175,19 @@ class Receiver(nn.Module):
         :return: (S, d) and (K, d)
         """
         return self.impression(utterances), self.persona(sentences)
+
+    def merged(self) -> "Receiver":
+        """With adapters in the weights of the encoders; this Receiver is used up."""
+        if self.impression is self.persona:
+            return build_receiver(lambda _: self.impression.merged(), shared=True)
+        persona = copy.deepcopy(self.persona).merged()  # they may share a base
+        return Receiver(self.impression.merged(), persona)
+
+
+def build_receiver(encoder: Callable[[Any], Any], shared: bool) -> Receiver:
+    """
+    :param encoder: makes one, given another whose base it may share, or None.
+    :param shared: one encoder for utterances and profile sentences.
+    """
+    first = encoder(None)
+    return Receiver(first, first if shared else encoder(first))

@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from parlai.core.opt import Opt
 from parlai.core.teachers import Teacher, create_task_agent_from_taskname
@@ -172,6 +173,25 @@ def read_dialogues(opt: Opt, task: str, fold: str) -> list[SpokenDialogue]:
     if not dialogues:
         raise P2botError(f"{task} ({fold}) has no dialogue with an utterance: {needed}")
     return dialogues
+
+
+class Responses:
+    """The distinct training responses of a run's tasks of dialogues, read when first needed."""
+
+    def __init__(self, opt: Opt):
+        self.opt = opt
+
+    @cached_property
+    def texts(self) -> list[str]:
+        tasks = [task for task in (self.opt.get("task") or "").split(",") if task]
+        found: dict[str, None] = {}
+        for task in tasks:
+            if task.split(":")[1:2] != ["selfplay"]:
+                for episode in episodes(teacher_of(self.opt, task, "train")):
+                    found.update(
+                        dict.fromkeys(t for message in episode for t in labels_of(message))
+                    )
+        return list(found)
 
 
 def teacher_of(opt: Opt, task: str, fold: str) -> Teacher:

@@ -17,10 +17,12 @@ class TrainableAgent(Protocol):
     An agent class of ours, as `training_loop` sees it.
 
     :param run_state: plain data about the run, saved with the weights.
+    :param provenance: likewise, see `provenance`.
     :param reads_whole_dialogues: whether a message may hold a whole dialogue (`mutators`).
     """
 
     run_state: dict
+    provenance: dict
     reads_whole_dialogues: bool
 
     @classmethod

@@ -13,7 +13,7 @@ ParlAI's training loop, with what a long run of an agent of ours needs besides.
 - What cannot be validated, a ``--validation-metric`` that is not reported above all, is said
   before the run.
 - A progress line: examples a second and time left.
-- Agents that can train on whole dialogues get them.
+- Agents that can train on whole dialogues get them, and all say what the run was (`provenance`).
 
 Other agents are trained by ParlAI's own loop.
 """
@@ -34,7 +34,7 @@ from parlai.utils.misc import nice_report
 
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.memory import trim_memory
-from p2bot_parlai.parlai_support import files, mutators, resume, shims
+from p2bot_parlai.parlai_support import files, mutators, provenance, resume, shims
 from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
 from p2bot_parlai.parlai_support.patching import Patch, patched
 from p2bot_parlai.parlai_support.progress import ProgressLine
@@ -99,10 +99,11 @@ class P2botTrainLoop(train_model.TrainLoop):
         whole = kind.reads_whole_dialogues
         if whole:
             mutators.add_whole_dialogues(opt)
-        with self._loading(), shims.lengths_in_memory():
+        with self._loading(), shims.lengths_in_memory(), provenance.files_read() as read:
             build(opt)
             mutators.count_learnt(self.world, whole)
             self.agent.begin_training()
+        self.agent.provenance |= provenance.of_run(opt, read)
         # the agent is built: what is reloaded at the end, or ever, shall be the best model
         opt["init_model"] = self.agent.opt["init_model"] = given
         self._take_up()

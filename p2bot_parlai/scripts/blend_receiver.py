@@ -5,6 +5,8 @@ Not in the paper. Fine-tuning on original personas makes an encoder forget parap
 before, and revised personas are paraphrases. Interpolating between the pretrained and the
 fine-tuned weights keeps both (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"),
 and so does averaging several runs from one start (also theirs, "Model soups").
+
+Adapters are blended as they are: the pretrained weights are the adapter times 0.
 """
 
 import shutil
@@ -14,6 +16,7 @@ from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
 from torch import Tensor
 
+from p2bot_parlai import __version__
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.parlai_support.files import check_place, whole
 
@@ -29,6 +32,37 @@ def blend(trained: list[dict[str, Tensor]], start: dict[str, Tensor], share: flo
         mean = torch.stack([weights[name].double() for weights in trained]).mean(dim=0)
         blended[name] = (first.double() + share * (mean - first.double())).to(first.dtype)
     return blended
+
+
+def blend_adapters(models: list[tuple[float, dict]]) -> tuple[dict[str, Tensor], int]:
+    """
+    sum_i share_i (alpha_i / r_i) B_i A_i, as one adapter B A of rank sum_i r_i and the same alpha.
+
+    :param models: share and states of Receivers; what is left to 1 is the pretrained encoder's.
+    :return: the weights, and the rank.
+    """
+    shapes = [states["p2bot"]["encoder"]["adapters"][0] for _, states in models]
+    blended: dict[str, Tensor] = {}
+    known: dict[int, Tensor] = {}  # a shared encoder has two names
+    for name, first in models[0][1]["model"].items():
+        parts = [states["model"][name].float() for _, states in models]
+        if name.endswith("lora_B"):
+            parts = [
+                share * shape["alpha"] / shape["rank"] * part
+                for (share, _), shape, part in zip(models, shapes, parts, strict=True)
+            ]
+        joined = torch.cat(parts, dim=int(name.endswith("lora_B"))).bfloat16()
+        blended[name] = known.setdefault(first.data_ptr(), joined)
+    return blended, sum(shape["rank"] for shape in shapes)
+
+
+def _is_shared(about: dict) -> bool:
+    return about["options"].get("share_encoders", False)
+
+
+def _adapted_layers(states: dict) -> tuple:
+    """Base and layers of a Receiver's adapters."""
+    return states["p2bot"]["encoder"].get("base"), set(states["model"])
 
 
 def pretrained_weights(options: dict) -> dict[str, Tensor]:
@@ -100,22 +134,33 @@ class BlendReceiver(ParlaiScript):
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
-        named = dict(zip(paths, trained, strict=True))
-        if opt["start"]:
-            named[opt["start"]] = read_receiver(opt["start"])
-            start = named[opt["start"]]["model"]
-        else:
-            start = pretrained_weights(saved["options"])
-        for path, states in named.items():
-            for what, one, other in (
-                ("shape", _shapes(states["model"]), _shapes(start)),
-                ("tokenizer", states["p2bot"]["tokenizer"], saved["tokenizer"]),
-            ):
+        first = [read_receiver(opt["start"])] if opt["start"] else []
+        read = [*trained, *first]
+        adapted = saved["options"].get("adapter") == "lora"
+        if not adapted:
+            start = first[0]["model"] if first else pretrained_weights(saved["options"])
+        for path, states in zip([*paths, opt["start"]], read, strict=False):
+            about = states["p2bot"]
+            alike = [("tokenizer", about["tokenizer"], saved["tokenizer"])]
+            alike.append(("--share-encoders", *map(_is_shared, (about, saved))))
+            if adapted:
+                alike.append(("adapter", _adapted_layers(states), _adapted_layers(trained[0])))
+            else:
+                alike.append(("shape", _shapes(states["model"]), _shapes(start)))
+            for what, one, other in alike:
                 if one != other:
                     raise P2botError(
                         f"{path} has another {what} than what it is to be blended with"
                     )
-        weights = blend([states["model"] for states in trained], start, opt["share"])
+        made_by = [states["p2bot"].get("provenance", {}) for states in read]
+        saved["provenance"] = {"version": __version__, "share": opt["share"], "blend_of": made_by}
+        if adapted:
+            shares = [opt["share"] / len(trained)] * len(trained) + [1 - opt["share"]]
+            weights, rank = blend_adapters(list(zip(shares, read, strict=False)))
+            shape = {**saved["encoder"]["adapters"][0], "rank": rank, "alpha": rank}
+            saved["encoder"] = {**saved["encoder"], "adapters": [shape]}
+        else:
+            weights = blend([states["model"] for states in trained], start, opt["share"])
         with whole(out) as temporary:
             torch.save({"model": weights, "p2bot": saved}, temporary)
             for ending in (".dict", ".opt"):

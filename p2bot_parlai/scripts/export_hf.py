@@ -1,9 +1,10 @@
 """
 ``parlai export_hf``: export a trained model to a folder that Hugging Face's libraries load.
 
-A Transmitter becomes a transformers causal language model with tokenizer, chat template
-and generation settings; a Receiver becomes a sentence-transformers bi-encoder. Weights are
-safetensors, and a model card says how the model was trained.
+A Transmitter becomes a transformers causal language model, or where it has adapters PEFT's folder
+of them, with tokenizer, chat template and generation settings; a Receiver becomes a
+sentence-transformers bi-encoder. Weights are safetensors, and a model card says how the model was
+trained.
 """
 
 import json
@@ -18,7 +19,7 @@ from p2bot_parlai.errors import P2botError, UsageError
 
 @register_script("export_hf")
 class ExportHf(ParlaiScript):
-    """Export a Transmitter (-mf) to a folder (--out) for transformers, or a Receiver for
+    """Export a Transmitter (-mf) to a folder (--out) for transformers or PEFT, or a Receiver for
     sentence-transformers."""
 
     @classmethod
@@ -30,6 +31,12 @@ class ExportHf(ParlaiScript):
             "--out",
             "--outfile",
             help="Output folder, new or empty",
+        )
+        group.add_argument(
+            "--merge",
+            type="bool",
+            default=False,
+            help="Of a model with adapters, write one language model instead of the adapters",
         )
         return parser
 
@@ -65,8 +72,10 @@ class ExportHf(ParlaiScript):
                 tokenizer = read_tokenizer(f"{path}.dict")
                 # decoding options may be overridden on the command line
                 decoding = {**opt, **self.opt.get("override", {})}
-                write_transmitter(load_transmitter(path, tokenizer), tokenizer, decoding, folder)
-                card = transmitter_card(opt, path)
+                network, merge = load_transmitter(path, tokenizer), self.opt["merge"]
+                base = None if merge else saved["backbone"].get("base")
+                write_transmitter(network, tokenizer, decoding, saved, folder, merge)
+                card = transmitter_card(opt, path, base)
             (folder / "README.md").write_text(card, encoding="utf-8")
         print(f"wrote {out}")
 

@@ -87,7 +87,7 @@ class ImportOriginal(ParlaiScript):
             models.append(("receiver", write_receiver, network, sentences))
         for name, write, network, tokenizer in models:
             path = os.path.join(out, name)
-            write(path, network, tokenizer)
+            write(path, network, tokenizer, opt[name])
             print(f"wrote {path}")
 
 

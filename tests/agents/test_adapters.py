@@ -4,53 +4,34 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import tiny
 import torch
 import transformers
 from parlai.core.agents import create_agent_from_model_file
+from parlai.utils import logging
 from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import load_backbone
+from p2bot_parlai.method.backbones.quantised import Quantised
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
-from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.scripts.export_hf import ExportHf
 from p2bot_parlai.scripts.merge_adapter import MergeAdapter
 
-NOT_GIVEN = dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size", "n_positions"))
 SHORT = {"adapter_rank": 2, "max_train_steps": 4, "learningrate": 0.02, "seed": 3}
 CHECKPOINTS = {"save_after_valid": True, "validation_every_n_steps": 2}
-
-
-def save_backbone(folder, seed: int = 0) -> str:
-    """A folder in Hugging Face form: a tiny Llama with random weights and its tokenizer."""
-    backend = P2botTokenizer.train(["i own a cat and two dogs", "i eat rice"], 350).backend
-    torch.manual_seed(seed)
-    config = transformers.LlamaConfig(
-        vocab_size=backend.get_vocab_size(),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=0,
-        tie_word_embeddings=True,
-    )
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    backend.save(str(Path(folder) / "tokenizer.json"))
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, convai2):
     """A folder with a backbone, and a model of adapters that was trained on it for a moment."""
     folder = tmp_path_factory.mktemp("adapters")
-    given = {**NOT_GIVEN, **SHORT, "backbone": save_backbone(folder / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "adapter": "lora"}
+    given["backbone"] = tiny.save_backbone(folder / "base")
     tiny.train(convai2, folder / "model", **given, **CHECKPOINTS)
     return folder
 
@@ -61,17 +42,17 @@ def own_parameters(agent) -> dict:
 
 def test_the_file_holds_adapters_head_and_rows_in_half_precision(home):
     states = read_model_file(home / "model")
-    assert set(states) == {"model", "p2bot"}
+    assert not states["optimizer"]["state"]
     kinds = {name.rsplit(".", 1)[-1] for name in states["model"] if "adapters" in name}
     assert kinds == {"lora_A", "lora_B", "rows"}
     assert all(weight.dtype == torch.bfloat16 for weight in states["model"].values())
-    assert "optimizer" in read_model_file(home / "model.checkpoint")
+    assert read_model_file(home / "model.checkpoint")["optimizer"]["state"]
     base = load_backbone(str(home / "base"))
     assert states["p2bot"]["backbone"]["base"]["vocabulary"] == base.vocabulary
 
 
 def test_the_base_stays_and_every_other_weight_learns(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     agent = tiny.agent(convai2, tmp_path / "model", **given)
     before = {name: p.clone() for name, p in agent.network.named_parameters()}
     text = "your persona: i own a cat.\nhello"
@@ -92,7 +73,7 @@ def test_the_base_stays_and_every_other_weight_learns(convai2, home, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     given |= {"lr_scheduler": "none", **CHECKPOINTS}
     tiny.train(convai2, whole, **given)
@@ -101,6 +82,26 @@ def test_a_run_that_was_stopped_goes_on(convai2, home, tmp_path):
     one, two = (read_model_file(f"{path}.checkpoint")["model"] for path in (whole, parts))
     for name in one:
         torch.testing.assert_close(two[name], one[name], atol=1e-6, rtol=0)
+
+
+def test_without_its_checkpoint_a_run_goes_on_with_new_averages_and_says_so(
+    convai2, home, tmp_path, monkeypatch
+):
+    said: list[str] = []
+    monkeypatch.setattr(logging, "warning", said.append)
+    path = tmp_path / "model"
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given |= {"lr_scheduler": "fixed", "lr_scheduler_patience": 1, "warmup_updates": 1}
+    tiny.train(convai2, path, **given, validation_every_n_steps=1, validation_max_exs=2)
+    assert not [line for line in said if "begin anew" in line]
+    states = read_model_file(path)
+    (group,) = states["optimizer"]["param_groups"]
+    assert group["lr"] < given["learningrate"] / 1.9
+    agent = tiny.agent(convai2, path, **given)
+    agent.begin_training()
+    assert [line for line in said if line.startswith(f"{path} holds rounded weights and no aver")]
+    assert agent.optimizer.param_groups[0]["lr"] == group["lr"]
+    assert agent.report()["total_train_updates"].value() == states["number_training_updates"] > 0
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_one_file_of_all_weights(convai2, home, tmp_path):
 
 def test_the_export_has_the_adapters_in_its_weights(home, tmp_path):
     path = str(home / "model")
-    ExportHf.main(model_file=path, out=str(tmp_path / "out"))
+    ExportHf.main(model_file=path, out=str(tmp_path / "out"), merge=True)
     lm = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     network = load_transmitter(path, read_tokenizer(f"{path}.dict"))
     ids = torch.tensor([[*network.backbone.tokens, 5, 6, 7]])
@@ -198,7 +199,7 @@ def test_without_peft_the_extra_is_named(home):
 def test_another_base_is_named(convai2, home, tmp_path):
     moved = tmp_path / "home"
     shutil.copytree(home, moved)
-    save_backbone(home / "other", seed=1)
+    tiny.save_backbone(home / "other", seed=1)
     shutil.rmtree(home / "base")
     shutil.copytree(home / "other", home / "base")
     try:
@@ -215,11 +216,12 @@ def test_another_base_is_named(convai2, home, tmp_path):
         ({"backbone": "scratch"}, "--adapter lora: the random weights of --backbone scratch"),
         ({"adapter": "none", "adapter_rank": 4}, "--adapter-rank 4: there is no adapter in this"),
         ({"adapter_rank": 0}, "--adapter-rank 0: this backbone's layers take 1 to 16"),
+        ({"adapter": "none", "base_dtype": "int8"}, "--base-dtype int8 is for the frozen base"),
         ({"adapter_targets": "query"}, "--adapter-targets query: .* the linear layers"),
     ],
 )
 def test_bad_options(convai2, home, tmp_path, changes, message):
-    given = {**NOT_GIVEN, "backbone": str(home / "base"), "adapter": "lora", **changes}
+    given = {**tiny.PRETRAINED, "backbone": str(home / "base"), "adapter": "lora", **changes}
     if changes.get("backbone"):
         given |= {"vocab_size": 400, "n_layers": 1, "n_heads": 2, "embedding_size": 16}
     with pytest.raises((P2botError, UsageError), match=message):
@@ -227,7 +229,8 @@ def test_bad_options(convai2, home, tmp_path, changes, message):
 
 
 def test_a_new_shape_where_no_adapter_is_made_is_refused(convai2, home, tmp_path):
-    given = {**NOT_GIVEN, "backbone": None, "init_model": str(home / "model"), "adapter_rank": 4}
+    given = {**tiny.PRETRAINED, "backbone": None, "init_model": str(home / "model")}
+    given["adapter_rank"] = 4
     with pytest.raises(UsageError, match="--adapter-rank 4: the saved adapter has 2"):
         tiny.train(convai2, tmp_path / "model", **given)
 
@@ -235,3 +238,46 @@ def test_a_new_shape_where_no_adapter_is_made_is_refused(convai2, home, tmp_path
 def test_the_options_of_the_model_say_it(home):
     opt = json.loads((home / "model.opt").read_text())
     assert (opt["adapter"], opt["adapter_rank"]) == ("lora", 2)
+
+
+# ------------------------------------------------------------------ a quantised base
+@pytest.fixture(scope="module")
+def quantised(convai2, home):
+    """A model that was trained on a quantised base."""
+    path = home / "quantised"
+    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    tiny.train(convai2, path, **given, base_dtype="int4")
+    return path
+
+
+def losses(convai2, path, **given) -> float:
+    return tiny.evaluate(convai2, path, skip_generation=True, **given)["loss"]
+
+
+def test_a_saved_model_is_loaded_as_it_was_trained(home, quantised):
+    about = read_model_file(quantised)["p2bot"]["backbone"]["base"]
+    assert about == read_model_file(home / "model")["p2bot"]["backbone"]["base"]
+    assert not [name for name in read_model_file(quantised)["model"] if "qweight" in name]
+    agent = create_agent_from_model_file(str(quantised), tiny.QUIET)
+    assert Quantised in {type(module) for module in agent.network.modules()}
+
+
+def test_self_play_on_a_quantised_base(convai2, tmp_path, quantised, adapted_play):
+    options = {**adapted_play, "init_model": str(quantised), "base_dtype": "int4"}
+    agent = agent_for(convai2, tmp_path / "model", options)
+    world = agent.selfplay.world
+    assert world.user.backbone.network is agent.network.backbone.network
+    scored = world.score(world.play([opening(number) for number in range(2)]))
+    with torch.no_grad():
+        _, divergence = reread(agent.network, world.reading, scored.rollouts, False)
+    assert divergence.abs().max() < 1e-5
+    before = {name: weight.clone() for name, weight in own_parameters(agent).items()}
+    step(agent, [0, 1, 2])
+    assert any(not torch.equal(w, before[n]) for n, w in own_parameters(agent).items())
+
+
+def test_merging_takes_the_whole_weights(convai2, quantised, tmp_path):
+    MergeAdapter.main(model_file=str(quantised), outfile=str(tmp_path / "whole"))
+    expected = losses(convai2, quantised, base_dtype="none")
+    assert 0 < abs(losses(convai2, quantised) - expected) < 0.1
+    assert losses(convai2, tmp_path / "whole") == pytest.approx(expected, rel=1e-4)

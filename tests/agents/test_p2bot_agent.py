@@ -34,6 +34,21 @@ def test_self_play_changes_the_agent_and_nothing_else(convai2, tmp_path, playing
     assert not any(p.requires_grad for p in agent.selfplay.world.user.parameters())
 
 
+@pytest.mark.parametrize(("tau_end", "warned"), [(0.5, False), (0.1, True)])
+def test_a_receiver_that_was_best_at_a_high_tau_is_named(
+    convai2, tmp_path, playing, monkeypatch, tau_end, warned
+):
+    """That of the fixture has 0.5, the last tau of its own run."""
+    for suffix in ("", ".dict", ".opt"):
+        shutil.copy(playing["receiver"] + suffix, tmp_path / f"receiver{suffix}")
+    options = json.loads((tmp_path / "receiver.opt").read_text())
+    (tmp_path / "receiver.opt").write_text(json.dumps({**options, "tau_end": tau_end}))
+    said = []
+    monkeypatch.setattr("parlai.utils.logging.warning", said.append)
+    agent_for(convai2, tmp_path / "m", {**playing, "receiver": str(tmp_path / "receiver")})
+    assert any("at tau 0.5 instead of 0.1" in text for text in said) == warned
+
+
 @pytest.mark.slow
 def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
     """A reward of the first token alone: the policy learns to say it."""

@@ -1,5 +1,7 @@
 """Training on whole dialogues against training turn by turn: same loss, gradient, metrics."""
 
+import random
+
 import pytest
 import tiny
 import torch
@@ -11,8 +13,6 @@ from parlai.core.torch_agent import Batch
 from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
-from p2bot_parlai.agents.whole_dialogues import fill_up
-from p2bot_parlai.method.backbones.gpt import Attention
 from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE
 from p2bot_parlai.parlai_support.training_loop import P2botTrainLoop
 
@@ -58,7 +58,7 @@ def whole(agent, found) -> Batch:
     return agent.batchify(messages)
 
 
-def turn_by_turn(agent, found) -> Batch:
+def turn_by_turn(agent, found, distractors) -> Batch:
     """As evaluation reads them, with gradients."""
     messages = []
     for episode in found:
@@ -68,8 +68,7 @@ def turn_by_turn(agent, found) -> Batch:
             messages.append(clone.observe(Message(told)))
             clone.self_observe(Message({"text": "", "episode_done": False}))
     batch = agent.batchify(messages)
-    own = batch.p2bot  # evaluation has no distractors but each example's own
-    own.distractors = fill_up(own.distractors, own.responses, agent.reader.distractors)
+    batch.p2bot.distractors = distractors  # evaluation draws none
     valid = batch.text_vec != agent.NULL_IDX
     batch.p2bot.states = agent.network.encode_context(batch.text_vec, valid)
     return batch
@@ -86,7 +85,7 @@ def first_distractors(monkeypatch):
         {},
         {"num_distractors": 3},
         {"nup_coef": 0.0},
-        {"task": "convai2:self_original:no_cands"},  # distractors are other responses
+        {"task": "convai2:self_original:no_cands"},  # distractors are what others say
         {"task": "convai2:both"},
         {"task": "convai2:none"},
         {"text_truncate": 90},  # oldest turns are dropped
@@ -107,8 +106,11 @@ def test_the_original_form_does_too(convai2, original_style_model, tmp_path, cha
 def compare(convai2, model, tmp_path, changes):
     agent = tiny.agent(convai2, tmp_path / "model", init_model=model, **changes)
     found = episodes(convai2, **{k: v for k, v in changes.items() if k == "task"})[:3]
-    loss, gradients, metrics = learn(agent, whole(agent, found))
-    expected, expected_gradients, expected_metrics = learn(agent, turn_by_turn(agent, found))
+    packed = whole(agent, found)
+    (own,) = packed.p2bot.pieces
+    loss, gradients, metrics = learn(agent, packed)
+    one_by_one = turn_by_turn(agent, found, own.distractors)
+    expected, expected_gradients, expected_metrics = learn(agent, one_by_one)
     assert loss == pytest.approx(expected, abs=1e-5)
     for a, b in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
@@ -124,32 +126,32 @@ def test_what_a_batch_holds_goes_to_its_device(convai2, tiny_model, tmp_path):
     batch = whole(agent, episodes(convai2)[:1])
     beside_self_play = P2botBatch(p2bot=SelfPlayBatch([], batch)).to("meta").p2bot.spoken
     for moved in (batch.to("meta"), beside_self_play):
-        assert moved.text_vec.is_meta and moved.p2bot.packed.inputs.is_meta
+        assert moved.text_vec.is_meta and moved.p2bot.pieces[0].packed.inputs.is_meta
 
 
-def test_update_freq_takes_the_mean_of_its_batches(convai2, tiny_model, tmp_path):
-    """One step after two batches, along the mean of their gradients, however long they are."""
-    found = episodes(convai2)[:3]
-    plain = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
-    parts = [whole(plain, found[:1]), whole(plain, found[1:])]
-    gradients = [learn(plain, part)[1] for part in parts]
-
-    given = {"update_freq": 2, "optimizer": "sgd", "learningrate": 1.0, "gradient_clip": 0}
-    given |= {"lr_scheduler": "none", "warmup_updates": -1}
+@pytest.mark.parametrize("count", [1, 3])
+def test_without_candidates_distractors_are_what_other_speakers_say(
+    convai2, tiny_model, tmp_path, monkeypatch, count
+):
+    """Whatever else is in the batch; the same for the same seed."""
+    monkeypatch.undo()  # of `first_distractors`
+    task = {"task": "convai2:self_original:no_cands"}
+    given = {**task, "num_distractors": count}
     agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model, **given)
-    agent.is_training = True
-    for module in agent.network.modules():  # dropout would draw other numbers
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        elif isinstance(module, Attention):
-            module.dropout = 0.0
-    before = [p.detach().clone() for p in agent.network.parameters()]
-    agent.train_step(parts[0])
-    assert all(map(torch.equal, before, agent.network.parameters()))
-    agent._local_metrics.clear()
-    agent.train_step(parts[1])
-    for was, now, *both in zip(before, agent.network.parameters(), *gradients, strict=True):
-        torch.testing.assert_close(was - now, sum(both) / 2, atol=1e-6, rtol=1e-4)
+    found = episodes(convai2, **task)
+
+    def drawn(rows) -> list[list[str]]:
+        random.seed(7)
+        (own,) = whole(agent, rows).p2bot.pieces
+        return [[agent.dict.vec2txt(ids) for ids in wrong] for wrong in own.distractors]
+
+    alone = drawn(found[:1])
+    assert drawn(found[:3])[: len(alone)] == alone
+    own = {label for turn in found[0] for label in turn["labels"]}
+    everybody = {label for episode in found for turn in episode for label in turn["labels"]}
+    assert all(len(set(wrong)) == count for wrong in alone)
+    assert {text for wrong in alone for text in wrong} <= everybody - own
+    assert len({tuple(wrong) for wrong in alone}) > 1
 
 
 # ------------------------------------------------------------------------ the mutator

@@ -57,3 +57,6 @@ def test_what_cannot_be_blended_is_named(models, tmp_path):
         BlendReceiver.main(tau=0.0, **given)
     with pytest.raises(P2botError, match="no Receiver at"):
         BlendReceiver.main(**{**given, "models": "nothing"})
+    people.train(models / "data", models / "shared", share_encoders=True, vocab_size=400)
+    with pytest.raises(P2botError, match="shared has another (tokenizer|--share-encoders) than"):
+        BlendReceiver.main(**given, start=str(models / "shared"))

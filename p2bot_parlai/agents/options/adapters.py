@@ -5,15 +5,17 @@ from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import add_options, flag
 from p2bot_parlai.errors import UsageError
+from p2bot_parlai.method.backbones.quantised import BASE_DTYPES
 
 SELFPLAY_RANK = 8
 OPTIONS = {
     "--adapter": (
         "none",
-        "lora: the pretrained backbone stays as it is, and low-rank adapters learn (Hu et al., "
-        "2022), with rows of their own for the special tokens; the model file holds them alone. "
-        "In self-play all models share the one backbone. none: every weight learns",
-        ("none", "lora"),
+        "lora: the pretrained backbone or encoder stays as it is, and low-rank adapters learn (Hu "
+        "et al., 2022), in a backbone with rows of their own for the special tokens; the model "
+        "file holds them alone. In self-play all language models share the one backbone. A "
+        "folder, or hub name, of a backbone's adapter as PEFT writes it: begin with that one, "
+        "without --backbone on the base that it names. none: every weight learns",
     ),
     "--adapter-rank": (
         16,
@@ -25,6 +27,14 @@ OPTIONS = {
         None,
         "Linear layers that a new adapter changes, by their last names, e.g. q_proj,v_proj; "
         "default: all of the blocks",
+    ),
+    "--base-dtype": (
+        "none",
+        "With --adapter lora: hold the frozen blocks in 8 bits a weight, or in 4 (NF4 of QLoRA, "
+        "Dettmers et al., 2023), which takes less memory and more time, and is not quite the "
+        "pretrained model. A saved model is loaded as it was trained unless you say otherwise. "
+        "none: as --precision says",
+        BASE_DTYPES,
     ),
 }
 
@@ -43,8 +53,13 @@ def shape_of(opt: Opt, default_rank: int) -> tuple[int, int, tuple[str, ...]]:
 def refuse_shape(opt: Opt, there: dict | None) -> None:
     """
     :param there: the newest adapter of the saved model, in which no other is made.
-    :raises UsageError: for another shape than that.
+    :raises UsageError: for another shape than that, or for an adapter where there is none.
     """
+    if opt["adapter"] != "none" and not there:
+        raise UsageError(
+            f"--adapter {opt['adapter']}: the saved model has all its weights and no adapter; drop "
+            "the flag, or start from a pretrained model"
+        )
     rank, alpha, targets = shape_of(opt, (there or {}).get("rank", 0))
     asked = {"adapter_rank": rank, "adapter_alpha": alpha, "adapter_targets": list(targets)}
     for name, value in asked.items():

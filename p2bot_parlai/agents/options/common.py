@@ -51,6 +51,13 @@ def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
 Options = dict[str, tuple]
 
 
+TOKENS_PER_BATCH = (
+    "Compute a training batch in pieces of at most so many tokens, padding included, where memory "
+    "does not hold it at once; the update is the same. A longer row is a piece of its own. "
+    "0: no limit"
+)
+
+
 def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
     """Add a group of options. Each has the type of its default, or str without one."""
     group = parser.add_argument_group(title)

@@ -7,6 +7,7 @@ from p2bot_parlai.agents.options.common import (
     ABOVE_0,
     BELOW_1,
     NOT_NEGATIVE,
+    TOKENS_PER_BATCH,
     add_options,
     check_bounds,
     set_epochs,
@@ -27,7 +28,7 @@ OURS = {
 EPOCHS = 3
 BOUNDS = {
     **dict.fromkeys(("tau_start", "tau_end", "softmax_temperature"), ABOVE_0),
-    **dict.fromkeys(("margin", "beta"), NOT_NEGATIVE),
+    **dict.fromkeys(("margin", "beta", "tokens_per_batch"), NOT_NEGATIVE),
     **dict.fromkeys(("word_dropout", "one_sided_dropout"), BELOW_1),
 }
 OPTIONS = {
@@ -51,7 +52,8 @@ OPTIONS = {
     "--negatives": (
         "one",
         "Distractors per dialogue in training: the one that the task draws (the paper), or the "
-        "personas of all other people in the batch, averaging their losses",
+        "personas of all other people in the batch, averaging their losses. With --update-freq "
+        "that is each batch of --batchsize",
         ["one", "batch"],
     ),
     "--loss": (
@@ -67,6 +69,7 @@ OPTIONS = {
         "Probability of dropping a word from all utterances, or from all profile sentences, of a "
         "training batch, so that it cannot match the two",
     ),
+    "--tokens-per-batch": (0, f"{TOKENS_PER_BATCH}. Each sentence is then encoded twice"),
     **sizes(f"--encoder {SCRATCH}", 2, 4, 128, 8000),
 }
 

@@ -89,5 +89,5 @@ def from_json(data: dict[str, Any], like: Any = None) -> Any:
     if kind == "adapted":
         from p2bot_parlai.method.backbones import adapted  # peft is an extra
 
-        return adapted.from_json(data, like)
+        return adapted.from_json(load_backbone, data, like)
     raise P2botError(f"the saved backbone is of an unknown kind: {kind!r}")

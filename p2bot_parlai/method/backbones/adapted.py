@@ -1,11 +1,11 @@
 """
-A backbone as one role has it: a frozen base, which other roles may share, with adapters.
+A backbone or encoder as one role has it: a frozen base, which other roles may share, with adapters.
 
 Of its weights a model file holds those of the adapters alone, and says which base they belong to.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,31 +14,36 @@ from transformers import Cache
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import lora
 from p2bot_parlai.method.backbones.adapters import on
-from p2bot_parlai.method.backbones.loading import load_backbone
 from p2bot_parlai.method.checksums import weights_checksum
 
 
 @dataclass(frozen=True)
 class Base:
     """
-    Which backbone adapters belong to.
+    Which backbone or encoder adapters belong to.
 
     :param name: a preset, hub name or folder. :param sha256: of its weights.
-    :param vocabulary: entries of its own vocabulary.
-    :param size: with those of special tokens.
+    :param vocabulary: entries of a backbone's own vocabulary. :param size: with those of special
+        tokens, which encoders do not have.
     """
 
     name: str
     sha256: str
-    vocabulary: int
-    size: int
+    vocabulary: int = 0
+    size: int = 0
+
+
+def _of_base(name: str) -> Any:
+    """What adapters do not change."""
+    return property(lambda self: getattr(self.network, name))
 
 
 class Adapted(nn.Module):
     """
-    Behind the interface of `p2bot_parlai.method.backbones`, with every call in `adapters.on`.
+    Behind the interface of `p2bot_parlai.method.backbones`, or of a `SentenceEncoder`, with every
+    call in `adapters.on`.
 
-    :param network: the backbone, frozen.
+    :param network: the backbone or encoder, frozen.
     :param base: what it is, for files.
     :param tokens: ids with rows of their own in every adapter.
     """
@@ -71,11 +76,9 @@ class Adapted(nn.Module):
         for name in self.names:
             lora.set_trainable(self.network, name, False)
 
-    def forward(
-        self, ids: Tensor, positions: Tensor, mask: Tensor, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, *args: Any) -> Tensor:
         with on(*self.names):
-            return self.network(ids, positions, mask, cache)
+            return self.network(*args)
 
     def logits(self, hidden: Tensor) -> Tensor:
         with on(*self.names):
@@ -83,31 +86,22 @@ class Adapted(nn.Module):
         # the base as it was pretrained does not know the special tokens
         return logits if self.names else logits[..., : self.base.vocabulary]
 
+    def layers(self) -> Iterable[nn.Module]:
+        return self.network.layers()
+
     def new_cache(self) -> Cache:
         return self.network.new_cache()
 
     def reads(self, length: int) -> int:
         return self.network.reads(length)
 
-    @property
-    def hidden_size(self) -> int:
-        return self.network.hidden_size
-
-    @property
-    def max_positions(self) -> int | None:
-        return self.network.max_positions
-
-    @property
-    def dropout(self) -> float:
-        return self.network.dropout
-
-    @property
-    def start_token(self) -> int | None:
-        return self.network.start_token
+    hidden_size, dropout = _of_base("hidden_size"), _of_base("dropout")
+    max_positions, start_token = _of_base("max_positions"), _of_base("start_token")
+    max_tokens = _of_base("max_tokens")  # of encoders
 
     # ------------------------------------------------------------------------ model files
     def to_json(self) -> dict[str, Any]:
-        shapes = [asdict(shape) for shape in self.shapes]
+        shapes = [{**asdict(shape), "targets": list(shape.targets)} for shape in self.shapes]
         about = {"base": asdict(self.base), "tokens": self.tokens, "adapters": shapes}
         return {"kind": "adapted", **about}
 
@@ -141,26 +135,40 @@ def _fill_in(module: Adapted, states: dict[str, Tensor], prefix: str, *_: Any) -
         states[f"{prefix}network.{key}"] = here.get(id(weight), weight)
 
 
-def on_base(name: str, size: int, tokens: Sequence[int]) -> Adapted:
+def on_base(
+    load: Callable[[str], Any], name: str, size: int = 0, tokens: Sequence[int] = ()
+) -> Adapted:
     """
-    A pretrained backbone, frozen, without adapters yet.
+    A pretrained backbone or encoder, frozen, without adapters yet.
 
-    :param name: a preset, hub name or folder. :param size: of the vocabulary with special tokens.
+    :param load: `load_backbone` or `load_encoder`. :param name: a preset, hub name or folder.
+    :param size: of the vocabulary with special tokens; 0: there are none.
     :param tokens: ids of the special tokens.
     """
-    network = load_backbone(name).requires_grad_(False)
-    base = Base(name, weights_checksum(network), network.vocabulary, size)
-    network.resize(size)
-    network.requires_grad_(False)
+    network = load(name).requires_grad_(False)
+    base = Base(name, weights_checksum(network))
+    if size:
+        base = replace(base, vocabulary=network.vocabulary, size=size)
+        network.resize(size)
+        network.requires_grad_(False)
     return Adapted(network, base, tokens)
 
 
-def from_json(data: dict[str, Any], like: Any = None) -> Adapted:
+def check_base(here: Base, wanted: Base) -> None:
+    """:raises P2botError: for other weights than those that adapters were trained on."""
+    if here.sha256 != wanted.sha256:
+        raise P2botError(
+            f"these adapters belong to another {wanted.name}: its weights had SHA-256 "
+            f"{wanted.sha256[:12]}.., those of {here.name} have {here.sha256[:12]}.."
+        )
+
+
+def from_json(load: Callable[[str], Any], data: dict[str, Any], like: Any = None) -> Adapted:
     """
     The role that a file describes, its adapters fresh.
 
-    :param data: of `Adapted.to_json`. :param like: another backbone, whose base it shares where
-        that is the same.
+    :param load: as above. :param data: of `Adapted.to_json`. :param like: another role, whose base
+        it shares where that is the same.
     :raises P2botError: where the base is another one than the adapters were trained on.
     """
     try:
@@ -168,12 +176,8 @@ def from_json(data: dict[str, Any], like: Any = None) -> Adapted:
         if isinstance(like, Adapted) and like.base == wanted:
             found = Adapted(like.network, wanted, tokens)
         else:
-            found = on_base(wanted.name, wanted.size, tokens)
-        if found.base != wanted:
-            raise P2botError(
-                f"these adapters belong to another {wanted.name}: its weights had SHA-256 "
-                f"{wanted.sha256[:12]}.., those here have {found.base.sha256[:12]}.."
-            )
+            found = on_base(load, wanted.name, wanted.size, tokens)
+        check_base(found.base, wanted)
         for shape in data["adapters"]:
             found.add(**shape)
     except (TypeError, KeyError) as error:

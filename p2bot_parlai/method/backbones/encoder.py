@@ -1,16 +1,19 @@
 """Sentence encoders, for the Receiver's impression and persona encoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import agreement, hub, packaged
+from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.padding import pad
+from p2bot_parlai.method.pieces import pieces
 
 SCRATCH = "scratch"
 # Padded tokens per pass, of sentences of similar length: activations stay in the cache of a
@@ -54,8 +57,17 @@ def random_encoder(
     return SentenceEncoder(BertModel(config, add_pooling_layer=False))
 
 
-def from_json(config: dict[str, Any]) -> "SentenceEncoder":
-    """Rebuild an encoder, with fresh weights, from `SentenceEncoder.to_json`: works offline."""
+def from_json(config: dict[str, Any], like: Any = None) -> Any:
+    """
+    Rebuild an encoder, with fresh weights, from its ``to_json()``: works offline, unless it is one
+    of adapters.
+
+    :param like: another encoder, whose base it shares where both are adapters of the same.
+    """
+    if config.get("kind") == "adapted":
+        from p2bot_parlai.method.backbones import adapted  # peft is an extra
+
+        return adapted.from_json(load_encoder, config, like)
     return SentenceEncoder(hub.build(config, "AutoModel"))
 
 
@@ -89,8 +101,11 @@ class SentenceEncoder(Computing):
 
     :param model: any model that takes ``input_ids`` and ``attention_mask`` and returns a
         ``last_hidden_state``.
+    :param budget: tokens that a pass with gradients keeps the activations of: the backward pass
+        computes them again, piece by piece (`pieces`), and the gradient is the same; 0: of all.
     """
 
+    budget = 0
     model: Any  # transformers' classes have no common type
 
     def __init__(self, model: Any):
@@ -101,6 +116,9 @@ class SentenceEncoder(Computing):
                 f"the encoder reads {self.max_tokens} tokens, too few to tell sentences apart "
                 f"({FEWEST_TOKENS}): choose another --encoder"
             )
+
+    def layers(self) -> list[nn.Module]:
+        return hub.marked_layers(self.model)
 
     @property
     def hidden_size(self) -> int:
@@ -128,20 +146,20 @@ class SentenceEncoder(Computing):
             token; ignored by models without them. :return: (S, d)
         """
         device = self.model.get_input_embeddings().weight.device
-        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        budget = self.budget if self.budget and torch.is_grad_enabled() else TOKENS_AT_ONCE
+        chunks = pieces([len(ids) for ids in sentences], budget)
         parts = [
             self._encode(
                 [sentences[i] for i in chunk],
                 device,
                 [segments[i] for i in chunk] if segments and self.knows_segments else None,
             )
-            for chunk in _chunks(order, [len(sentences[i]) for i in order])
+            for chunk in chunks
         ]
         if not parts:
             return torch.zeros(0, self.hidden_size, device=device)
-        place = torch.empty(len(order), dtype=torch.long, device=device)
-        place[torch.tensor(order, device=device)] = torch.arange(len(order), device=device)
-        return torch.cat(parts)[place]
+        order = torch.tensor([i for chunk in chunks for i in chunk], device=device)
+        return torch.cat(parts)[order.argsort()]
 
     def _encode(
         self,
@@ -151,23 +169,19 @@ class SentenceEncoder(Computing):
     ) -> Tensor:
         ids, mask = pad(sentences, device)
         more = {"token_type_ids": pad(segments, device)[0]} if segments else {}
-        with self.autocast(device):
+        if self.budget and torch.is_grad_enabled():
+            # with the same adapters, and the same dropout: of the device that the tensors are on
+            return checkpoint(as_now(self._read), ids, mask, more, use_reentrant=False)
+        return self._read(ids, mask, more)
+
+    def _read(self, ids: Tensor, mask: Tensor, more: dict[str, Tensor]) -> Tensor:
+        with self.autocast(ids.device):
             states = self.model(input_ids=ids, attention_mask=mask.long(), **more)
-        states = states.last_hidden_state
-        return mean_pool(states.float(), mask)
+        return mean_pool(states.last_hidden_state.float(), mask)
 
     def to_json(self) -> dict[str, Any]:
         config = self.model.config.to_dict()
         return {k: v for k, v in config.items() if not k.startswith("_")}
-
-
-def _chunks(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
-    """Runs of ``order`` (lengths ascending) of at most TOKENS_AT_ONCE tokens, padded."""
-    start = 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or (end - start + 1) * max(1, lengths[end]) > TOKENS_AT_ONCE:
-            yield order[start:end]
-            start = end
 
 
 def mean_pool(states: Tensor, mask: Tensor) -> Tensor:

@@ -163,6 +163,23 @@ def without_code(config: Any) -> Any:
     return config
 
 
+def marked_layers(model: Any) -> list[nn.Module]:
+    """
+    The blocks of a model, which transformers marks. Its own gradient checkpointing silently drops
+    caches, and does nothing in evaluation mode, in which self-play learns.
+
+    :raises P2botError: for families without marks.
+    """
+    kind = modeling_layers.GradientCheckpointingLayer
+    found: list[nn.Module] = [m for m in model.modules() if isinstance(m, kind)]
+    if not found:
+        raise P2botError(
+            f"models of type {model.config.model_type!r} do not mark their layers, which --adapter "
+            "and --gradient-checkpointing need: leave them out, or choose another model"
+        )
+    return found
+
+
 class CausalLM(Computing):
     """
     An AutoModelForCausalLM behind the interface of `p2bot_parlai.method.backbones`.
@@ -195,18 +212,7 @@ class CausalLM(Computing):
         return hidden.float()
 
     def layers(self) -> list[nn.Module]:
-        """
-        Those that transformers marks. Its own gradient checkpointing silently drops caches,
-        and does nothing in evaluation mode, in which self-play learns.
-        """
-        kind = modeling_layers.GradientCheckpointingLayer
-        found: list[nn.Module] = [m for m in self.lm.modules() if isinstance(m, kind)]
-        if not found:
-            raise P2botError(
-                f"models of type {self.lm.config.model_type!r} have no layers that can be computed "
-                "again: drop --gradient-checkpointing"
-            )
-        return found
+        return marked_layers(self.lm)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""

@@ -1,5 +1,6 @@
 """
-Low-rank adapters of a frozen backbone (LoRA, Hu et al. 2022): h = W x + (alpha / r) B A x.
+Low-rank adapters of a frozen backbone or encoder (LoRA, Hu et al. 2022):
+h = W x + (alpha / r) B A x.
 
 PEFT makes and merges the layers. With an adapter go rows of its own for the special tokens, in
 the token embedding and, where it is not tied, in the output matrix: the backbone does not know
@@ -17,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.adapters import names_on
+from p2bot_parlai.method.backbones.quantised import Quantised
 from p2bot_parlai.method.backbones.token_rows import TokenEmbedding, TokenLogits, TokenRows
 
 try:
@@ -26,6 +28,9 @@ except ImportError as error:
     raise P2botError(
         'adapters need a package that is not installed: pip install -c constraints.txt ".[lora]"'
     ) from error
+
+REMEDY = "train all weights with --adapter none, or choose another --backbone"
+LINEAR = (nn.Linear, Conv1D, Quantised)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def add_adapter(
     """
     A fresh adapter, which changes nothing yet: B is 0.
 
-    :param backbone: with `layers` and `token_modules`, see `p2bot_parlai.method.backbones`.
+    :param backbone: with `layers`, and `token_modules` where there are tokens, see
+        `p2bot_parlai.method.backbones`.
     :param tokens: ids that get rows of their own.
     :param below: adapters that it stands on; its rows begin as theirs.
     :return: its name in the backbone.
@@ -75,16 +81,16 @@ def add_adapter(
     config = LoraConfig(
         r=shape.rank, lora_alpha=shape.alpha, target_modules=sorted(targets), lora_dropout=0.0
     )
-    config._register_custom_module({nn.Linear: LoraLinear, Conv1D: LoraLinear})
+    config._register_custom_module(dict.fromkeys(LINEAR, LoraLinear))
     try:
         with warnings.catch_warnings():  # that there is an adapter already: there shall be many
             warnings.simplefilter("ignore", UserWarning)
             inject_adapter_in_model(config, backbone, name)
     except ValueError as error:
-        raise P2botError(f"PEFT cannot adapt this backbone: {error}") from error
-    for module in _modules(backbone, LoraLinear):
-        module.lora_A[name].float()
-        module.lora_B[name].float()
+        reason = str(error).strip().split("\n")[0]
+        raise P2botError(f"PEFT cannot adapt this backbone ({reason}): {REMEDY}") from error
+    for weight in parameters_of(backbone, name).values():
+        weight.data = weight.data.float()
     for module in token_rows(backbone, tokens):
         module.add(name, below)
     # PEFT switches to the new one, and freezes the others'
@@ -103,10 +109,12 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
             for inner, layer in module.named_modules():
                 if isinstance(layer, LoraLinear):
                     layer = layer.base_layer
-                elif not isinstance(layer, nn.Linear | Conv1D) or ".lora_" in f".{inner}":
+                elif not isinstance(layer, LINEAR) or ".lora_" in f".{inner}":
                     continue
                 if not inner.endswith("base_layer"):
-                    widths[f"{place}.{inner}"] = min(layer.weight.shape)
+                    conv = isinstance(layer, Conv1D)
+                    sides = layer.weight.shape if conv else (layer.in_features, layer.out_features)
+                    widths[f"{place}.{inner}"] = min(sides)
     asked = {n: w for n, w in widths.items() if n.rpartition(".")[2] in shape.targets}
     there = sorted({name.rpartition(".")[2] for name in widths})
     if missing := set(shape.targets) - set(there):
@@ -116,7 +124,7 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
         )
     found = asked or widths
     if not found:
-        raise P2botError("--adapter lora: this backbone has no linear layers to adapt")
+        raise P2botError(f"the blocks of this backbone have no linear layers to adapt: {REMEDY}")
     narrowest = min(found.values())
     if not 1 <= shape.rank <= narrowest:
         raise P2botError(
@@ -127,6 +135,8 @@ def _targets(backbone: Any, shape: Shape) -> set[str]:
 
 def token_rows(backbone: Any, tokens: Sequence[int]) -> list[TokenRows]:
     """The modules that hold rows of the tokens, which are put into the backbone at first use."""
+    if not tokens:
+        return []
     embedding, head = backbone.token_modules()
     if not isinstance(embedding, TokenEmbedding):
         tied = head is None or head.weight is embedding.weight
@@ -159,7 +169,7 @@ def parameters_of(backbone: nn.Module, name: str) -> dict[str, nn.Parameter]:
     found: dict[str, Any] = {}
     module: Any
     for place, module in backbone.named_modules():
-        if isinstance(module, LoraLinear):
+        if isinstance(module, LoraLinear) and name in module.lora_A:
             found[f"{place}.lora_A"] = module.lora_A[name].weight
             found[f"{place}.lora_B"] = module.lora_B[name].weight
         elif isinstance(module, TokenRows) and name in module.rows:
@@ -180,6 +190,8 @@ def merge(backbone: Any, names: Iterable[str]) -> None:
                     weight.data = weight.data + module.get_delta_weight(name).to(weight)
             parent, _, last = place.rpartition(".")
             setattr(backbone.get_submodule(parent), last, module.base_layer)
+    if not any(_modules(backbone, TokenRows)):
+        return
     embedding, head = backbone.token_modules()
     for module in (embedding, head):
         if isinstance(module, TokenRows) and (rows := module.newest(names)) is not None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from string import Template
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.names import ALIASES
+from p2bot_parlai.method.backbones.packaged import LANGUAGE_MODELS
 from p2bot_parlai.method.context_style import APPEND, ORIGINAL
 from p2bot_parlai.tools.export.receiver import IMPRESSION, PERSONA
 
@@ -23,15 +25,44 @@ METRICS = (
 )
 
 
-def transmitter_card(opt: dict, model_file: str) -> str:
-    """:param opt: of the training run."""
+_MERGED = {
+    "library": "transformers",
+    "imports": "from transformers import AutoModelForCausalLM, AutoTokenizer",
+    "model": "model = AutoModelForCausalLM.from_pretrained(folder)",
+    "again": "--backbone <this folder>`, which takes the language model",
+}
+_ADAPTER = {
+    "library": "peft",
+    "imports": "from peft import PeftModel\n"
+    "from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig",
+    "again": "--adapter <this folder>`, which takes the adapter",
+}
+
+
+def transmitter_card(opt: dict, model_file: str, base: dict | None = None) -> str:
+    """:param opt: of the training run. :param base: of an adapter: `adapted.Base` as a dict."""
+    facts = _MERGED
+    if base:
+        name = ALIASES.get(base["name"], base["name"])
+        imports, where = _ADAPTER["imports"], repr(_without_paths(name)).replace("'", '"')
+        if name in LANGUAGE_MODELS:
+            where = f"backbone_path({where})"
+            imports += "\nfrom p2bot_parlai.method.backbones import backbone_path"
+        size = max(base["size"], base["vocabulary"])
+        facts = _ADAPTER | {
+            "imports": imports,
+            "model": f"base = AutoModelForCausalLM.from_pretrained({where})\n"
+            f"base.resize_token_embeddings({size})  # with the special tokens\n"
+            "model = PeftModel.from_pretrained(base, folder)\n"
+            "model.generation_config = GenerationConfig.from_pretrained(folder)",
+        }
     if opt.get("context_style", APPEND.name) == ORIGINAL.name:
         form = "<pstart> persona <pend> <t1start> utterance <t1end> response <t1start> ..."
         place = "of a response, at `<end>`"
     else:
         form = "[PS] persona [PE] [PARTNER] utterance [SELF] response [EOS] ..."
         place = "at [CLS], after `[EOS]`"
-    return _card("transmitter", opt, model_file, form=form, place=place)
+    return _card("transmitter", opt, model_file, form=form, place=place, **facts)
 
 
 def receiver_card(opt: dict, model_file: str, tau: float) -> str:

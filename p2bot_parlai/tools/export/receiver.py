@@ -25,7 +25,7 @@ def write_receiver(perceiver: Perceiver, limit: int, folder: Path) -> None:
     """
     :param limit: maximum sentence length in tokens.
     """
-    network, tokenizer = perceiver.network, perceiver.tokenizer
+    network, tokenizer = perceiver.network.merged(), perceiver.tokenizer
     if network.impression is network.persona:
         write_encoder(network.impression, tokenizer, limit, folder)
         return

@@ -1,37 +1,57 @@
-"""Export of a Transmitter as a transformers causal language model, with its [CLS] head."""
+"""
+Export of a Transmitter as a transformers causal language model, or as PEFT's adapter of one, with
+its [CLS] head.
+"""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from transformers import GenerationConfig, OpenAIGPTConfig, OpenAIGPTLMHeadModel
 
+from p2bot_parlai.agents.options.folders import ANSWERING, READING
+from p2bot_parlai.method.backbones.folders import describe
 from p2bot_parlai.method.backbones.gpt import GPT
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 from p2bot_parlai.tools.export.chat_template import chat_tokenizer
 
-HEAD = "next_utterance.safetensors"
-
 
 def write_transmitter(
-    network: Transmitter, tokenizer: P2botTokenizer, opt: dict, folder: Path
+    network: Transmitter,
+    tokenizer: P2botTokenizer,
+    opt: dict,
+    saved: dict,
+    folder: Path,
+    merge: bool,
 ) -> None:
     """
-    :param network: its adapters, where it has some, become part of the weights.
-    :param opt: decoding options: ``inference``, ``beam_size`` and so on.
+    :param opt: options of reading and decoding: ``inference``, ``beam_size`` and so on.
+    :param saved: what the model file says of itself. :param merge: adapters become part of the
+        weights.
     """
-    exported = chat_tokenizer(tokenizer, network.backbone.max_positions)
-    model = language_model(network.backbone.merged())
-    model.config.pad_token_id = tokenizer.pad
-    model.config.eos_token_id = tokenizer.eos
-    model.config.bos_token_id = None
-    model.generation_config = generation_config(opt, tokenizer)
-    model.save_pretrained(folder)
+    backbone: Any = network.backbone
+    exported = chat_tokenizer(tokenizer, backbone.max_positions)
+    generation = generation_config(opt, tokenizer)
+    about = {"options": {name: opt[name] for name in (*READING, *ANSWERING) if name in opt}}
+    about |= {name: saved.get(name, {}) for name in ("spelling", "next_utterance")}
+    if backbone.names and not merge:
+        from p2bot_parlai.method.backbones.adapter_folder import write_adapter  # peft is an extra
+
+        write_adapter(backbone, folder)
+        generation.save_pretrained(folder)
+        about["base"] = asdict(backbone.base)
+    else:
+        model = language_model(backbone.merged())
+        model.config.pad_token_id = tokenizer.pad
+        model.config.eos_token_id = tokenizer.eos
+        model.config.bos_token_id = None
+        model.generation_config = generation
+        model.save_pretrained(folder)
     exported.save_pretrained(folder)
-    head = network.next_utterance.state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in head.items()}, folder / HEAD)
+    describe(folder, about, network.next_utterance)
 
 
 def language_model(backbone: nn.Module) -> nn.Module:

@@ -4,6 +4,7 @@ import torch
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
+from p2bot_parlai import __version__
 from p2bot_parlai.agents.dictionary import write_tokenizer
 from p2bot_parlai.agents.receiver import ReceiverAgent
 from p2bot_parlai.agents.transmitter import TransmitterAgent
@@ -12,6 +13,7 @@ from p2bot_parlai.method.receiver import Receiver
 from p2bot_parlai.method.tokenizers import P2botTokenizer, SentenceTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
 from p2bot_parlai.parlai_support.files import make_folder, whole
+from p2bot_parlai.parlai_support.provenance import of_file
 from p2bot_parlai.tools.original.receiver import TAU
 
 # the released Transmitter was trained with these, as in section 5.1
@@ -20,8 +22,14 @@ TEXT_TRUNCATE, LABEL_TRUNCATE = 256, 32
 _LOCAL = ("datapath", "init_model", "model_file", "override", "parlai_home", "starttime")
 
 
-def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer) -> None:
-    """Write a ``-m p2bot`` model. :param path: its ``--model-file``."""
+def write_transmitter(
+    path: str, network: Transmitter, tokenizer: P2botTokenizer, source: str
+) -> None:
+    """
+    Write a ``-m p2bot`` model.
+
+    :param path: its ``--model-file``. :param source: the file that was converted.
+    """
     sizes = network.backbone.config
     room = sizes.n_positions - LABEL_TRUNCATE - 2
     opt = _options(
@@ -43,12 +51,13 @@ def write_transmitter(path: str, network: Transmitter, tokenizer: P2botTokenizer
         "tokenizer": tokenizer.fingerprint(),
         "next_utterance": True,
         "run": {},
+        "provenance": {"version": __version__, "started_from": of_file(source)},
     }
     _write(path, network, saved, opt, tokenizer)
 
 
-def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -> None:
-    """Write a ``-m p2bot/receiver`` model. :param path: its ``--model-file``."""
+def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer, source: str) -> None:
+    """Write a ``-m p2bot/receiver`` model, likewise."""
     sizes = network.impression.model.config
     opt = _options(
         model="p2bot/receiver",
@@ -69,6 +78,7 @@ def write_receiver(path: str, network: Receiver, tokenizer: SentenceTokenizer) -
         "tau": TAU,
         "text_truncate": opt["text_truncate"],
         "run": {},
+        "provenance": {"version": __version__, "started_from": of_file(source)},
     }
     _write(path, network, saved, opt, tokenizer)
 

@@ -26,6 +26,30 @@ def test_sorted_and_chunked_equals_one_by_one(small, monkeypatch):
         torch.testing.assert_close(small(SENTENCES), one_by_one, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("budget", [8, 1])
+def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monkeypatch, budget):
+    """And what is kept for the backward pass is one piece's, not all of it."""
+    monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", budget)  # the same numbers are drawn
+    small.train()
+    gradients, kept = [], []
+    for small.budget in (0, budget):
+        torch.manual_seed(1)
+        small.zero_grad()
+        saved = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, saved=saved: saved.append(tensor.numel()) or tensor,
+            lambda tensor: tensor,
+        )
+        with hooks:
+            loss = small(SENTENCES).pow(3).sum()
+        loss.backward()
+        kept.append(sum(saved))
+        gradients.append([p.grad.clone() for p in small.parameters() if p.grad is not None])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    assert kept[1] < kept[0] / 10
+
+
 def test_no_sentences_and_empty_sentences_are_defined(small):
     assert small([]).shape == (0, 16)
     assert torch.isfinite(small([[], [5]])).all()

@@ -3,14 +3,17 @@
 import copy
 import threading
 
+import peft
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
-from p2bot_parlai.method.backbones.adapted import Adapted, Base
+from p2bot_parlai.method.backbones.adapted import Adapted, Base, on_base
+from p2bot_parlai.method.backbones.adapter_folder import WEIGHTS, read_adapter, write_adapter
 from p2bot_parlai.method.backbones.adapters import names_on, on
 from p2bot_parlai.method.backbones.hub import CausalLM
 from p2bot_parlai.method.backbones.lora import merge, parameters_of
@@ -19,6 +22,7 @@ from p2bot_parlai.method.context_style import APPEND, SPECIAL_TOKENS
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import Turn, lay_out, pack
 from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.tools.export.transmitter import language_model
 
 VOCABULARY = 40  # the special tokens are the last seven
 SPECIAL = list(range(VOCABULARY - 7, VOCABULARY))
@@ -159,6 +163,31 @@ def test_merged_is_unmerged_packed_and_cached_are_one_by_one(base):
     close(plain(pack(turns, MARKS))[0], found)
 
 
+@torch.no_grad()
+def test_peft_reads_a_folder_of_their_sum(base, tmp_path):
+    """Of two adapters, one for some layers alone; with special tokens that the base lacks."""
+    lm = language_model(base)
+    lm.save_pretrained(tmp_path / "base")
+    size, tokens = VOCABULARY + 3, [VOCABULARY, VOCABULARY + 1, VOCABULARY + 2]
+    agent = on_base(str(tmp_path / "base"), size, tokens)
+    agent.add(rank=3, alpha=6)
+    one = next(key for key in stir(agent).weights() if key.endswith("lora_A")).split(".")[-2]
+    agent.add(rank=2, alpha=5, targets=[one])
+    ids = torch.tensor([[*tokens, 5, 6, 7]])
+    expected = logits(stir(agent, 2), ids)
+    write_adapter(agent, tmp_path)
+
+    plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    plain.resize_token_embeddings(size)
+    theirs = peft.PeftModel.from_pretrained(plain, tmp_path)
+    close(theirs(ids).logits, expected)
+    theirs.save_pretrained(tmp_path / "again", save_embedding_layers=False)
+    written, again = (load_file(tmp_path / n / WEIGHTS) for n in (".", "again"))
+    assert {k: w.shape for k, w in written.items()} == {k: w.shape for k, w in again.items()}
+    back = read_adapter(str(tmp_path), str(tmp_path / "base"), size, tokens)
+    close(logits(back, ids), expected)
+
+
 def test_one_role_learns_and_the_others_stay(base):
     agent = trained(base)
     style, user = role(base), role(base, agent)
@@ -273,3 +302,22 @@ def test_chosen_layers_alone_are_adapted():
     adapted.add(3, 6, ("q_proj", "v_proj"))
     layers = {key.split(".")[-2] for key in adapted.weights() if "lora" in key}
     assert layers == {"q_proj", "v_proj"}
+
+
+def test_a_family_whose_layers_are_unknown():
+    """The blocks hold other layers than linear ones, or no block is marked as such."""
+    network = backbone("llama")
+    for block in network.layers():
+        block.self_attn = block.mlp = torch.nn.Identity()
+    with pytest.raises(P2botError, match="no linear layers to adapt: train all .*--adapter none"):
+        role(network).add(rank=3, alpha=6)
+    network.lm.model.layers = torch.nn.ModuleList()
+    with pytest.raises(P2botError, match="type 'llama' do not mark their layers.*choose another"):
+        role(network).add(rank=3, alpha=6)
+
+
+def test_an_output_layer_whose_bias_peft_would_drop_is_not_written(tmp_path):
+    network = backbone("llama")
+    network.lm.lm_head.bias = torch.nn.Parameter(torch.ones(VOCABULARY))
+    with pytest.raises(P2botError, match="PEFT drops the bias .* --merge true"):
+        write_adapter(trained(network), tmp_path)
