@@ -10,13 +10,11 @@ from parlai.utils.distributed import num_workers
 from torch import Tensor
 
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
-from p2bot_parlai.agents.learning import sum_over_processes
 from p2bot_parlai.agents.options import adapters, selfplay
+from p2bot_parlai.agents.policy_gradient import compare
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
 from p2bot_parlai.method.selfplay import policy_gradient_loss, reread
 from p2bot_parlai.method.transcript import as_text
@@ -163,23 +161,16 @@ class P2botAgent(TransmitterAgent):
         :param scored: None where only other processes play. :param ordinary: how many other
             examples the batch has.
         """
-        rewards = scored.total.flatten() if scored else torch.zeros(0)
-        rewards = rewards.to(self.device)
-        total = sum_over_processes(rewards.sum())
-        count = sum_over_processes(torch.tensor(float(len(rewards)), device=self.device))
-        if scored is None:
+        compared = compare([scored] if scored else [], self.opt["rl_baseline"])
+        if compared is None or scored is None:
             return torch.zeros((), device=self.device)
-        if self.opt["rl_baseline"] == "mean":
-            baseline = mean_baseline(total, count)
-        else:
-            baseline = leave_one_out_baseline(rewards, total, count)
         log_p, divergence = self.reread(scored)
-        terms = policy_gradient_loss(log_p, rewards, baseline)
+        terms = policy_gradient_loss(log_p, compared.advantages.flatten().to(self.device))
         terms = terms + self.opt["kl_coef"] * divergence
         metrics = dialogue_metrics(scored, divergence.detach())
         metrics["rl_loss"] = terms.detach().view(scored.rollouts.shape).mean(dim=1).tolist()
         self._record(metrics, ordinary)
-        return terms.sum() / (count / num_workers())
+        return terms.sum() / (compared.responses / num_workers())
 
     def _record(self, metrics: dict[str, list[float]], ordinary: int) -> None:
         """One entry per example: self-play first, then None for the others."""

@@ -43,7 +43,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     Dialogue number i is the same in every run with the same ``--seed``: the personas are of
     two different people, drawn at random; A's first utterance is a real one. Several processes
-    share the same dialogues.
+    share the same dialogues. With ``--rollouts-per-opening`` K, K dialogues of the same process in
+    a row have the same opening.
     """
 
     @classmethod
@@ -68,6 +69,13 @@ class SelfplayTeacher(FixedDialogTeacher):
             default=DEFAULT_DIALOGUES,
             help="Dialogues an epoch; further epochs have new ones",
         )
+        group.add_argument(
+            "--rollouts-per-opening",
+            type=int,
+            default=1,
+            help="Dialogues that begin with the same personas and first utterance and are sampled "
+            "with other seeds, in training; --rl-baseline group compares them with each other",
+        )
         for task in (partial_opt.get("task") or "").split(","):
             if "selfplay" in task:  # ours, among several
                 chosen = partial_opt.get("selfplay_task") or (own or [None])[0]
@@ -77,8 +85,9 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def __init__(self, opt: Opt, shared=None):
         opt = copy.deepcopy(opt)
-        if opt["selfplay_dialogues"] < 1:
-            raise UsageError(f"--selfplay-dialogues {opt['selfplay_dialogues']} is not positive")
+        for name in ("selfplay_dialogues", "rollouts_per_opening"):
+            if opt[name] < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {opt[name]} is not positive")
         if shared:
             self.openings = shared["openings"]
         else:
@@ -90,6 +99,7 @@ class SelfplayTeacher(FixedDialogTeacher):
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         self.random = False  # what is drawn depends on the number of the dialogue
         self._first, self._step = (get_rank(), num_workers()) if is_distributed() else (0, 1)
+        self._rollouts = opt["rollouts_per_opening"] if self.training else 1
         self.reset()
 
     def share(self):
@@ -115,7 +125,8 @@ class SelfplayTeacher(FixedDialogTeacher):
         return self.get(self.episode_idx), False
 
     def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
-        opening = self.openings.draw(self._first + episode_idx * self._step)
+        number, rollout = divmod(episode_idx, self._rollouts)
+        opening = self.openings.draw(self._first + number * self._step, rollout)
         persona = [f"{OWN_PERSONA} {sentence}" for sentence in opening.agent_persona]
         return Message(
             {
@@ -157,8 +168,11 @@ class Openings:
         self.begun = [i for i, d in enumerate(dialogues) if d.heard_first is None]
         self.others = [d.heard_first for d in dialogues if d.heard_first is not None]
 
-    def draw(self, number: int) -> Opening:
-        """The opening of dialogue ``number``, counted from 0."""
+    def draw(self, number: int, rollout: int = 0) -> Opening:
+        """
+        Opening ``number``, counted from 0. :param rollout: which dialogue that begins with it;
+            another one has another seed.
+        """
         rng = random.Random(f"{self.seed} {number}")
         if self.begun:
             user = rng.choice(self.begun)
@@ -171,5 +185,5 @@ class Openings:
             user_persona=self.dialogues[user].persona,
             agent_persona=self.dialogues[agent].persona,
             utterance=utterance,
-            seed=rng.getrandbits(40),
+            seed=[rng.getrandbits(40) for _ in range(rollout + 1)][-1],
         )

@@ -65,16 +65,33 @@ def test_the_next_epoch_is_new_and_evaluation_ends(convai2):
     assert evaluation.num_examples() == 6
 
 
-def test_processes_share_the_dialogues(convai2, monkeypatch):
-    whole = openings(teacher(convai2), 6)
+def test_rollouts_of_an_opening(convai2):
+    """In a row, with seeds of their own, the first with that of a run without groups."""
+    single, groups = openings(teacher(convai2), 4), teacher(convai2, rollouts_per_opening=3)
+    begun = openings(groups, 12)
+    assert [o for o in begun[::3]] == single
+    for first in range(0, 12, 3):
+        same = [{**o, "seed": None} for o in begun[first : first + 3]]
+        assert same[0] == same[1] == same[2]
+    assert len({o["seed"] for o in begun}) == 12
+    # evaluation has each once
+    given = {"datatype": "valid", "rollouts_per_opening": 3}
+    assert openings(teacher(convai2, **given), 6) == openings(teacher(convai2, datatype="valid"), 6)
+
+
+@pytest.mark.parametrize("rollouts", [1, 3])
+def test_processes_share_the_dialogues(convai2, monkeypatch, rollouts):
+    """The dialogues of an opening are all of one process."""
+    whole = openings(teacher(convai2, rollouts_per_opening=rollouts), 6 * rollouts)
     module = "p2bot_parlai.tasks.selfplay.agents."
     monkeypatch.setattr(module + "is_distributed", lambda: True)
     monkeypatch.setattr(module + "num_workers", lambda: 2)
     parts = []
     for rank in (0, 1):
         monkeypatch.setattr(module + "get_rank", lambda rank=rank: rank)
-        parts.append(openings(teacher(convai2), 3))
-    assert [o for pair in zip(*parts, strict=True) for o in pair] == whole
+        own = openings(teacher(convai2, rollouts_per_opening=rollouts), 3 * rollouts)
+        parts.append([own[first : first + rollouts] for first in range(0, len(own), rollouts)])
+    assert [o for pair in zip(*parts, strict=True) for group in pair for o in group] == whole
     # ParlAI adds up the epochs of all processes: in training each counts in whole ones
     assert teacher(convai2).num_examples() == 6
     assert teacher(convai2, datatype="valid").num_examples() == 3
@@ -93,7 +110,8 @@ def test_the_task_behind(task, source):
 
 
 def test_what_cannot_be_played_is_refused(convai2):
-    with pytest.raises(P2botError, match="--selfplay-dialogues"):
-        teacher(convai2, selfplay_dialogues=0)
+    for name in ("selfplay_dialogues", "rollouts_per_opening"):
+        with pytest.raises(P2botError, match=f"--{name.replace('_', '-')} 0 is not positive"):
+            teacher(convai2, **{name: 0})
     with pytest.raises(P2botError, match="one person"):
         Openings(HEARD[:2], "made up", 1)
