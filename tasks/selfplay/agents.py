@@ -69,13 +69,6 @@ class SelfplayTeacher(FixedDialogTeacher):
             default=DEFAULT_DIALOGUES,
             help="Dialogues an epoch; further epochs have new ones",
         )
-        group.add_argument(
-            "--rollouts-per-opening",
-            type=int,
-            default=1,
-            help="Dialogues that begin with the same personas and first utterance and are sampled "
-            "with other seeds, in training; --rl-baseline group compares them with each other",
-        )
         for task in (partial_opt.get("task") or "").split(","):
             if "selfplay" in task:  # ours, among several
                 chosen = partial_opt.get("selfplay_task") or (own or [None])[0]
@@ -85,9 +78,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def __init__(self, opt: Opt, shared=None):
         opt = copy.deepcopy(opt)
-        for name in ("selfplay_dialogues", "rollouts_per_opening"):
-            if opt[name] < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {opt[name]} is not positive")
+        if opt["selfplay_dialogues"] < 1:
+            raise UsageError(f"--selfplay-dialogues {opt['selfplay_dialogues']} is not positive")
         if shared:
             self.openings = shared["openings"]
         else:
@@ -99,7 +91,8 @@ class SelfplayTeacher(FixedDialogTeacher):
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         self.random = False  # what is drawn depends on the number of the dialogue
         self._first, self._step = (get_rank(), num_workers()) if is_distributed() else (0, 1)
-        self._rollouts = opt["rollouts_per_opening"] if self.training else 1
+        # an option of the agent that learns, see `p2bot_parlai.agents.options.selfplay`
+        self._rollouts = opt.get("rollouts_per_opening", 1) if self.training else 1
         self.reset()
 
     def share(self):

@@ -190,6 +190,11 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
             "style is not reported with --lambda-style 0.0",
         ),
         ({"gamma": 2.0}, "--gamma 2.0"),
+        ({"selfplay_epochs": 0}, "--selfplay-epochs 0"),
+        ({"rollouts_per_opening": 0}, "--rollouts-per-opening 0"),
+        ({"rl_baseline": "group"}, "group compares dialogues of one opening: set --rollouts-per-"),
+        ({"rollouts_per_opening": 2}, "--rollouts-per-opening 2 needs .* --batchsize a multiple"),
+        ({"rollouts_per_opening": 3, "task": "p2bot:selfplay,convai2"}, "with no other task"),
         (
             {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
             "all rewards have the weight 0",

@@ -15,10 +15,12 @@ HEARD = [SpokenDialogue([f"answer {i}"], p, f"question {i}") for i, p in enumera
 BEGUN = [SpokenDialogue([f"opening {i}", "more"], p) for i, p in enumerate(PEOPLE)]
 
 
-def teacher(datapath, **changes) -> SelfplayTeacher:
+def teacher(datapath, rollouts_per_opening=1, **changes) -> SelfplayTeacher:
     given = {"task": "p2bot:selfplay", "datapath": datapath, "datatype": "train", **tiny.QUIET}
     given |= {"selfplay_dialogues": 6, **changes}
-    return SelfplayTeacher(ParlaiParser(True, False).parse_kwargs(**given))
+    opt = ParlaiParser(True, False).parse_kwargs(**given)
+    opt["rollouts_per_opening"] = rollouts_per_opening  # an option of the agent
+    return SelfplayTeacher(opt)
 
 
 def openings(teacher, count):
@@ -110,8 +112,7 @@ def test_the_task_behind(task, source):
 
 
 def test_what_cannot_be_played_is_refused(convai2):
-    for name in ("selfplay_dialogues", "rollouts_per_opening"):
-        with pytest.raises(P2botError, match=f"--{name.replace('_', '-')} 0 is not positive"):
-            teacher(convai2, **{name: 0})
+    with pytest.raises(P2botError, match="--selfplay-dialogues"):
+        teacher(convai2, selfplay_dialogues=0)
     with pytest.raises(P2botError, match="one person"):
         Openings(HEARD[:2], "made up", 1)

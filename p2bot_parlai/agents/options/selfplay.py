@@ -38,6 +38,7 @@ NEEDS = {
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
+    "rollouts_per_opening": AT_LEAST_1,
     "selfplay_epochs": AT_LEAST_1,
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
@@ -89,6 +90,11 @@ OPTIONS = {
         "same turn; grpo: their returns, divided by the standard deviation",
         list(ESTIMATORS),
     ),
+    "--rollouts-per-opening": (
+        1,
+        "Dialogues of training that begin with the same personas and first utterance, sampled with "
+        "seeds of their own: the groups of --rl-baseline group",
+    ),
     "--selfplay-epochs": (
         1,
         "Updates from the same dialogues; more than 1 limits them by PPO's clipped ratio, of 0.2",
@@ -137,7 +143,8 @@ def is_selfplay(task: str) -> bool:
 def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
     add_options(parser, "P²Bot self-play (-t p2bot:selfplay)", OPTIONS)
     if learns(partial_opt or Opt()):
-        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"])
+        # 125 updates at 1e-6 move little: a decay would halve it
+        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"], lr_scheduler="none")
         set_epochs(parser, partial_opt, PAPER["selfplay_epochs"])
 
 
