@@ -22,13 +22,14 @@ class P2botBatch(Batch):
 @dataclass
 class SupervisedBatch:
     """
-    Responses to learn from or to compare with. In training a message is a whole dialogue, and
-    each list has an entry per turn of all dialogues; in evaluation an entry per message.
+    Responses to learn from or to compare with: in training the turns of a piece of a batch, in
+    evaluation one of each message.
 
     :param responses: ids of each; None where a message has no label.
     :param distractors: ids of other responses, for the next-utterance head.
     :param words: of each response: what ppl per word divides by.
-    :param packed: in training: what the network reads. :param turns: of each dialogue.
+    :param packed: in training: what the network reads. :param messages: in training: which message
+        of the batch each turn is of.
     :param contexts: in evaluation: ids. :param observations: the messages.
     :param states: the contexts, encoded. :param scores: of what was generated.
     """
@@ -37,7 +38,7 @@ class SupervisedBatch:
     distractors: list[list[list[int]]]
     words: list[int]
     packed: Layout | None = None
-    turns: list[int] = field(default_factory=list)
+    messages: list[int] = field(default_factory=list)
     contexts: list[list[int]] = field(default_factory=list)
     observations: list[Message] = field(default_factory=list)
     states: ContextStates | None = None
@@ -45,6 +46,20 @@ class SupervisedBatch:
 
     def to(self, device) -> "SupervisedBatch":
         return replace(self, packed=self.packed and self.packed.to(device))
+
+
+@dataclass
+class TrainingBatch:
+    """
+    What is learnt from messages, each of which may be a whole dialogue.
+
+    :param pieces: are computed one after another, see ``--tokens-per-batch``.
+    """
+
+    pieces: list[SupervisedBatch]
+
+    def to(self, device) -> "TrainingBatch":
+        return TrainingBatch([piece.to(device) for piece in self.pieces])
 
 
 @dataclass

@@ -69,6 +69,7 @@ class Learner:
     # what makes a batch smaller, for the message
     smaller = ("batchsize", "text_truncate")
     _skipped = 0
+    _held: list[batches.Batch] = []  # of the next update, see `Accumulating`
 
     @classmethod
     def add_cmdline_args(cls, parser, partial_opt: Opt | None = None):
@@ -301,7 +302,7 @@ class Learner:
         remedy = "lower " + " or ".join(f"--{n.replace('_', '-')}" for n in larger)
         if not self.is_training or is_distributed():  # other processes wait for the gradient
             raise P2botError(f"{what}: {remedy}")
-        self._number_grad_accum = 0
+        self._number_grad_accum, self._held = 0, []
         self.zero_grad()
         self._local_metrics.clear()
         self._skip("skipped_batches", what, remedy)

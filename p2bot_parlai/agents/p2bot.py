@@ -148,11 +148,8 @@ class P2botAgent(TransmitterAgent):
         if spoken.batchsize:
             self.model.train()
             return self.compute_loss(spoken)
-        nothing = torch.zeros((), device=self.device)
-        # every process takes part in the sums, whatever its batch holds
-        for _ in range(1 + (self.nup_coef > 0)):
-            self._share_of_all(nothing)
-        return nothing
+        self.losses([])  # every process takes part in the sums, whatever its batch holds
+        return torch.zeros((), device=self.device)
 
     def selfplay_loss(self, scored: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
         """

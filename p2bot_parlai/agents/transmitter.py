@@ -1,5 +1,7 @@
 """``-m p2bot/transmitter``: the Transmitter behind ParlAI's generator agent."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +11,8 @@ from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
+from p2bot_parlai.agents.accumulation import Accumulating, Loss
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
@@ -26,7 +29,7 @@ from p2bot_parlai.agents.options.transmitter import (
 from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
 from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
-from p2bot_parlai.agents.whole_dialogues import TurnReader, by_dialogue
+from p2bot_parlai.agents.whole_dialogues import TurnReader
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones, transmitter
 from p2bot_parlai.method.backbones.names import UNTRAINED
@@ -35,9 +38,10 @@ from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.model_files import read_transmitter_file
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
+from p2bot_parlai.parlai_support.batches import Batch
 
 
-class TransmitterAgent(Learner, TorchGeneratorAgent):
+class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     """
     Learns responses by maximum likelihood (Eq. 1) and next-utterance prediction; decodes
     by beam search re-ranked with Eq. 3; ranks label candidates.
@@ -91,6 +95,7 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             self.text_truncate,
             self.label_truncate,
             opt["num_distractors"] if self.nup_coef > 0 else 0,
+            opt["tokens_per_batch"],
         )
 
     @staticmethod
@@ -247,29 +252,38 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         return P2botBatch(**batch, p2bot=own)
 
     # --------------------------------------------------------------------- the loss
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
+        """
+        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss, the means
+        over all batches: a term of each piece.
+        """
+        pieces = [piece for batch in batches for piece in batch.p2bot.pieces]
+        counts = self._counts(pieces)
+        messages = len(batches[-1].valid_indices) if batches else 0
+
+        def loss(piece: SupervisedBatch) -> Tensor:
+            layout = piece.packed
+            logits, scores = self.model(layout)
+            value, metrics, _ = self._loss(
+                piece, layout.targets, layout.target_mask, logits, scores, counts
+            )
+            self.record_learnt(metrics, piece.messages, messages)
+            return value
+
+        return [partial(loss, piece) for piece in pieces]
+
     def compute_loss(self, batch, return_output=False):
-        """
-        Mean negative log-likelihood per token (Eq. 1) + nup_coef * next-utterance loss.
-        """
-        own: SupervisedBatch = batch.p2bot
+        """The loss of `losses`, for all of a batch."""
+        own = batch.p2bot
+        if isinstance(own, TrainingBatch):
+            return torch.stack([loss() for loss in self.losses([batch])]).sum()
         mask = batch.label_vec != self.NULL_IDX
-        if own.packed:
-            logits, scores = self.model(own.packed)
-        else:
-            logits, scores = self._read_branches(own, mask)
-        targets, best = batch.label_vec[mask], logits.argmax(-1)
-        token_scores = scatter_to_mask(transmitter.token_log_likelihood(logits, targets), mask)
-        self._record_language_metrics(
-            own, token_scores, scatter_to_mask(best == targets, mask), mask
+        logits, scores = self._read_branches(own, mask)
+        loss, metrics, best = self._loss(
+            own, batch.label_vec, mask, logits, scores, self._counts([own])
         )
-        loss = -token_scores.sum() / self._share_of_all(mask.sum())
-        loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
-        if self.nup_coef > 0:
-            loss = loss + self.nup_coef * self._next_utterance(own.distractors, scores)
-        if own.packed:
-            for name, values in self._local_metrics.items():
-                if len(values) == batch.batchsize:
-                    self._local_metrics[name] = by_dialogue(values, own.turns)
+        for name, values in metrics.items():
+            self.record_local_metric(name, values)
         if not return_output:
             return loss
         shown = None
@@ -277,6 +291,41 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             shown = logits.new_zeros(*mask.shape, logits.shape[-1])
             shown[mask] = logits
         return loss, (shown, scatter_to_mask(best, mask), None)
+
+    def _counts(self, parts: Sequence[SupervisedBatch]) -> tuple[Tensor, Tensor]:
+        """What the two sums are divided by: tokens, and responses that have distractors."""
+        tokens = sum(len(response) for part in parts for response in part.responses if response)
+        rows = sum(map(bool, (found for part in parts for found in part.distractors)))
+        counted = self._share_of_all(torch.tensor([tokens, rows], device=self.device))
+        return counted[0], counted[1].clamp(min=1e-9)
+
+    def _loss(
+        self,
+        own: SupervisedBatch,
+        targets: Tensor,
+        mask: Tensor,
+        logits: Tensor,
+        scores: Tensor,
+        counts: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, dict[str, list], Tensor]:
+        """
+        :param targets: int (B, R). :param mask: bool (B, R), the K real tokens.
+        :param logits: (K, V). :param scores: (N,) of [CLS]. :param counts: see `_counts`.
+        :return: the loss; metrics of each response; the likeliest tokens (K,).
+        """
+        best = logits.argmax(-1)
+        token_scores = scatter_to_mask(
+            transmitter.token_log_likelihood(logits, targets[mask]), mask
+        )
+        hits = scatter_to_mask(best == targets[mask], mask)
+        metrics = self._language_metrics(own, token_scores, hits, mask)
+        loss = -token_scores.sum() / counts[0]
+        loss = loss + 0 * scores.sum()  # the head is in the graph of every worker
+        if self.nup_coef > 0:
+            nup, found = self._next_utterance(own.distractors, scores)
+            loss = loss + self.nup_coef * (nup.sum() / counts[1])
+            metrics |= found
+        return loss, metrics, best
 
     def _read_branches(self, own: SupervisedBatch, mask: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -294,8 +343,8 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         hidden, scores = self.network.read(branches, own.states)
         return self.network.output(hidden[predicted]), scores
 
-    def _next_utterance(self, distractors: list, scores: Tensor) -> Tensor:
-        """The loss of the [CLS] head over the rows that have distractors; scores is (N,)."""
+    def _next_utterance(self, distractors: list, scores: Tensor) -> tuple[Tensor, dict[str, list]]:
+        """The losses of the [CLS] head, of the rows that have distractors; scores is (N,)."""
         counts = [len(found) for found in distractors]
         padded = pad_sequence(scores.split([1 + count for count in counts]), batch_first=True)
         right_score, wrong = padded[:, 0], padded[:, 1:]  # (B,), (B, K)
@@ -304,19 +353,18 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
         mask, wrong = mask[rows].to(self.device), wrong[rows]
         nup = transmitter.next_utterance_loss(right_score[rows], wrong, mask)
         better = ((right_score[rows, None] > wrong) & mask).sum(dim=1) / mask.sum(dim=1)
+        metrics: dict[str, list] = {}
         for name, found in (("nup_loss", nup), ("nup_acc", better)):
-            values: list = [None] * len(counts)
+            metrics[name] = [None] * len(counts)
             for row, value in zip(rows, found.tolist(), strict=True):
-                values[row] = AverageMetric(value)
-            self.record_local_metric(name, values)
-        count = self._share_of_all(torch.tensor(len(rows), device=self.device))
-        return nup.sum() / count.clamp(min=1e-9)
+                metrics[name][row] = AverageMetric(value)
+        return nup, metrics
 
     def _share_of_all(self, count: Tensor) -> Tensor:
         """See `share_of_all`; in evaluation each process is alone."""
         return share_of_all(count) if self.is_training else count.float()
 
-    def _record_language_metrics(self, own: SupervisedBatch, token_scores, hits, mask) -> None:
+    def _language_metrics(self, own: SupervisedBatch, token_scores, hits, mask) -> dict[str, list]:
         """
         :param token_scores: (B, R). :param hits: bool (B, R), which tokens are the likeliest.
         """
@@ -330,9 +378,10 @@ class TransmitterAgent(Learner, TorchGeneratorAgent):
             "token_em": AverageMetric.many((hits == mask).all(dim=1).tolist()),
         }
         labelled = [response is not None for response in own.responses]
-        for name, values in metrics.items():
-            found = [v if has else None for v, has in zip(values, labelled, strict=True)]
-            self.record_local_metric(name, found)
+        return {
+            name: [v if has else None for v, has in zip(values, labelled, strict=True)]
+            for name, values in metrics.items()
+        }
 
     # ------------------------------------------------------------------- evaluation
     def eval_step(self, batch):

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import torch
 from parlai.core.message import Message
-from parlai.core.metrics import Metric
 
-from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch
+from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.history import DialogueHistory
-from p2bot_parlai.method.layout import Turn, pack
+from p2bot_parlai.method.layout import Turn, pack_in_pieces
 
 
 class ReadTurn(NamedTuple):
@@ -29,12 +28,18 @@ class TurnReader:
     """
     :param text_truncate: tokens of a context at most. :param label_truncate: of a response.
     :param distractors: drawn for each response; 0 where no head is trained.
+    :param budget: tokens that are computed at once, see `pack_in_pieces`.
     """
 
     def __init__(
-        self, dictionary: P2botDictionary, text_truncate: int, label_truncate: int, distractors: int
+        self,
+        dictionary: P2botDictionary,
+        text_truncate: int,
+        label_truncate: int,
+        distractors: int,
+        budget: int,
     ):
-        self.dictionary, self.distractors = dictionary, distractors
+        self.dictionary, self.distractors, self.budget = dictionary, distractors, budget
         self.text_truncate, self.label_truncate = text_truncate, label_truncate
 
     def response(self, text: str, truncate: int | None = None) -> list[int]:
@@ -77,26 +82,32 @@ class TurnReader:
 
     def batch(self, rows: Sequence[list[ReadTurn]], valid_indices: list[int]) -> P2botBatch:
         """A training batch whose examples are the turns of several messages."""
+        messages = [message for message, row in enumerate(rows) for _ in row]
+        words = [words for row in rows for _, words in row]
         turns = [turn for row in rows for turn, _ in row]
         responses = [turn.response for turn in turns]
         wrong = fill_up([turn.distractors for turn in turns], responses, self.distractors)
         filled = [
             Turn(turn.context, turn.response, own) for turn, own in zip(turns, wrong, strict=True)
         ]
-        packed = pack(filled, self.dictionary.p2bot.marks)
+        pieces = [
+            SupervisedBatch(
+                [responses[i] for i in numbers],
+                [wrong[i] for i in numbers],
+                [words[i] for i in numbers],
+                packed=packed,
+                messages=[messages[i] for i in numbers],
+            )
+            for numbers, packed in pack_in_pieces(filled, self.dictionary.p2bot.marks, self.budget)
+        ]
         return P2botBatch(
             batchsize=len(turns),
             is_training=True,
             valid_indices=torch.tensor(valid_indices),
-            text_vec=packed.inputs,
-            label_vec=packed.targets,
-            p2bot=SupervisedBatch(
-                responses,
-                wrong,
-                [words for row in rows for _, words in row],
-                packed=packed,
-                turns=list(map(len, rows)),
-            ),
+            # ParlAI counts their tokens
+            text_vec=torch.cat([piece.packed.inputs.flatten() for piece in pieces]),
+            label_vec=torch.cat([piece.packed.targets.flatten() for piece in pieces]),
+            p2bot=TrainingBatch(pieces),
         )
 
 
@@ -114,13 +125,3 @@ def fill_up(
             turned = [*responses[i + 1 :], *responses[:i]]
             chosen[i] = [other for other in turned if other != response][:count]
     return chosen
-
-
-def by_dialogue(values: Sequence[Metric | None], turns: Sequence[int]) -> list[Metric | None]:
-    """ParlAI takes one metric per message: the sum over its turns."""
-    merged, start = [], 0
-    for count in turns:
-        own = [value for value in values[start : start + count] if value is not None]
-        merged.append(sum(own[1:], start=own[0]) if own else None)
-        start += count
-    return merged

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.method.context_style import ContextStyle
+from p2bot_parlai.method.pieces import pieces
 
 
 @dataclass
@@ -71,24 +72,42 @@ def pack(turns: Sequence[Turn], style: ContextStyle[int]) -> Layout:
 
     :param turns: in order. Neither responses nor distractors are empty.
     """
-    groups: list[list[Turn]] = []  # the turns of each row
-    for turn in turns:
-        if groups and _continues(groups[-1][-1], turn, style):
-            groups[-1].append(turn)
+    ((_, layout),) = pack_in_pieces(turns, style, 0)
+    return layout
+
+
+def pack_in_pieces(
+    turns: Sequence[Turn], style: ContextStyle[int], budget: int
+) -> list[tuple[list[int], Layout]]:
+    """
+    The same in several layouts, so that they can be computed one after another.
+
+    :param budget: tokens of a layout, see `pieces`. :return: of each layout: which of the turns.
+    """
+    groups: list[list[int]] = []  # the turns of each row
+    for number, turn in enumerate(turns):
+        if groups and _continues(turns[groups[-1][-1]], turn, style):
+            groups[-1].append(number)
         else:
-            groups.append([turn])
+            groups.append([number])
 
     rows = []
     for group in groups:
-        row = _Row(style.row(group[-1].context, group[-1].response))
-        for turn in group:
+        last = turns[group[-1]]
+        row = _Row(style.row(last.context, last.response))
+        for turn in (turns[number] for number in group):
             start = len(turn.context)
             branch = row.add_branch(*style.own_branch(turn.context, turn.response))
             row.starts.append(start if style.predicts_in_place else branch)
             for distractor in turn.distractors:
                 row.add_branch(style.candidate(distractor), start)
         rows.append(row)
-    return _assemble(rows, [turn.response for turn in turns], style.pad)
+    found = []
+    for piece in pieces([len(row.tokens) for row in rows], budget):
+        numbers = [number for row in piece for number in groups[row]]
+        responses = [turns[number].response for number in numbers]
+        found.append((numbers, _assemble([rows[row] for row in piece], responses, style.pad)))
+    return found
 
 
 def _continues(turn: Turn, later: Turn, style: ContextStyle[int]) -> bool:

@@ -43,9 +43,14 @@ def _same(first, second):
 
 
 def _breaking(agent, monkeypatch, value):
-    """The loss of every batch becomes ``value`` while this lasts."""
-    stock = agent.compute_loss
-    monkeypatch.setattr(agent, "compute_loss", lambda batch: stock(batch) * value)
+    """The first term of every loss becomes ``value`` while this lasts."""
+    stock = agent.losses
+
+    def losses(batches):
+        first, *others = stock(batches)
+        return [lambda: first() * value, *others]
+
+    monkeypatch.setattr(agent, "losses", losses)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -81,17 +86,21 @@ def test_a_run_is_given_up_after_many_broken_gradients_in_a_row(learner, monkeyp
         learner.batch_act(rows)
 
 
-def test_accumulated_gradients_are_checked_together(convai2, tiny_model, tmp_path, monkeypatch):
-    agent = _learner(convai2, tiny_model, tmp_path, update_freq=2)
+@pytest.mark.parametrize("changes", [{"update_freq": 2}, {"tokens_per_batch": 40}], ids=str)
+def test_accumulated_gradients_are_checked_together(
+    convai2, tiny_model, tmp_path, monkeypatch, changes
+):
+    agent = _learner(convai2, tiny_model, tmp_path, **changes)
+    freq = changes.get("update_freq", 1)
     before = _weights(agent)
     with monkeypatch.context() as patch:
         _breaking(agent, patch, float("nan"))
-        agent.batch_act(_examples(agent, 2))
-    agent.batch_act(_examples(agent, 2))
+        for _ in range(freq):
+            agent.batch_act(_examples(agent, 2))
     assert _same(_weights(agent), before)
-    agent.batch_act(_examples(agent, 2))
-    assert _same(_weights(agent), before)  # half of the next update
-    agent.batch_act(_examples(agent, 2))
+    for _ in range(freq):
+        assert _same(_weights(agent), before)  # also by half of the next update
+        agent.batch_act(_examples(agent, 2))
     assert not _same(_weights(agent), before)
 
 

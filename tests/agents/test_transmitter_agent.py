@@ -72,8 +72,9 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
         _example(agent.clone(), 1),  # has one other candidate only
     ]
     batch = agent.batchify(rows)
-    assert [len(found) for found in batch.p2bot.distractors] == [3, 1]
-    assert len({tuple(d) for d in batch.p2bot.distractors[0]}) == 3
+    (own,) = batch.p2bot.pieces
+    assert [len(found) for found in own.distractors] == [3, 1]
+    assert len({tuple(d) for d in own.distractors[0]}) == 3
     first, second = agent.batch_act(rows)
     assert first["metrics"]["nup_acc"].value() in (0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1)
     assert second["metrics"]["nup_acc"].value() in (0, 1)
@@ -81,7 +82,7 @@ def test_several_distractors_a_response(convai2, tiny_model, tmp_path):
 
 def test_without_candidates_the_distractor_comes_from_the_batch(learner):
     seen = [_example(learner.clone(), i, label_candidates=None) for i in range(3)]
-    own = learner.batchify(seen).p2bot
+    (own,) = learner.batchify(seen).p2bot.pieces
     assert all(d in own.responses for (d,) in own.distractors)
     assert all(d != r for (d,), r in zip(own.distractors, own.responses, strict=True))
 

@@ -189,7 +189,8 @@ def check_ids(agent, batch):
 
 
 def check_packed(agent, batch, turns):
-    packed, responses, size = batch.p2bot.packed, batch.p2bot.responses, len(agent.dict)
+    (own,), size = batch.p2bot.pieces, len(agent.dict)
+    packed, responses = own.packed, own.responses
     assert batch.batchsize == len(turns) == len(responses)
     assert packed.inputs.min() >= 0 and packed.inputs.max() < size
     assert packed.targets[packed.target_mask].tolist() == sum(responses, [])

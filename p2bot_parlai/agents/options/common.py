@@ -51,6 +51,16 @@ def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
 Options = dict[str, tuple]
 
 
+TOKENS_PER_BATCH: Options = {
+    "--tokens-per-batch": (
+        0,
+        "Memory of training: compute a batch in pieces of at most so many tokens, padding "
+        "included, before the one update; what is learnt is the same. A longer row is a piece of "
+        "its own. 0: the whole batch at once",
+    ),
+}
+
+
 def add_options(parser: ParlaiParser, title: str, options: Options) -> None:
     """Add a group of options. Each has the type of its default, or str without one."""
     group = parser.add_argument_group(title)

@@ -9,6 +9,7 @@ from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
     NOT_NEGATIVE,
+    TOKENS_PER_BATCH,
     add_options,
     check_bounds,
     check_tokens,
@@ -39,7 +40,7 @@ DEFAULTS = {
 }
 BOUNDS = {
     "alpha": A_SHARE,
-    "nup_coef": NOT_NEGATIVE,
+    **dict.fromkeys(("nup_coef", "tokens_per_batch"), NOT_NEGATIVE),
     **dict.fromkeys(("num_distractors", "beam_size", "topk"), AT_LEAST_1),
     **dict.fromkeys(("n_layers", "n_heads", "embedding_size"), AT_LEAST_1),
     "temperature": ("above 0, and finite", lambda value: 0 < value < math.inf),
@@ -106,6 +107,7 @@ OPTIONS = {
         "Recompute the activations of each layer in the backward pass instead of storing them: "
         "the same gradient with less memory, a third slower",
     ),
+    **TOKENS_PER_BATCH,
     "--alpha": (
         PAPER["alpha"],
         "Weight of the length-normalised log-likelihood against the next-utterance "

@@ -1,0 +1,64 @@
+"""One update from several batches, in pieces: ``--update-freq`` and ``--tokens-per-batch``."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+
+from parlai.core.metrics import Metric
+from parlai.utils.distributed import is_distributed
+from torch import Tensor
+
+from p2bot_parlai.parlai_support.batches import Batch
+
+# computes a term of the loss of an update
+Loss = Callable[[], Tensor]
+
+
+class Accumulating:
+    """
+    Beside `Learner`, and named before it: an update of several batches is that of one large batch.
+
+    ParlAI takes the gradient of each batch's own mean, so that a token of a short batch weighs more
+    than one of a long batch. Here batches are held until the last of an update is there; only then
+    is it known what the sums are divided by.
+    """
+
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
+        """
+        Terms whose sum is the loss of one update.
+
+        Each is called once, in this order, and its graph is freed before the next: what is computed
+        at once is the memory that an update needs. None may wait for other processes, whose
+        terms may be more or fewer. Metrics are recorded with `record_learnt`.
+        """
+        raise NotImplementedError
+
+    def train_step(self, batch: Batch):
+        self._held = [*self._held, batch]
+        self._number_grad_accum = len(self._held) % self.opt["update_freq"]
+        if self._number_grad_accum:
+            return
+        batches, self._held = self._held, []
+        self.zero_grad()
+        losses = self.losses(batches)
+        self.model.train()
+        for number, loss in enumerate(losses, start=1):
+            waits = is_distributed() and number < len(losses)
+            # gradients are averaged over processes once
+            with self.model.no_sync() if waits else contextlib.nullcontext():
+                loss().backward()
+        self.update_params()
+
+    def record_learnt(
+        self, metrics: Mapping[str, Sequence[Metric | None]], messages: Sequence[int], count: int
+    ) -> None:
+        """
+        Add metrics of examples to those of the messages that ParlAI now takes metrics for.
+
+        :param metrics: values of each example. :param messages: which one of its batch each example
+            belongs to. :param count: messages of the last batch of the update.
+        """
+        for name, values in metrics.items():
+            known = self._local_metrics.setdefault(name, [None] * count)
+            for message, value in zip(messages, values, strict=True):
+                if value is not None:
+                    known[message % count] = known[message % count] + value

@@ -1,0 +1,39 @@
+"""Rows in pieces, and packed turns in several layouts."""
+
+import pytest
+import torch
+from turns import MARKS, TURNS
+
+from p2bot_parlai.method.layout import pack, pack_in_pieces
+from p2bot_parlai.method.pieces import pieces
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (0, [[0, 1, 2, 3, 4]]),
+        (100, [[1, 4, 2, 0, 3]]),
+        (12, [[1, 4, 2], [0], [3]]),  # 3 x 4 = 12; 2 x 9 > 12; 13 > 12 alone
+        (8, [[1, 4], [2], [0], [3]]),
+        (1, [[1], [4], [2], [0], [3]]),
+    ],
+)
+def test_pieces_by_hand(budget, expected):
+    assert pieces([9, 2, 4, 13, 3], budget) == expected
+
+
+def test_no_rows_are_no_pieces():
+    assert pieces([], 0) == pieces([], 5) == []
+
+
+@pytest.mark.parametrize("budget", [1, 30, 60, 1000])
+def test_layouts_of_pieces_hold_the_rows_of_the_whole(budget):
+    whole, found = pack(TURNS, MARKS), pack_in_pieces(TURNS, MARKS, budget)
+    numbers = [number for turns, _ in found for number in turns]
+    assert sorted(numbers) == list(range(len(TURNS)))
+    assert sum(len(layout.inputs) for _, layout in found) == len(whole.inputs)
+    assert all(len(layout.inputs) == 1 or layout.inputs.numel() <= budget for _, layout in found)
+    for turns, layout in found:
+        for row, number in enumerate(turns):
+            response = torch.tensor(TURNS[number].response)
+            assert torch.equal(layout.targets[row][layout.target_mask[row]], response)
