@@ -4,7 +4,6 @@ Self-play dialogues as data: openings, rollouts, rewards.
 B dialogues of N turns.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,17 +53,6 @@ class Rollouts:
     def log_p(self) -> Tensor:
         """log p(a | s) of every response when it was sampled, (B, N)."""
         return torch.stack([scores.sum(dim=1) for scores in self.sampled_scores], dim=1)
-
-    def select(self, rows: Sequence[int]) -> "Rollouts":
-        """Some of the dialogues."""
-        return Rollouts(
-            [self.openings[b] for b in rows],
-            *(
-                [[turn[b] for b in rows] for turn in values]
-                for values in (self.user_texts, self.agent_texts, self.turns)
-            ),
-            [scores[list(rows)] for scores in self.sampled_scores],
-        )
 
     @property
     def shape(self) -> tuple[int, int]:

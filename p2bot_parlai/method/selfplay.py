@@ -67,6 +67,7 @@ def reread(
     reading: SupervisedReading,
     rollouts: Rollouts,
     kl_gradients: bool,
+    piece: tuple[list[int], Layout] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """
     Log-probabilities of the responses under the current weights, without dropout, as when they
@@ -74,15 +75,18 @@ def reread(
 
     :param model: the agent's network, in a data-parallel wrapper where there is one.
     :param kl_gradients: whether the divergence has gradients; most of the memory goes there.
+    :param piece: which M of the turns, and their layout (`pack_in_pieces`); None: all of them.
     :return: log p(a | s) of every response (M,), with gradients, and its KL divergence from the
         supervised model (M,), summed over tokens.
     """
-    packed, hidden, _ = reading(rollouts)
+    whole, hidden, _ = reading(rollouts)
+    numbers, packed = piece or (list(range(len(whole.targets))), whole)
     logits, cls_scores = model(packed)
     mask = packed.target_mask
     scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
     with torch.no_grad():
-        reference = reading.network.output(hidden[packed.target_index[mask]])
+        read = whole.target_index[numbers][whole.target_mask[numbers]]
+        reference = reading.network.output(hidden[read])
     with torch.set_grad_enabled(torch.is_grad_enabled() and kl_gradients):
         divergence = kl_divergence(
             logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)

@@ -82,10 +82,10 @@ def test_supervised_examples_beside_it(convai2, tmp_path, playing):
         "labels": ["i eat rice"],
         "label_candidates": ["i eat rice", "hello"],
     }
-    compute_loss, modes = agent.compute_loss, []
-    agent.compute_loss = lambda b: (modes.append(agent.model.training), compute_loss(b))[1]
+    modes = []
+    agent.network.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     replies = step(agent, [1, 2], [example])
-    assert modes == [True]  # dropout is for them
+    assert modes == [True, False]  # dropout is for them
     for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
         assert reply["metrics"][measured] is not None
         assert reply["metrics"].get(nothing) is None

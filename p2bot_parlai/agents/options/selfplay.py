@@ -84,8 +84,8 @@ OPTIONS = {
     ),
     "--rl-baseline": (
         "mean",
-        "What a reward is compared with. mean: the mini-batch (the paper); leave-one-out: its other "
-        "responses; turn: the same turn of its other dialogues. With --rollouts-per-opening, "
+        "What a reward is compared with. mean: the mini-batch (the paper); leave-one-out: its "
+        "other responses; turn: the same turn of its other dialogues. With --rollouts-per-opening, "
         "group: the return of the other dialogues of the opening; group-turn: their reward at the "
         "same turn; grpo: their returns, divided by the standard deviation",
         list(ESTIMATORS),
