@@ -132,7 +132,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def observe(self, observation):
         """There are no labels to compare with: take the agent's own metrics."""
-        if observation.get("metrics"):  # none after the end of an epoch
+        # without metrics: after the end of an epoch, or before the last batch of an update
+        if self.training or observation.get("metrics"):
             self.metrics.add("exs", SumMetric(1))
         self.metrics._consume_user_metrics(observation)
         return super().observe(observation)
