@@ -91,15 +91,17 @@ def test_an_update_is_that_of_the_estimator(convai2, tmp_path, playing):
     scored = agent.play([opening(seed, group) for seed, group in enumerate(GROUPS)])
     log_p, divergence = agent.reread(scored)
     returns = scored.total.sum(dim=1).tolist()
+    advantages = [returns[i] - returns[(i + 2) % 4] for i in range(4)]
     loss = 0.5 * divergence.sum()
     for i, value in enumerate(log_p):
-        dialogue = i // 3
-        loss = loss - (returns[dialogue] - returns[(dialogue + 2) % 4]) * value
+        loss = loss - advantages[i // 3] * value
     agent.zero_grad()
     (3.0 * loss / 12).backward()
     expected = agent.network.backbone.tokens_embed.weight
     before, step = expected.detach().clone(), 0.1 * expected.grad.clone()
-    learn(agent, [[told(seed, group) for seed, group in enumerate(GROUPS)]])
+    _, metrics = learn(agent, [[told(seed, group) for seed, group in enumerate(GROUPS)]])
+    assert metrics["advantage_var"] == pytest.approx(sum(a**2 for a in advantages) / 4, rel=1e-4)
+    assert metrics["flat_groups"] == 0
     torch.testing.assert_close(expected.detach(), before - step, atol=1e-6, rtol=1e-3)
 
 
