@@ -110,7 +110,7 @@ def test_the_expected_estimate_is_the_gradient(name, later):
     torch.testing.assert_close(found, factor * exact)
 
 
-def test_a_baseline_of_later_rewards_is_biased():
+def test_a_baseline_of_the_same_dialogue_is_biased():
     """Where a response changes the rewards of other turns, these are no baseline for it."""
     for name in ("mean", "leave-one-out"):
         found, exact = expected(estimates(name, 1.5)), gradient(name, 1.5)

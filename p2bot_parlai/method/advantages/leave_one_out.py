@@ -8,8 +8,8 @@ def advantages(rewards: Tensor, groups: Tensor) -> Tensor:
     A_i = R_i - 1/(n-1) sum_{j != i} R_j over all n = B * N responses.
 
     n/(n-1) times the advantage of the mean, so that the gradient is unbiased where the rewards
-    are independent of each other. Later rewards of the same dialogue depend on the response and
-    are in its baseline: `p2bot_parlai.method.advantages.turn` leaves them out.
+    are independent of each other. Those of the other turns of its dialogue depend on it, and are
+    in its baseline: `p2bot_parlai.method.advantages.turn` leaves them out.
 
     :param rewards: (B, N). :param groups: not used. :return: (B, N)
     """

@@ -9,8 +9,8 @@ def advantages(rewards: Tensor, groups: Tensor) -> Tensor:
 
     The mean includes the response itself, so its reward is compared with a part of itself: where
     the rewards are independent of each other, the gradient is (1 - 1/n) of the true one. A single
-    response learns nothing. Later rewards of the same dialogue are in the mean too; they depend
-    on the response (`p2bot_parlai.method.advantages.turn` leaves them out).
+    response learns nothing. The other turns of its dialogue are in the mean too, and their
+    rewards depend on it (`p2bot_parlai.method.advantages.turn` leaves them out).
 
     :param rewards: (B, N). :param groups: not used. :return: (B, N)
     """
