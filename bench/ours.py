@@ -7,7 +7,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.scoring import Responder
 from p2bot_parlai.agents.whole_dialogues import ReadTurn
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.advantages import ESTIMATORS
 from p2bot_parlai.method.backbones.precision import keep_casts
 from p2bot_parlai.method.layout import Turn, pack
 from p2bot_parlai.method.selfplay import policy_gradient_loss
@@ -79,7 +79,7 @@ class Ours:
         mask = packed.target_mask
         scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
         log_p = log_likelihood(scores, mask)
-        flat = rewards.T.flatten()  # turn n of dialogue b is b * N + n
-        baseline = mean_baseline(flat.sum(), torch.tensor(len(flat)))
-        policy_gradient_loss(log_p, flat, baseline).mean().backward()
+        advantages = ESTIMATORS["mean"](rewards.T, torch.arange(rewards.shape[1]))  # (B, N)
+        # turn n of dialogue b is b * N + n
+        policy_gradient_loss(log_p, advantages.flatten()).mean().backward()
         return log_p.detach().view(rewards.shape[1], rewards.shape[0]).T

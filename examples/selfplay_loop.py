@@ -13,7 +13,7 @@ from importlib.resources import files
 
 import torch
 
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
+from p2bot_parlai.method.advantages import ESTIMATORS
 from p2bot_parlai.method.model_files import (
     dict_file,
     load_perceiver,
@@ -76,10 +76,10 @@ def learn(model: str, receiver: str, steps: int, batch: int, lr: float, seed: in
 
         # 4. Reward every response: R = sum of lambda_i R_i (Eq. 10).
         scored = game.score(rollouts)
-        total = scored.total.flatten()  # (M,)
+        total = scored.total  # (B, N)
 
-        # 5. The baseline of Eq. 5: the mean reward of the batch.
-        baseline = mean_baseline(total.sum(), torch.tensor(len(total)))
+        # 5. The advantages of Eq. 5: each reward less the baseline, the mean of the batch.
+        advantages = ESTIMATORS["mean"](total, torch.arange(batch)).flatten()  # (M,)
 
         # 6. log p(a | s) of the sampled responses, with gradients (Eq. 1), in one pass.
         packed, _, _ = reading(rollouts)
@@ -89,7 +89,7 @@ def learn(model: str, receiver: str, steps: int, batch: int, lr: float, seed: in
         log_p = log_likelihood(scatter_to_mask(token_scores, mask), mask)  # (M,)
 
         # 7. A policy-gradient step (Eq. 5): minimise -(R - b) log p(a | s).
-        loss = policy_gradient_loss(log_p, total, baseline).mean()
+        loss = policy_gradient_loss(log_p, advantages).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(agent.parameters(), 1.0)

@@ -65,7 +65,10 @@ def learn(opt, rank: int, processes: int):
 
 
 def play(opt, rank: int, processes: int):
-    """Each process takes every second dialogue; the last batch also has supervised rows."""
+    """
+    Each process takes every second dialogue, those of an opening; the last batch also has
+    supervised rows.
+    """
     agent = tiny.agent(**opt)
     agent.others.texts = []  # what is drawn from them depends on the process
     agent.begin_training()
@@ -80,7 +83,7 @@ def play(opt, rank: int, processes: int):
 
 
 def opening(number: int) -> dict:
-    fields = {"user_persona": [f"i own {number} cats."], "agent_persona": ["i live in Oslo."]}
+    fields = {"user_persona": [f"i own {number % 2} cats."], "agent_persona": ["i live in Oslo."]}
     fields |= {"utterance": "hello " * (1 + number % 3), "seed": number}
     return {"text": fields["utterance"], "opening": fields, "learn": True, "episode_done": True}
 

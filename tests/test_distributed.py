@@ -38,7 +38,9 @@ def learn(processes: int, folder, convai2, *models):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["supervised", "in bf16", "in pieces", "self-play"])
+@pytest.mark.parametrize(
+    "stage", ["supervised", "in bf16", "in pieces", "self-play", "groups"]
+)
 def test_two_processes_agree_with_one(convai2, tiny_model, tiny_receiver, tmp_path, stage):
     """
     Also where the halves of the batch differ in tokens and in distractors: means and baselines are
@@ -46,8 +48,10 @@ def test_two_processes_agree_with_one(convai2, tiny_model, tiny_receiver, tmp_pa
     gradients are summed in fp32.
     """
     Path(tmp_path / "model.dict").write_bytes(Path(tiny_model + ".dict").read_bytes())
-    if stage == "self-play":
+    if stage in ("self-play", "groups"):
         more = tiny_model, tiny_receiver
+        if stage == "groups":
+            more += "rl_baseline=group", "rollouts_per_opening=2", "selfplay_epochs=2"
     else:  # not Adam, whose first steps are as long where a gradient is next to nothing
         more = "optimizer=sgd", "learningrate=0.5"
         more += ("precision=bf16",) if stage == "in bf16" else ()

@@ -11,6 +11,7 @@ from parlai.core.opt import Opt
 from parlai.scripts.train_model import TrainLoop, setup_args
 
 from p2bot_parlai import zoo
+from p2bot_parlai.agents.options import selfplay
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import packaged
 
@@ -91,14 +92,21 @@ def test_absent_weights_are_named_with_how_to_get_them(
         create_agent(parsed(name, tmp_path, "-dp", str(convai2)))
 
 
+def test_the_paper_preset_of_self_play_leaves_nothing_to_defaults():
+    models = {"receiver", "language_model", "show_dialogue_every"}
+    said = {name[2:].replace("-", "_") for name in selfplay.OPTIONS} - models
+    assert said <= set(PRESETS["paper_selfplay"])
+
+
 def test_the_paper_presets_are_section_5_1(tmp_path):
     """Said again here: defaults may change some day, the paper does not."""
     transmitter, receiver = PRESETS["paper_transmitter"], PRESETS["paper_receiver"]
-    selfplay = PRESETS["paper_selfplay"]
-    assert selfplay["learningrate"] == 1e-6
+    played = PRESETS["paper_selfplay"]
+    assert (played["learningrate"], played["lr_scheduler"]) == (1e-6, "none")
     assert parsed("paper_selfplay", tmp_path)["selfplay_dialogues"] == 2000
-    assert (selfplay["selfplay_turns"], selfplay["gamma"], selfplay["beam_size"]) == (3, 0.5, 2)
-    lambdas = [selfplay[f"lambda_{name}"] for name in ("style", "coherence", "persona")]
+    assert played["rl_baseline"] == "mean"
+    assert (played["selfplay_turns"], played["gamma"], played["beam_size"]) == (3, 0.5, 2)
+    lambdas = [played[f"lambda_{name}"] for name in ("style", "coherence", "persona")]
     assert lambdas == [0.4, 0.1, 0.5]
     for preset in (transmitter, receiver):
         assert (preset["optimizer"], preset["learningrate"]) == ("adam", 6.25e-5)

@@ -26,9 +26,9 @@ class Accumulating:
         """
         Terms whose sum is the loss of one update.
 
-        Each is called once, in this order, and its graph is freed before the next: what is computed
-        at once is the memory that an update needs. None may wait for other processes, whose
-        terms may be more or fewer. Metrics are recorded with `record_learnt`.
+        They are called in this order, each once an update, and the graph of one is freed before the
+        next: what is computed at once is the memory that an update needs. None may wait for other
+        processes, whose terms may be more or fewer. Metrics are recorded with `record_learnt`.
         """
         raise NotImplementedError
 
@@ -38,8 +38,11 @@ class Accumulating:
         if self._number_grad_accum:
             return
         batches, self._held = self._held, []
+        self.learn(self.losses(batches))
+
+    def learn(self, losses: Sequence[Loss]) -> None:
+        """One update."""
         self.zero_grad()
-        losses = self.losses(batches)
         self.model.train()
         for number, loss in enumerate(losses, start=1):
             waits = is_distributed() and number < len(losses)

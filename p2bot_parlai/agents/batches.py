@@ -63,16 +63,12 @@ class TrainingBatch:
 
 
 @dataclass
-class SelfPlayBatch:
+class SelfPlayBatch(TrainingBatch):
     """
-    Dialogues to play, and the ordinary examples of the same batch, which come behind them.
-
-    :param openings: may be none, where only other processes play.
-    :param spoken: may be empty.
+    Dialogues to play, and the ordinary examples of the same batch, whose messages come behind them.
     """
 
     openings: list[Opening]
-    spoken: Batch
 
     def to(self, device) -> "SelfPlayBatch":
-        return replace(self, spoken=self.spoken.to(device))
+        return SelfPlayBatch(super().to(device).pieces, self.openings)

@@ -360,6 +360,15 @@ def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
     return value
 
 
+def gather_from_processes(value: Any) -> list:
+    """What each process has given, in order."""
+    if not is_distributed():
+        return [value]
+    found = [None] * num_workers()
+    torch.distributed.all_gather_object(found, value)
+    return found
+
+
 def share_of_all(count: torch.Tensor) -> torch.Tensor:
     """
     What one process divides its sum by, so that the mean of the processes' gradients is the

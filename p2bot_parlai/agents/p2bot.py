@@ -1,24 +1,26 @@
 """``-m p2bot``: the Transmitter, trained supervised and by self-play."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
-from parlai.core.metrics import AverageMetric
+from parlai.core.metrics import AverageMetric, GlobalAverageMetric
 from parlai.core.opt import Opt
 from parlai.utils import logging
 from parlai.utils.distributed import num_workers
 from torch import Tensor
 
+from p2bot_parlai.agents.accumulation import Loss
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
-from p2bot_parlai.agents.learning import sum_over_processes
 from p2bot_parlai.agents.options import adapters, selfplay
+from p2bot_parlai.agents.policy_gradient import Compared, compare
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
+from p2bot_parlai.method.layout import Layout, pack_in_pieces
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
-from p2bot_parlai.method.selfplay import policy_gradient_loss, reread
+from p2bot_parlai.method.selfplay import CLIP, clipped_loss, policy_gradient_loss, reread
 from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.parlai_support.batches import Batch
 
@@ -30,6 +32,9 @@ class P2botAgent(TransmitterAgent):
     """
 
     OPTIONS = (*TransmitterAgent.OPTIONS, selfplay.add_selfplay_options)
+    # of the update that is being learnt
+    played: Sequence[ScoredRollouts] = ()
+    compared: Compared | None = None
 
     # ----------------------------------------------------------------- construction
     @classmethod
@@ -94,43 +99,27 @@ class P2botAgent(TransmitterAgent):
         others = [i for i in range(len(obs_batch)) if i not in set(plays)]
         spoken = super().batchify([obs_batch[i] for i in others], sort=sort)
         rows = [others[i] for i in spoken.valid_indices] if spoken.batchsize else []
+        pieces = [
+            replace(piece, messages=[len(plays) + message for message in piece.messages])
+            for piece in (spoken.p2bot.pieces if spoken.batchsize else ())
+        ]
         return P2botBatch(
             batchsize=len(plays) + spoken.batchsize,
             is_training=any(obs_batch[i]["learn"] for i in plays),
             valid_indices=torch.tensor([*plays, *rows]),
-            p2bot=SelfPlayBatch([Opening(**obs_batch[i]["opening"]) for i in plays], spoken),
+            p2bot=SelfPlayBatch(pieces, [Opening(**obs_batch[i]["opening"]) for i in plays]),
         )
-
-    def train_step(self, batch: Batch):
-        own = batch.p2bot
-        if not isinstance(own, SelfPlayBatch):
-            if not self.plays:
-                return super().train_step(batch)
-            own = SelfPlayBatch([], batch)
-        scored = self.play(own.openings) if own.openings else None
-        self.zero_grad()
-        loss = self._supervised_loss(own.spoken)
-        # metrics of ordinary examples have no value for self-play rows
-        for name, values in self._local_metrics.items():
-            self._local_metrics[name] = [*[None] * len(own.openings), *values]
-        ordinary = len(own.spoken.valid_indices) if own.spoken.batchsize else 0
-        loss = loss + self.opt["rl_coef"] * self.selfplay_loss(scored, ordinary)
-        self.backward(loss)
-        self.update_params()
-        every = self.opt["show_dialogue_every"]
-        updated = self._number_grad_accum == 0  # --update-freq: every so many batches
-        if scored and every and updated and self._number_training_updates % every == 0:
-            logging.info("\n" + as_text(scored.transcript(0)))
-        return None
 
     def eval_step(self, batch: Batch):
         """Play without learning: the rewards are the metrics."""
         if not isinstance(batch.get("p2bot"), SelfPlayBatch):
             return super().eval_step(batch)
         scored = self.play(batch.p2bot.openings)
-        with torch.no_grad():
-            _, divergence = self.reread(scored)
-        self._record(dialogue_metrics(scored, divergence), 0)
+        _, divergence = self.reread(scored)
+        metrics = dialogue_metrics(scored)
+        metrics["kl"] = divergence.view(scored.rollouts.shape).mean(dim=1).tolist()
+        for name, values in metrics.items():
+            self.record_local_metric(name, AverageMetric.many(values))
         return None
 
     # -------------------------------------------------------------------- the loss
@@ -141,55 +130,85 @@ class P2botAgent(TransmitterAgent):
         refuse_broken(scored)
         return scored
 
-    def reread(self, scored: ScoredRollouts) -> tuple[Tensor, Tensor]:
+    def reread(
+        self, scored: ScoredRollouts, piece: tuple[list[int], Layout] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """log p(a | s) and KL divergence of every response, each (M,); see `selfplay.reread`."""
         self.model.eval()
         reading = self.selfplay.world.reading
-        return reread(self.model, reading, scored.rollouts, self.opt["kl_coef"] > 0)
+        return reread(self.model, reading, scored.rollouts, self.opt["kl_coef"] > 0, piece)
 
-    def _supervised_loss(self, spoken: Batch) -> Tensor:
-        if spoken.batchsize:
-            self.model.train()
-            return self.compute_loss(spoken)
-        self.losses([])  # every process takes part in the sums, whatever its batch holds
-        return torch.zeros((), device=self.device)
-
-    def selfplay_loss(self, scored: ScoredRollouts | None, ordinary: int = 0) -> Tensor:
+    def losses(self, batches: Sequence[Batch]) -> list[Loss]:
         """
-        Mean of Eq. 5's terms over the responses of all processes, and the KL anchor's.
-
-        :param scored: None where only other processes play. :param ordinary: how many other
-            examples the batch has.
+        Terms of ordinary examples, then those of the dialogues, which are played here: the mean of
+        Eq. 5's over the responses of all batches and processes, and the KL anchor's.
         """
-        rewards = scored.total.flatten() if scored else torch.zeros(0)
-        rewards = rewards.to(self.device)
-        total = sum_over_processes(rewards.sum())
-        count = sum_over_processes(torch.tensor(float(len(rewards)), device=self.device))
-        if scored is None:
-            return torch.zeros((), device=self.device)
-        if self.opt["rl_baseline"] == "mean":
-            baseline = mean_baseline(total, count)
+        ordinary = super().losses(batches)
+        if not self.plays:
+            return ordinary
+        openings = [b.p2bot.openings for b in batches if isinstance(b.p2bot, SelfPlayBatch)]
+        self.played = [self.play(begun) for begun in openings]
+        self.compared = compare(self.played, self.opt["rl_baseline"])
+        if self.compared is None:  # nobody has played
+            return ordinary
+        self.global_metrics.add("advantage_var", GlobalAverageMetric(self.compared.variance))
+        if self.opt["rollouts_per_opening"] > 1:
+            self.global_metrics.add("flat_groups", GlobalAverageMetric(self.compared.flat))
+        messages = len(batches[-1].valid_indices)
+        terms: list[Loss] = []
+        sizes = [len(scored.total) for scored in self.played]
+        for scored, own in zip(self.played, self.compared.advantages.split(sizes), strict=True):
+            metrics = {k: AverageMetric.many(v) for k, v in dialogue_metrics(scored).items()}
+            self.record_learnt(metrics, range(len(own)), messages)
+            marks, budget = self.dict.p2bot.marks, self.opt["tokens_per_batch"]
+            for piece in pack_in_pieces(scored.rollouts.by_dialogue(), marks, budget):
+                terms.append(partial(self._term, scored, own.flatten(), piece, messages))
+        return [*ordinary, *terms]
+
+    def _term(
+        self,
+        scored: ScoredRollouts,
+        advantages: Tensor,
+        piece: tuple[list[int], Layout],
+        messages: int,
+    ) -> Tensor:
+        """
+        The part of some turns in the loss. :param advantages: of all turns that were scored with
+            them, (B * N,). :param messages: see `record_learnt`.
+        """
+        numbers, layout = piece
+        log_p, divergence = self.reread(scored, (numbers, layout.to(self.device)))
+        own = advantages[numbers].to(self.device)
+        metrics = {"kl": divergence}
+        if self.opt["selfplay_epochs"] == 1:
+            terms = policy_gradient_loss(log_p, own)
         else:
-            baseline = leave_one_out_baseline(rewards, total, count)
-        log_p, divergence = self.reread(scored)
-        terms = policy_gradient_loss(log_p, rewards, baseline)
+            sampled = scored.rollouts.log_p().flatten()[numbers].to(self.device)
+            terms = clipped_loss(log_p, sampled, own)
+            metrics["ratio_clipped"] = ((log_p - sampled).exp() - 1).abs() > CLIP
         terms = terms + self.opt["kl_coef"] * divergence
-        metrics = dialogue_metrics(scored, divergence.detach())
-        metrics["rl_loss"] = terms.detach().view(scored.rollouts.shape).mean(dim=1).tolist()
-        self._record(metrics, ordinary)
-        return terms.sum() / (count / num_workers())
+        metrics["rl_loss"] = terms
+        turns = scored.rollouts.shape[1]
+        self.record_learnt(
+            {name: AverageMetric.many(value.tolist()) for name, value in metrics.items()},
+            [number // turns for number in numbers],
+            messages,
+        )
+        return self.opt["rl_coef"] * terms.sum() / (self.compared.responses / num_workers())
 
-    def _record(self, metrics: dict[str, list[float]], ordinary: int) -> None:
-        """One entry per example: self-play first, then None for the others."""
-        for name, values in metrics.items():
-            own = AverageMetric.many(values)
-            self.record_local_metric(name, [*own, *[None] * ordinary])
+    def learn(self, losses: Sequence[Loss]) -> None:
+        """An update; with ``--selfplay-epochs`` several, from the same examples."""
+        every = self.opt["show_dialogue_every"]
+        for _ in range(self.opt["selfplay_epochs"] if self.compared else 1):
+            super().learn(losses)
+            if self.played and every and self._number_training_updates % every == 0:
+                logging.info("\n" + as_text(self.played[0].transcript(0)))
 
 
-def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
+def dialogue_metrics(scored: ScoredRollouts) -> dict[str, list[float]]:
     """
     Values for the report, one per dialogue: the mean over its turns of each reward, raw and
-    weighted, of their sum and of the KL divergence, and each reward turn by turn.
+    weighted, and of their sum, and each reward turn by turn.
     """
     rollouts = scored.rollouts
     size, turns = rollouts.shape
@@ -199,7 +218,6 @@ def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, li
         values[f"weighted_{name}"] = scored.weights[name] * raw
     if scored.perceptions:
         values["perception"], values["user_perception"] = scored.perceptions
-    values["kl"] = divergence.view(size, turns)
     lengths = [[len(row[b].response) for row in rollouts.turns] for b in range(size)]
     values["length"] = torch.tensor(lengths, dtype=torch.float)
     metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}

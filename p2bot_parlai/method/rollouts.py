@@ -7,6 +7,7 @@ B dialogues of N turns.
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from p2bot_parlai.method.layout import Turn
@@ -48,6 +49,10 @@ class Rollouts:
     def by_dialogue(self) -> list[Turn]:
         """All turns, those of a dialogue side by side: turn n of dialogue b is b * N + n."""
         return [turn for turns in zip(*self.turns, strict=True) for turn in turns]
+
+    def log_p(self) -> Tensor:
+        """log p(a | s) of every response when it was sampled, (B, N)."""
+        return torch.stack([scores.sum(dim=1) for scores in self.sampled_scores], dim=1)
 
     @property
     def shape(self) -> tuple[int, int]:

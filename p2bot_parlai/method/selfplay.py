@@ -3,8 +3,8 @@ Self-play (paper, section 3.2): a frozen user and a learnable agent talk; the ag
 by policy gradient (Eq. 4-5).
 
 `SelfPlay` plays a batch of dialogues and scores them with the rewards of
-`p2bot_parlai.method.reward_models`; `policy_gradient_loss` is minimised. B dialogues of N
-turns, M = B * N responses.
+`p2bot_parlai.method.reward_models`; `policy_gradient_loss` is minimised, of the advantages of
+`p2bot_parlai.method.advantages`. B dialogues of N turns, M = B * N responses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,17 +29,32 @@ from p2bot_parlai.method.transmitter import (
 
 # how a user responds, as ids
 Respond = Callable[[Speakers], list[list[int]]]
+# how far a response's probability may move from its sampled one and still be learnt from
+CLIP = 0.2
 
 
 # --------------------------------------------------------------------- the equations
-def policy_gradient_loss(log_p: Tensor, rewards: Tensor, baseline: Tensor) -> Tensor:
+def policy_gradient_loss(log_p: Tensor, advantages: Tensor) -> Tensor:
     """
     Its gradient is that of -L_rl (Eq. 5), sampled: -(R(a) - b) log p(a | s), a response.
 
-    :param log_p: (M,), with gradients. :param rewards: (M,). :param baseline: () or (M,).
-    :return: (M,)
+    :param log_p: (M,), with gradients. :param advantages: R - b, (M,). :return: (M,)
     """
-    return -(rewards - baseline).detach() * log_p
+    return -advantages.detach() * log_p
+
+
+def clipped_loss(log_p: Tensor, sampled: Tensor, advantages: Tensor) -> Tensor:
+    """
+    For rollouts that are learnt from several times (PPO; Schulman et al., 2017, Eq. 7):
+    -min(r A, clip(r, 1 - 0.2, 1 + 0.2) A), with r = p(a | s) / p_sampled(a | s) of a whole
+    response, the action of Eq. 4. Its gradient at r = 1 is that of `policy_gradient_loss`.
+
+    :param log_p: (M,), with gradients. :param sampled: log p(a | s) of the policy that sampled,
+        (M,). :param advantages: (M,). :return: (M,)
+    """
+    ratio, advantages = (log_p - sampled.detach()).exp(), advantages.detach()
+    clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
+    return -torch.minimum(ratio * advantages, clipped * advantages)
 
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -52,6 +67,7 @@ def reread(
     reading: SupervisedReading,
     rollouts: Rollouts,
     kl_gradients: bool,
+    piece: tuple[list[int], Layout] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """
     Log-probabilities of the responses under the current weights, without dropout, as when they
@@ -59,15 +75,18 @@ def reread(
 
     :param model: the agent's network, in a data-parallel wrapper where there is one.
     :param kl_gradients: whether the divergence has gradients; most of the memory goes there.
+    :param piece: which M of the turns, and their layout (`pack_in_pieces`); None: all of them.
     :return: log p(a | s) of every response (M,), with gradients, and its KL divergence from the
         supervised model (M,), summed over tokens.
     """
-    packed, hidden, _ = reading(rollouts)
+    whole, hidden, _ = reading(rollouts)
+    numbers, packed = piece or (list(range(len(whole.targets))), whole)
     logits, cls_scores = model(packed)
     mask = packed.target_mask
     scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
     with torch.no_grad():
-        reference = reading.network.output(hidden[packed.target_index[mask]])
+        read = whole.target_index[numbers][whole.target_mask[numbers]]
+        reference = reading.network.output(hidden[read])
     with torch.set_grad_enabled(torch.is_grad_enabled() and kl_gradients):
         divergence = kl_divergence(
             logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)

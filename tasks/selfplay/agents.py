@@ -43,7 +43,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     Dialogue number i is the same in every run with the same ``--seed``: the personas are of
     two different people, drawn at random; A's first utterance is a real one. Several processes
-    share the same dialogues.
+    share the same dialogues. With ``--rollouts-per-opening`` K, K dialogues of the same process in
+    a row have the same opening.
     """
 
     @classmethod
@@ -90,6 +91,8 @@ class SelfplayTeacher(FixedDialogTeacher):
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         self.random = False  # what is drawn depends on the number of the dialogue
         self._first, self._step = (get_rank(), num_workers()) if is_distributed() else (0, 1)
+        # an option of the agent that learns, see `p2bot_parlai.agents.options.selfplay`
+        self._rollouts = opt.get("rollouts_per_opening", 1) if self.training else 1
         self.reset()
 
     def share(self):
@@ -115,7 +118,8 @@ class SelfplayTeacher(FixedDialogTeacher):
         return self.get(self.episode_idx), False
 
     def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
-        opening = self.openings.draw(self._first + episode_idx * self._step)
+        number, rollout = divmod(episode_idx, self._rollouts)
+        opening = self.openings.draw(self._first + number * self._step, rollout)
         persona = [f"{OWN_PERSONA} {sentence}" for sentence in opening.agent_persona]
         return Message(
             {
@@ -128,7 +132,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     def observe(self, observation):
         """There are no labels to compare with: take the agent's own metrics."""
-        if observation.get("metrics"):  # none after the end of an epoch
+        # without metrics: after the end of an epoch, or before the last batch of an update
+        if self.training or observation.get("metrics"):
             self.metrics.add("exs", SumMetric(1))
         self.metrics._consume_user_metrics(observation)
         return super().observe(observation)
@@ -157,8 +162,11 @@ class Openings:
         self.begun = [i for i, d in enumerate(dialogues) if d.heard_first is None]
         self.others = [d.heard_first for d in dialogues if d.heard_first is not None]
 
-    def draw(self, number: int) -> Opening:
-        """The opening of dialogue ``number``, counted from 0."""
+    def draw(self, number: int, rollout: int = 0) -> Opening:
+        """
+        Opening ``number``, counted from 0. :param rollout: which dialogue that begins with it;
+            another one has another seed.
+        """
         rng = random.Random(f"{self.seed} {number}")
         if self.begun:
             user = rng.choice(self.begun)
@@ -171,5 +179,5 @@ class Openings:
             user_persona=self.dialogues[user].persona,
             agent_persona=self.dialogues[agent].persona,
             utterance=utterance,
-            seed=rng.getrandbits(40),
+            seed=[rng.getrandbits(40) for _ in range(rollout + 1)][-1],
         )

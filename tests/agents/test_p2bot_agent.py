@@ -97,10 +97,10 @@ def test_supervised_examples_beside_it(convai2, tmp_path, playing):
         "labels": ["i eat rice"],
         "label_candidates": ["i eat rice", "hello"],
     }
-    compute_loss, modes = agent.compute_loss, []
-    agent.compute_loss = lambda b: (modes.append(agent.model.training), compute_loss(b))[1]
+    modes = []
+    agent.network.register_forward_pre_hook(lambda module, _: modes.append(module.training))
     replies = step(agent, [1, 2], [example])
-    assert modes == [True]  # dropout is for them
+    assert modes == [True, False]  # dropout is for them
     for reply, measured, nothing in ((replies[0], "reward", "ppl"), (replies[2], "ppl", "reward")):
         assert reply["metrics"][measured] is not None
         assert reply["metrics"].get(nothing) is None
@@ -205,6 +205,11 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
             "style is not reported with --lambda-style 0.0",
         ),
         ({"gamma": 2.0}, "--gamma 2.0"),
+        ({"selfplay_epochs": 0}, "--selfplay-epochs 0"),
+        ({"rollouts_per_opening": 0}, "--rollouts-per-opening 0"),
+        ({"rl_baseline": "group"}, "group compares dialogues of one opening: set --rollouts-per-"),
+        ({"rollouts_per_opening": 2}, "--rollouts-per-opening 2 needs .* --batchsize a multiple"),
+        ({"rollouts_per_opening": 3, "task": "p2bot:selfplay,convai2"}, "with no other task"),
         (
             {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
             "all rewards have the weight 0",

@@ -196,10 +196,12 @@ def test_the_defaults_are_the_paper_s(convai2):
     assert (opt["learningrate"], opt["label_truncate"], opt["beam_size"]) == (1e-6, 32, 2)
     # beyond the paper
     assert opt["lambda_repetition"] == opt["kl_coef"] == 0 and opt["rl_baseline"] == "mean"
+    assert opt["rollouts_per_opening"] == opt["selfplay_epochs"] == 1
+    assert opt["lr_scheduler"] == "none"
     # supervised training that is only validated on self-play
     tasks = {"task": "convai2", "evaltask": "p2bot:selfplay"}
     supervised = setup_args().parse_kwargs(model="p2bot", datapath=convai2, **tasks)
-    assert supervised["learningrate"] == 6.25e-5
+    assert (supervised["learningrate"], supervised["lr_scheduler"]) == (6.25e-5, "linear")
 
 
 def test_rewards_are_as_the_options_say(convai2, tmp_path, playing):

@@ -124,9 +124,10 @@ def compare(convai2, model, tmp_path, changes):
 def test_what_a_batch_holds_goes_to_its_device(convai2, tiny_model, tmp_path):
     agent = tiny.agent(convai2, tmp_path / "model", init_model=tiny_model)
     batch = whole(agent, episodes(convai2)[:1])
-    beside_self_play = P2botBatch(p2bot=SelfPlayBatch([], batch)).to("meta").p2bot.spoken
-    for moved in (batch.to("meta"), beside_self_play):
-        assert moved.text_vec.is_meta and moved.p2bot.pieces[0].packed.inputs.is_meta
+    beside_self_play = P2botBatch(p2bot=SelfPlayBatch(batch.p2bot.pieces, []))
+    for moved in (batch.to("meta"), beside_self_play.to("meta")):
+        assert moved.p2bot.pieces[0].packed.inputs.is_meta
+    assert batch.to("meta").text_vec.is_meta
 
 
 @pytest.mark.parametrize("count", [1, 3])

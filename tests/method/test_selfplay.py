@@ -7,8 +7,6 @@ import pytest
 import torch
 
 from p2bot_parlai.method import selfplay
-from p2bot_parlai.method.advantages.batch_mean import mean_baseline
-from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
 from p2bot_parlai.method.layout import pack
 from p2bot_parlai.method.reward_models import SupervisedReading
 from p2bot_parlai.method.rollouts import Opening
@@ -31,32 +29,36 @@ def close(value, expected, tolerance=1e-6):
 
 # ------------------------------------------------------------------- the equations
 def test_eq_5_by_hand():
-    # log p(a) = log 1/2 + log 1/4 = log 1/8 (the third token is padding); reward 3, baseline 1:
-    # the loss is -(3 - 1) log 1/8 = 2 log 8, and its slope by log p is -2
+    # log p(a) = log 1/2 + log 1/4 = log 1/8 (the third token is padding); the advantage is 2:
+    # the loss is -2 log 1/8 = 2 log 8, and its slope by log p is -2
     scores = torch.tensor([[0.5, 0.25, 0.9]]).log().requires_grad_()
     log_p = log_likelihood(scores, torch.tensor([[True, True, False]]))
     close(log_p.detach(), [math.log(1 / 8)])
-    loss = selfplay.policy_gradient_loss(log_p, torch.tensor([3.0]), torch.tensor(1.0))
+    loss = selfplay.policy_gradient_loss(log_p, torch.tensor([2.0]))
     close(loss.detach(), [2 * math.log(8)])
     loss.sum().backward()
     close(scores.grad, [[-2.0, -2.0, 0.0]])
 
 
-def test_rewards_and_baseline_are_no_part_of_the_gradient():
+def test_the_clipped_ratio_by_hand():
+    # ratios 2, 2, 1/2, 1/2, 1 with advantages 3, -3, 3, -3, 2, clipped to 0.8 .. 1.2:
+    # min(6, 3.6), min(-6, -3.6), min(1.5, 2.4), min(-1.5, -2.4), 2
+    log_p = torch.tensor([1.0, 1.0, 0.25, 0.25, 0.5]).log().requires_grad_()
+    sampled = torch.full((5,), 0.5).log().requires_grad_()
+    advantages = torch.tensor([3.0, -3.0, 3.0, -3.0, 2.0], requires_grad=True)
+    loss = selfplay.clipped_loss(log_p, sampled, advantages)
+    close(loss.detach(), [-3.6, 6.0, -1.5, 2.4, -2.0])
+    loss.sum().backward()
+    # no slope where it is clipped; at ratio 1 that of Eq. 5, -A
+    close(log_p.grad, [0.0, 6.0, -1.5, 0.0, -2.0])
+    assert sampled.grad is None and advantages.grad is None
+
+
+def test_advantages_are_no_part_of_the_gradient():
     log_p = torch.tensor([-1.0], requires_grad=True)
-    reward, baseline = torch.tensor([3.0], requires_grad=True), torch.zeros((), requires_grad=True)
-    selfplay.policy_gradient_loss(log_p, reward, baseline).sum().backward()
-    assert reward.grad is None and baseline.grad is None
-
-
-def test_baselines_by_hand():
-    # rewards 1, 2, 6: the mean is 3; the others of each have the means 4, 3.5 and 1.5
-    rewards = torch.tensor([1.0, 2.0, 6.0])
-    total, count = rewards.sum(), torch.tensor(3.0)
-    close(mean_baseline(total, count), 3.0)
-    close(leave_one_out_baseline(rewards, total, count), [4.0, 3.5, 1.5])
-    one = rewards[:1]  # there are no others
-    close(leave_one_out_baseline(one, one.sum(), torch.tensor(1.0)), [0.0])
+    advantages = torch.tensor([3.0], requires_grad=True)
+    selfplay.policy_gradient_loss(log_p, advantages).sum().backward()
+    assert advantages.grad is None
 
 
 def test_kl_by_hand():
@@ -89,6 +91,7 @@ def test_rescored_is_what_was_sampled(bot, options):
     rollouts = play(bot, **options)
     scores, mask = rescored(bot, rollouts)
     size, turns = rollouts.shape
+    close(scores.sum(dim=1).view(size, turns).detach(), rollouts.log_p(), 1e-5)
     scores = scores.view(size, turns, -1)
     for n, sampled in enumerate(rollouts.sampled_scores):
         for b in range(size):
@@ -102,7 +105,7 @@ def test_the_gradient_is_that_of_one_response_at_a_time(bot):
     network, tokens = bot.network.eval(), bot.dict.p2bot
     rollouts = play(bot)
     rewards = torch.tensor([0.3, -1.0, 2.0, 0.5, 0.1, -0.4, 1.0, 0.0, 0.2])
-    baseline = rewards.mean()
+    advantages = rewards - rewards.mean()
 
     def gradient(loss):
         network.zero_grad()
@@ -113,12 +116,12 @@ def test_the_gradient_is_that_of_one_response_at_a_time(bot):
 
     scores, mask = rescored(bot, rollouts)
     log_p = log_likelihood(scores, mask)
-    ours = gradient(selfplay.policy_gradient_loss(log_p, rewards, baseline).mean())
+    ours = gradient(selfplay.policy_gradient_loss(log_p, advantages).mean())
 
     loss = 0.0
-    for turn, reward in zip(rollouts.by_dialogue(), rewards, strict=True):
+    for turn, advantage in zip(rollouts.by_dialogue(), advantages, strict=True):
         log_p = naive.log_p(network, [*turn.context, tokens.self_], turn.response).sum()
-        loss = loss - (reward - baseline) * log_p / len(rewards)
+        loss = loss - advantage * log_p / len(rewards)
     theirs = gradient(loss)
     for a, b in zip(ours, theirs, strict=True):
         if b is None:  # the [CLS] head has no part in it

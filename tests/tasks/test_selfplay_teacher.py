@@ -15,10 +15,12 @@ HEARD = [SpokenDialogue([f"answer {i}"], p, f"question {i}") for i, p in enumera
 BEGUN = [SpokenDialogue([f"opening {i}", "more"], p) for i, p in enumerate(PEOPLE)]
 
 
-def teacher(datapath, **changes) -> SelfplayTeacher:
+def teacher(datapath, rollouts_per_opening=1, **changes) -> SelfplayTeacher:
     given = {"task": "p2bot:selfplay", "datapath": datapath, "datatype": "train", **tiny.QUIET}
     given |= {"selfplay_dialogues": 6, **changes}
-    return SelfplayTeacher(ParlaiParser(True, False).parse_kwargs(**given))
+    opt = ParlaiParser(True, False).parse_kwargs(**given)
+    opt["rollouts_per_opening"] = rollouts_per_opening  # an option of the agent
+    return SelfplayTeacher(opt)
 
 
 def openings(teacher, count):
@@ -65,16 +67,33 @@ def test_the_next_epoch_is_new_and_evaluation_ends(convai2):
     assert evaluation.num_examples() == 6
 
 
-def test_processes_share_the_dialogues(convai2, monkeypatch):
-    whole = openings(teacher(convai2), 6)
+def test_rollouts_of_an_opening(convai2):
+    """In a row, with seeds of their own, the first with that of a run without groups."""
+    single, groups = openings(teacher(convai2), 4), teacher(convai2, rollouts_per_opening=3)
+    begun = openings(groups, 12)
+    assert [o for o in begun[::3]] == single
+    for first in range(0, 12, 3):
+        same = [{**o, "seed": None} for o in begun[first : first + 3]]
+        assert same[0] == same[1] == same[2]
+    assert len({o["seed"] for o in begun}) == 12
+    # evaluation has each once
+    given = {"datatype": "valid", "rollouts_per_opening": 3}
+    assert openings(teacher(convai2, **given), 6) == openings(teacher(convai2, datatype="valid"), 6)
+
+
+@pytest.mark.parametrize("rollouts", [1, 3])
+def test_processes_share_the_dialogues(convai2, monkeypatch, rollouts):
+    """The dialogues of an opening are all of one process."""
+    whole = openings(teacher(convai2, rollouts_per_opening=rollouts), 6 * rollouts)
     module = "p2bot_parlai.tasks.selfplay.agents."
     monkeypatch.setattr(module + "is_distributed", lambda: True)
     monkeypatch.setattr(module + "num_workers", lambda: 2)
     parts = []
     for rank in (0, 1):
         monkeypatch.setattr(module + "get_rank", lambda rank=rank: rank)
-        parts.append(openings(teacher(convai2), 3))
-    assert [o for pair in zip(*parts, strict=True) for o in pair] == whole
+        own = openings(teacher(convai2, rollouts_per_opening=rollouts), 3 * rollouts)
+        parts.append([own[first : first + rollouts] for first in range(0, len(own), rollouts)])
+    assert [o for pair in zip(*parts, strict=True) for group in pair for o in group] == whole
     # ParlAI adds up the epochs of all processes: in training each counts in whole ones
     assert teacher(convai2).num_examples() == 6
     assert teacher(convai2, datatype="valid").num_examples() == 3

@@ -19,6 +19,7 @@ from p2bot_parlai.agents.options.common import (
 )
 from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import P2botError, UsageError
+from p2bot_parlai.method.advantages import ESTIMATORS, OF_GROUPS
 from p2bot_parlai.parlai_support.names import zoo_path
 
 WEIGHTS = {
@@ -37,6 +38,8 @@ NEEDS = {
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
+    "rollouts_per_opening": AT_LEAST_1,
+    "selfplay_epochs": AT_LEAST_1,
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
 }
@@ -81,9 +84,20 @@ OPTIONS = {
     ),
     "--rl-baseline": (
         "mean",
-        "Baseline subtracted from a reward: the mean of the mini-batch (the paper), or the mean of "
-        "the other rewards, which keeps the gradient of small batches unbiased",
-        ["mean", "leave-one-out"],
+        "What a reward is compared with. mean: the mini-batch (the paper); leave-one-out: its "
+        "other responses; turn: the same turn of its other dialogues. With --rollouts-per-opening, "
+        "group: the return of the other dialogues of the opening; group-turn: their reward at the "
+        "same turn; grpo: their returns, divided by the standard deviation",
+        list(ESTIMATORS),
+    ),
+    "--rollouts-per-opening": (
+        1,
+        "Dialogues of training that begin with the same personas and first utterance, sampled with "
+        "seeds of their own: the groups of --rl-baseline group",
+    ),
+    "--selfplay-epochs": (
+        1,
+        "Updates from the same dialogues; more than 1 limits them by PPO's clipped ratio, of 0.2",
     ),
     "--kl-coef": (
         0.0,
@@ -129,7 +143,8 @@ def is_selfplay(task: str) -> bool:
 def add_selfplay_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
     add_options(parser, "P²Bot self-play (-t p2bot:selfplay)", OPTIONS)
     if learns(partial_opt or Opt()):
-        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"])
+        # 125 updates at 1e-6 move little: a decay would halve it
+        parser.set_defaults(learningrate=PAPER["selfplay_learningrate"], lr_scheduler="none")
         set_epochs(parser, partial_opt, PAPER["selfplay_epochs"])
 
 
@@ -166,13 +181,32 @@ def check_selfplay_options(opt: Opt) -> None:
             "self-play starts from a supervised Transmitter: --init-model MODEL, trained with "
             "-m p2bot on convai2"
         )
-    alone = opt["batchsize"] * opt["selfplay_turns"] * num_workers() == 1
-    if learns(opt) and alone and opt["rl_baseline"] == "mean" and not opt.get("dynamic_batching"):
+    if learns(opt):
+        check_baseline(opt)
+    check_validation_metric(opt)
+
+
+def check_baseline(opt: Opt) -> None:
+    """:raises UsageError: where a reward has nothing to be compared with, or half a group."""
+    dialogues = opt["batchsize"] * opt["update_freq"] * num_workers()
+    alone = dialogues * opt["selfplay_turns"] == 1 and not opt.get("dynamic_batching")
+    if alone and opt["rl_baseline"] == "mean":
         raise UsageError(
             "with one response per mini-batch, its reward is the mean: there is nothing to learn "
             "from. Raise --batchsize or --selfplay-turns, or give --rl-baseline leave-one-out"
         )
-    check_validation_metric(opt)
+    rollouts = opt["rollouts_per_opening"]
+    if rollouts == 1 and opt["rl_baseline"] in OF_GROUPS:
+        raise UsageError(
+            f"--rl-baseline {opt['rl_baseline']} compares dialogues of one opening: set "
+            "--rollouts-per-opening to 2 or more"
+        )
+    whole = only_plays(opt) and not opt.get("dynamic_batching")
+    if rollouts > 1 and (opt["batchsize"] % rollouts or not whole):
+        raise UsageError(
+            f"--rollouts-per-opening {rollouts} needs all of an opening's dialogues in one batch: "
+            "make --batchsize a multiple of it, with no other task and no --dynamic-batching"
+        )
 
 
 def check_rewards(opt: Opt) -> None:
