@@ -17,6 +17,7 @@ from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.advantages.batch_mean import mean_baseline
 from p2bot_parlai.method.advantages.leave_one_out import leave_one_out_baseline
+from p2bot_parlai.method.rewards import combine, standardise
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
 from p2bot_parlai.method.selfplay import policy_gradient_loss, reread
 from p2bot_parlai.method.transcript import as_text
@@ -140,6 +141,22 @@ class P2botAgent(TransmitterAgent):
         refuse_broken(scored)
         return scored
 
+    def returns(self, scored: ScoredRollouts | None) -> Tensor:
+        """
+        What is learnt from: R of every response (M,), of scaled rewards with ``--reward-scale``.
+
+        :param scored: None where only other processes play.
+        """
+        if self.opt["reward_scale"] == "none":
+            found = scored.total if scored else torch.zeros(0)
+            return found.flatten().to(self.device)
+        weights = self.selfplay.world.weights
+        raw = scored.raw if scored else dict.fromkeys(weights, torch.zeros(0))
+        scaled = {
+            name: standardise(raw[name].to(self.device), sum_over_processes) for name in weights
+        }
+        return combine(scaled, weights).flatten()
+
     def reread(self, scored: ScoredRollouts) -> tuple[Tensor, Tensor]:
         """log p(a | s) and KL divergence of every response, each (M,); see `selfplay.reread`."""
         self.model.eval()
@@ -163,8 +180,7 @@ class P2botAgent(TransmitterAgent):
         :param scored: None where only other processes play. :param ordinary: how many other
             examples the batch has.
         """
-        rewards = scored.total.flatten() if scored else torch.zeros(0)
-        rewards = rewards.to(self.device)
+        rewards = self.returns(scored)
         total = sum_over_processes(rewards.sum())
         count = sum_over_processes(torch.tensor(float(len(rewards)), device=self.device))
         if scored is None:
@@ -191,7 +207,7 @@ class P2botAgent(TransmitterAgent):
 def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, list[float]]:
     """
     Values for the report, one per dialogue: the mean over its turns of each reward, raw and
-    weighted, of their sum and of the KL divergence, and each reward turn by turn.
+    weighted, of its details, of their sum and of the KL divergence, and each reward turn by turn.
     """
     rollouts = scored.rollouts
     size, turns = rollouts.shape
@@ -199,15 +215,14 @@ def dialogue_metrics(scored: ScoredRollouts, divergence: Tensor) -> dict[str, li
     for name, raw in scored.raw.items():
         values[name] = raw
         values[f"weighted_{name}"] = scored.weights[name] * raw
-    if scored.perceptions:
-        values["perception"], values["user_perception"] = scored.perceptions
+    values |= scored.details
     values["kl"] = divergence.view(size, turns)
     lengths = [[len(row[b].response) for row in rollouts.turns] for b in range(size)]
     values["length"] = torch.tensor(lengths, dtype=torch.float)
     metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
-    for name, raw in scored.raw.items():
+    for name, value in {**scored.raw, **scored.details}.items():
         for n in range(turns):
-            metrics[f"{name}_turn{n + 1}"] = raw[:, n].tolist()
+            metrics[f"{name}_turn{n + 1}"] = value[:, n].tolist()
     return metrics
 
 

@@ -49,10 +49,21 @@ class Rollouts:
         """All turns, those of a dialogue side by side: turn n of dialogue b is b * N + n."""
         return [turn for turns in zip(*self.turns, strict=True) for turn in turns]
 
+    def speakers(self) -> tuple[tuple[list[list[str]], list[list[str]]], ...]:
+        """Of the agent and of the user: what they said in each dialogue (B, N), their personas."""
+        return (
+            (_by_dialogue(self.agent_texts), [opening.agent_persona for opening in self.openings]),
+            (_by_dialogue(self.user_texts), [opening.user_persona for opening in self.openings]),
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(B, N)"""
         return len(self.openings), len(self.turns)
+
+
+def _by_dialogue(texts: list[list[str]]) -> list[list[str]]:
+    return [list(said) for said in zip(*texts, strict=True)]
 
 
 @dataclass
@@ -61,14 +72,14 @@ class ScoredRollouts:
     Finished dialogues with their rewards.
 
     :param raw: each reward, (B, N). :param weights: its lambda. :param total: Eq. 10, (B, N).
-    :param perceptions: r(a_n) and r(x_n) of Eq. 9, (B, N) each, with a persona reward.
+    :param details: what rewards are made of, (B, N) each; see `Reward.details`.
     """
 
     rollouts: Rollouts
     raw: dict[str, Tensor]
     weights: dict[str, float]
     total: Tensor
-    perceptions: tuple[Tensor, Tensor] | None
+    details: dict[str, Tensor]
 
     def transcript(self, row: int) -> dict[str, Any]:
         """One dialogue as plain data, turn by turn."""
@@ -76,17 +87,16 @@ class ScoredRollouts:
         turns = []
         for n in range(self.rollouts.shape[1]):
             values = {name: value[row, n].item() for name, value in self.raw.items()}
-            turn: dict[str, Any] = {
-                "user": self.rollouts.user_texts[n][row],
-                "agent": self.rollouts.agent_texts[n][row],
-                "rewards": values,
-                "weighted": {name: self.weights[name] * v for name, v in values.items()},
-                "reward": self.total[row, n].item(),
-            }
-            if self.perceptions:
-                agent, user = (scores[row, n].item() for scores in self.perceptions)
-                turn |= {"agent_perception": agent, "user_perception": user}
-            turns.append(turn)
+            turns.append(
+                {
+                    "user": self.rollouts.user_texts[n][row],
+                    "agent": self.rollouts.agent_texts[n][row],
+                    "rewards": values,
+                    "weighted": {name: self.weights[name] * v for name, v in values.items()},
+                    "reward": self.total[row, n].item(),
+                    **{name: value[row, n].item() for name, value in self.details.items()},
+                }
+            )
         return {
             "user_persona": opening.user_persona,
             "agent_persona": opening.agent_persona,

@@ -100,6 +100,7 @@ class BlendReceiver(ParlaiScript):
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
+        saved["calibration"] = ()  # other weights: parlai calibrate_receiver measures it
         named = dict(zip(paths, trained, strict=True))
         if opt["start"]:
             named[opt["start"]] = read_receiver(opt["start"])
