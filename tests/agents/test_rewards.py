@@ -13,7 +13,7 @@ import torch
 from playing import agent_for, opening, step
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.receiver import calibrate
 from p2bot_parlai.method.rewards import standardise
@@ -21,6 +21,7 @@ from p2bot_parlai.scripts.blend_receiver import BlendReceiver
 from p2bot_parlai.scripts.calibrate_receiver import CalibrateReceiver
 
 ALONE = {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0, "receiver": None}
+EXAMPLES = Path(__file__).parents[2] / "examples"
 EVIL = "raise AssertionError('this file was imported')"
 
 
@@ -35,8 +36,11 @@ def modules(monkeypatch):
 
 # -------------------------------------------------------------------------- one's own
 def test_a_reward_of_ones_own(convai2, tmp_path, playing, modules):
-    """The one of docs/method.md, beside one of ours."""
-    modules(Path(__file__).parents[2] / "examples")
+    """The one of docs/method.md, beside some of ours."""
+    modules(EXAMPLES)
+    source = (EXAMPLES / "my_rewards.py").read_text(encoding="utf-8")
+    shown = (EXAMPLES.parent / "docs/method.md").read_text(encoding="utf-8")
+    assert source[source.index("class Brevity") :] in shown
     own = {**playing, "reward": "my_rewards:Brevity=0.3", "lambda_style": 0.0}
     valid, _ = tiny.train(
         convai2,
@@ -81,7 +85,7 @@ def test_a_models_file_imports_no_reward(convai2, tmp_path, playing, modules):
     ],
 )
 def test_rewards_that_cannot_be_used(convai2, tmp_path, playing, modules, given, message):
-    modules(Path(__file__).parents[2] / "examples")
+    modules(EXAMPLES)
     with pytest.raises(P2botError, match=message):
         tiny.train(convai2, tmp_path / "model", **{**playing, "reward": given})
 
@@ -164,3 +168,12 @@ def test_a_receiver_that_was_not_calibrated(convai2, tmp_path, playing):
     options = {**playing, "lambda_coverage": 0.5}
     with pytest.raises(P2botError, match="parlai calibrate_receiver"):
         agent_for(convai2, tmp_path / "model", options)
+
+
+@pytest.mark.parametrize("damage", [[1.0], [1.0, float("nan")], ["a", 1.0], 5])
+def test_a_calibration_that_is_none(calibrated, damage):
+    states = read_model_file(calibrated)
+    states["p2bot"]["calibration"] = damage
+    torch.save(states, calibrated)
+    with pytest.raises(P2botError, match="its calibration is"):
+        load_perceiver(calibrated)
