@@ -233,7 +233,7 @@ class Perceiver:
             encoder.train(was_training)
             known.update(zip(new, vectors, strict=True))
         if not texts:
-            return torch.zeros(0, self.network.width)
+            return next(encoder.parameters()).new_zeros(0, self.network.width)
         return torch.stack([known[text] for text in texts])
 
 
