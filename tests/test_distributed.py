@@ -38,9 +38,7 @@ def learn(processes: int, folder, convai2, *models):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "stage", ["supervised", "in bf16", "in pieces", "self-play", "groups"]
-)
+@pytest.mark.parametrize("stage", ["supervised", "in bf16", "in pieces", "self-play", "groups"])
 def test_two_processes_agree_with_one(convai2, tiny_model, tiny_receiver, tmp_path, stage):
     """
     Also where the halves of the batch differ in tokens and in distractors: means and baselines are

@@ -148,7 +148,8 @@ class P2botAgent(TransmitterAgent):
             return ordinary
         openings = [b.p2bot.openings for b in batches if isinstance(b.p2bot, SelfPlayBatch)]
         self.played = [self.play(begun) for begun in openings]
-        self.compared = compare(self.played, self.opt["rl_baseline"])
+        weights, scale = self.selfplay.world.weights, self.opt["reward_scale"] == "batch"
+        self.compared = compare(self.played, weights, self.opt["rl_baseline"], scale)
         if self.compared is None:  # nobody has played
             return ordinary
         self.global_metrics.add("advantage_var", GlobalAverageMetric(self.compared.variance))
@@ -208,7 +209,7 @@ class P2botAgent(TransmitterAgent):
 def dialogue_metrics(scored: ScoredRollouts) -> dict[str, list[float]]:
     """
     Values for the report, one per dialogue: the mean over its turns of each reward, raw and
-    weighted, and of their sum, and each reward turn by turn.
+    weighted, of its details and of their sum, and each reward turn by turn.
     """
     rollouts = scored.rollouts
     size, turns = rollouts.shape
@@ -216,14 +217,13 @@ def dialogue_metrics(scored: ScoredRollouts) -> dict[str, list[float]]:
     for name, raw in scored.raw.items():
         values[name] = raw
         values[f"weighted_{name}"] = scored.weights[name] * raw
-    if scored.perceptions:
-        values["perception"], values["user_perception"] = scored.perceptions
+    values |= scored.details
     lengths = [[len(row[b].response) for row in rollouts.turns] for b in range(size)]
     values["length"] = torch.tensor(lengths, dtype=torch.float)
     metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
-    for name, raw in scored.raw.items():
+    for name, value in {**scored.raw, **scored.details}.items():
         for n in range(turns):
-            metrics[f"{name}_turn{n + 1}"] = raw[:, n].tolist()
+            metrics[f"{name}_turn{n + 1}"] = value[:, n].tolist()
     return metrics
 
 

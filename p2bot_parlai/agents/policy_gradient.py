@@ -1,6 +1,6 @@
 """What an update of self-play learns from: its dialogues compared with each other (Eq. 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from p2bot_parlai.agents.learning import gather_from_processes
 from p2bot_parlai.method.advantages import ESTIMATORS
 from p2bot_parlai.method.advantages.grouped import share_without_spread
+from p2bot_parlai.method.rewards import combine, standardise
 from p2bot_parlai.method.rollouts import ScoredRollouts
 
 
@@ -29,22 +30,28 @@ class Compared:
     flat: float
 
 
-def compare(played: Sequence[ScoredRollouts], estimator: str) -> Compared | None:
+def compare(
+    played: Sequence[ScoredRollouts], weights: Mapping[str, float], estimator: str, scale: bool
+) -> Compared | None:
     """
     The advantages of an update's dialogues, over all processes.
 
-    :param played: by this process; may be none. :param estimator: a name of `ESTIMATORS`.
+    :param played: by this process; may be none. :param weights: of the rewards (Eq. 10).
+    :param estimator: a name of `ESTIMATORS`. :param scale: whether each reward is first given
+        mean 0 and deviation 1, see `rewards.standardise`.
     :return: None where no process has played.
     """
     openings = [o for scored in played for o in scored.rollouts.openings]
     begun = [(*o.user_persona, *o.agent_persona, o.utterance) for o in openings]
-    everyone = gather_from_processes(([scored.total for scored in played], begun))
-    rewards = [total for totals, _ in everyone for total in totals]
-    if not rewards:
+    everyone = gather_from_processes(([scored.raw for scored in played], begun))
+    parts = [raw for raws, _ in everyone for raw in raws]
+    if not parts:
         return None
+    raw = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    together = combine({n: standardise(r) for n, r in raw.items()} if scale else raw, weights)
     begun = [start for _, starts in everyone for start in starts]
     number = {start: i for i, start in enumerate(dict.fromkeys(begun))}
-    groups, together = torch.tensor([number[start] for start in begun]), torch.cat(rewards)
+    groups = torch.tensor([number[start] for start in begun])
     found = ESTIMATORS[estimator](together, groups)
     before = sum(len(starts) for _, starts in everyone[: get_rank()])
     return Compared(

@@ -106,12 +106,14 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
             "kind": "receiver",
             "encoder": self.network.impression.to_json(),
             "tau": self.perceiver.tau,
+            "calibration": self.perceiver.calibrated(),
             "text_truncate": self.text_truncate,
         }
 
     def load(self, path: str) -> dict:
         if not self.is_finetune:  # a run that starts from another model has a tau of its own
             self.perceiver.tau = self.saved.about["tau"]
+            self.perceiver.calibration = self.saved.about.get("calibration", ())
         return super().load(path)
 
     # -------------------------------------------------------------- from text to ids
@@ -182,6 +184,7 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
         self._record_hard(questions, dialogues)
         self._record_mrr(questions, dialogues)
         self._record_true_cell(questions)
+        self._see_relevance(questions)
         return Output([order[0] for order in orders], orders)
 
     def _ranked(self, dialogues, texts: list[list[str]]) -> list[list[str]]:
@@ -211,6 +214,14 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
         matrices = [self.perceiver.relevance(q.utterances, lines(q.truth)) for q in questions]
         metrics = [true_cell_metric(q, U) for q, U in zip(questions, matrices, strict=True)]
         self.record_local_metric("true_cell", metrics)
+
+    def _see_relevance(self, questions: list[Question]) -> None:
+        """For the calibration: the speaker's own profile sentences, and the other candidates'."""
+        for question in filter(lambda asked: asked.truth, questions):
+            own = lines(question.truth)
+            offered = (s for text in question.candidates for s in lines(text))
+            others = [s for s in dict.fromkeys(offered) if s not in own]
+            self.perceiver.see(question.utterances, own, others)
 
     def report(self):
         return {**super().report(), "tau": GlobalAverageMetric(self.perceiver.tau)}

@@ -15,22 +15,17 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
-from p2bot_parlai.agents.options.selfplay import check_rewards, receiver_beside, weights_of
+from p2bot_parlai.agents.options.selfplay import check_rewards, receiver_beside, rewards_of
 from p2bot_parlai.agents.scoring import Responder, block_list
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
+from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, set_computing
 from p2bot_parlai.method.checksums import checksum, weights_checksum
 from p2bot_parlai.method.model_files import load_perceiver, load_transmitter
-from p2bot_parlai.method.reward_models import (
-    DiscourseCoherence,
-    LanguageStyle,
-    PersonaPerception,
-    Repetition,
-    Reward,
-    SupervisedReading,
-)
+from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.reward_models import SupervisedReading, style_prefix
 from p2bot_parlai.method.selfplay import Respond, SelfPlay
 from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.tokenizers import P2botTokenizer
@@ -82,22 +77,27 @@ class FrozenFiles:
         return {**self.saved, **self.used}
 
 
-def load_language_style(
+def load_language_model(
     opt: Opt, user: Transmitter, tokenizer: P2botTokenizer, files: FrozenFiles
-) -> LanguageStyle:
+) -> tuple[Backbone, list[int]]:
     """
-    The style reward with its language model.
+    The language model of the style reward, and the ids that it reads before a response.
 
     :param user: the frozen supervised Transmitter; without another model it reads the response
         alone.
     :raises P2botError: for a language model that is gone, or has another tokenizer.
     """
+    text = opt.get("style_prefix")
+    text = text and text.replace("\\n", "\n")
+
+    def behind_self(transmitter: Transmitter) -> tuple[Backbone, list[int]]:
+        return transmitter.backbone, style_prefix(tokenizer, tokenizer.self_, text)
+
     before = files.saved.get("language model")
     given = opt.get("language_model") or (before and before["path"])
     if given and PathManager.exists(given) and not PathManager.isdir(given):  # of p2bot
         path = files.path("language model", "--language-model", given, None)
-        lm = load_transmitter(path, tokenizer)
-        return LanguageStyle(lm.backbone, [tokenizer.self_], tokenizer)
+        return behind_self(load_transmitter(path, tokenizer))
     name = given or opt["backbone"]
     learnt = opt["backbone"] in UNTRAINED and not opt.get("tokenizer")
     if given and learnt and not PathManager.exists(given):  # no model of the hub has that tokenizer
@@ -106,12 +106,11 @@ def load_language_style(
             "learnt from its task, needs a model that was trained from it"
         )
     if name in UNTRAINED:
-        return LanguageStyle(user.backbone, [tokenizer.self_], tokenizer)
+        return behind_self(user)
     if opt["adapter"] != "none" and not opt.get("language_model"):
         pretrained = user.backbone.without_adapters()
         files.note("language model", "--language-model", name, pretrained.base.sha256)
-        start = pretrained.start_token
-        return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
+        return pretrained, style_prefix(tokenizer, pretrained.start_token, text)
     try:
         pretrained = backbones.load_backbone(name).eval().requires_grad_(False)
     except P2botError as error:
@@ -126,8 +125,7 @@ def load_language_style(
             "score its tokens: choose one with the same, or leave the option out"
         )
     files.note("language model", "--language-model", name, weights_checksum(pretrained))
-    start = pretrained.start_token
-    return LanguageStyle(pretrained, [] if start is None else [start], tokenizer)
+    return pretrained, style_prefix(tokenizer, pretrained.start_token, text)
 
 
 def warn_of_tau(path: str, tau: float) -> None:
@@ -144,7 +142,7 @@ def warn_of_tau(path: str, tau: float) -> None:
 
 class SelfPlaySetup:
     """
-    The self-play of an agent; its frozen models are loaded at first use.
+    The self-play of an agent, and the `Models` of its rewards; all are loaded at first use.
 
     :param opt: of the agent. :param network: the agent's, which learns.
     :param has_head: whether that was trained with a next-utterance head.
@@ -161,6 +159,33 @@ class SelfPlaySetup:
     ):
         self.opt, self.network, self.dictionary = opt, network, dictionary
         self.has_head, self.files, self.learns = has_head, files, False
+        self.tokenizer, self.gamma = dictionary.p2bot, opt["gamma"]
+
+    @cached_property
+    def reading(self) -> SupervisedReading:
+        start = self.opt.get("override", {}).get("init_model")
+        path = self.files.path("user", "--init-model", start, self.opt.get("model_file"))
+        user = load_transmitter(path, self.tokenizer, like=self.network)
+        self._freeze(user)
+        return SupervisedReading(user, self.tokenizer)
+
+    @cached_property
+    def language_model(self) -> tuple[Backbone, list[int]]:
+        found = load_language_model(self.opt, self.reading.network, self.tokenizer, self.files)
+        self._freeze(found[0])
+        return found
+
+    @cached_property
+    def perceiver(self) -> Perceiver:
+        given = self.opt.get("override", {}).get("receiver")
+        # an evaluation may use another Receiver; a resumed run may not
+        files = FrozenFiles() if given and not self.learns else self.files
+        path = files.path("Receiver", "--receiver", given, self.opt["receiver"])
+        found = load_perceiver(path)
+        if self.learns:
+            warn_of_tau(path, found.tau)
+        self._freeze(found.network)
+        return found
 
     @cached_property
     def world(self) -> SelfPlay:
@@ -170,40 +195,19 @@ class SelfPlaySetup:
 
         :raises P2botError: for a Receiver, language model or head that is not there.
         """
-        opt, tokenizer = self.opt, self.dictionary.p2bot
+        opt = self.opt
         if not opt.get("receiver") and opt.get("model_file"):
             # as the web page does; a training run has been told to name one (`check_training`)
             opt["receiver"] = receiver_beside(opt["model_file"])
         check_rewards(opt)
-        weights = weights_of(opt)
-        if "coherence" in weights and not self.has_head:
-            raise P2botError(
-                "the coherence reward needs a next-utterance head, and this Transmitter was "
-                "trained with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
-            )
-        start = opt.get("override", {}).get("init_model")
-        path = self.files.path("user", "--init-model", start, opt.get("model_file"))
-        user = load_transmitter(path, tokenizer, like=self.network)
-        self._freeze(user)
-        reading = SupervisedReading(user, tokenizer)
-        rewards: list[Reward] = []
-        if "style" in weights:
-            style = load_language_style(opt, user, tokenizer, self.files)
-            self._freeze(style.backbone)
-            rewards.append(style)
-        if "coherence" in weights:
-            rewards.append(DiscourseCoherence(reading))
-        if "persona" in weights:
-            rewards.append(self._perception())
-        if "repetition" in weights:
-            rewards.append(Repetition())
+        weights = rewards_of(opt)
         return SelfPlay(
-            reading,
+            self.reading,
             self.network,
-            tokenizer,
-            self._user_response(user),
-            rewards,
-            weights,
+            self.tokenizer,
+            self._user_response(self.reading.network),
+            [reward.build(self) for reward in weights],
+            {reward.name: weight for reward, weight in weights.items()},
             opt["selfplay_turns"],
             opt["label_truncate"],
             opt["text_truncate"],
@@ -229,17 +233,6 @@ class SelfPlaySetup:
         set_computing(network, self.opt["precision"])
         freeze_casts(network)
         network.to(self.network.device)
-
-    def _perception(self) -> PersonaPerception:
-        given = self.opt.get("override", {}).get("receiver")
-        # an evaluation may use another Receiver; a resumed run may not
-        files = FrozenFiles() if given and not self.learns else self.files
-        path = files.path("Receiver", "--receiver", given, self.opt["receiver"])
-        perceiver = load_perceiver(path)
-        if self.learns:
-            warn_of_tau(path, perceiver.tau)
-        self._freeze(perceiver.network)
-        return PersonaPerception(perceiver, self.opt["gamma"])
 
     def _user_response(self, user: Transmitter) -> Respond | None:
         """How the frozen user answers: by the decoding of a chat; None: by sampling."""

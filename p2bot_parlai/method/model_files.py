@@ -106,6 +106,14 @@ def check_description(
     return about
 
 
+def check_calibration(about: dict[str, Any], path: str) -> None:
+    """:raises P2botError: for a calibration that is not two finite numbers, where there is one."""
+    found = about.get("calibration", ())
+    numbers = isinstance(found, list | tuple) and all(type(x) in (int, float) for x in found)
+    if not numbers or len(found) not in (0, 2) or not all(map(math.isfinite, found)):
+        raise P2botError(f"{path} is damaged: its calibration is {found}. Use another copy")
+
+
 def _is_state_dict(weights: Any) -> bool:
     return isinstance(weights, dict) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()
@@ -228,7 +236,7 @@ def read_kind(path: str, kind: str, called: str) -> dict[str, Any]:
 def read_receiver_file(path: str) -> dict[str, Any]:
     """See `read_kind`."""
     states = read_kind(path, "receiver", "Receiver")
-    check_description(states, path, tau=(int, float))
+    check_calibration(check_description(states, path, tau=(int, float)), path)
     return states
 
 
@@ -245,5 +253,6 @@ def load_perceiver(path: str) -> Perceiver:
     tokenizer = read_sentence_tokenizer(dict_file(path))
     check_tokenizer(states, path, tokenizer, dict_file(path))
     tokenizer.limit(min(states["p2bot"]["text_truncate"], network.impression.max_tokens))
-    spelling = CorpusSpelling(states["p2bot"].get("spelling"))
-    return Perceiver(network, tokenizer, states["p2bot"]["tau"], spelling)
+    about = states["p2bot"]
+    spelling = CorpusSpelling(about.get("spelling"))
+    return Perceiver(network, tokenizer, about["tau"], spelling, about.get("calibration", ()))

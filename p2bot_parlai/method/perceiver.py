@@ -70,6 +70,7 @@ class Perceiver:
     :param network: the Receiver.
     :param tau: temperature of `aggregate`.
     :param spelling: of the corpus that it learnt from, for `typed`.
+    :param calibration: slope and offset of `receiver.revealed`; empty until they are measured.
     """
 
     def __init__(
@@ -78,17 +79,20 @@ class Perceiver:
         tokenizer: SentenceTokenizer,
         tau: float,
         spelling: CorpusSpelling | None = None,
+        calibration: Sequence[float] = (),
     ):
         self.network = network
         self.tokenizer = tokenizer
         self.tau = tau
+        self.calibration = calibration
         self.spelling = spelling or CorpusSpelling()
         self._vectors: dict[str, dict[str, Tensor]] = {}
         self.forget()
 
     def forget(self) -> None:
-        """Empty the cache: the weights have changed."""
+        """Empty the cache, and what `calibrated` is measured on: the weights have changed."""
         self._vectors = {"impression": {}, "persona": {}}
+        self._seen: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def typed(
         self, utterances: Sequence[str], sentences: Sequence[str]
@@ -110,6 +114,35 @@ class Perceiver:
     def relevance(self, utterances: Utterances, persona: Persona) -> Tensor:
         """Figure 6: U (N, L), Eq. 11."""
         return receiver.relevance(self.impressions(utterances), self.profiles(persona))
+
+    def see(self, utterances: Utterances, own: Persona, others: Persona) -> None:
+        """
+        Remember, to calibrate, how relevant what somebody said was to each sentence of their own
+        profile and of others': U of the most relevant utterance.
+        """
+        if utterances:
+            for side, sentences in zip(self._seen, (own, others), strict=True):
+                side.append(self.relevance(utterances, sentences).amax(dim=0).cpu())
+
+    def calibrated(self) -> Sequence[float]:
+        """
+        The calibration, measured on what was seen since the weights changed.
+
+        Without that it is the one before; empty where nothing was ever seen.
+        """
+        own, others = self._seen
+        if own:
+            self.calibration = receiver.calibrate(torch.cat(own), torch.cat(others))
+        return self.calibration
+
+    def probability(self, utterances: Utterances, persona: Persona) -> Tensor:
+        """
+        How probably each utterance reveals each profile sentence: (N, L).
+
+        An utterance without words reveals nothing. The Receiver must be calibrated.
+        """
+        found = receiver.revealed(self.relevance(utterances, persona), *self.calibration)
+        return found * torch.tensor([[bool(u.strip())] for u in utterances], device=found.device)
 
     def score(self, utterances: Sequence[str], personas: Sequence[Persona]) -> Tensor:
         """
@@ -200,7 +233,7 @@ class Perceiver:
             encoder.train(was_training)
             known.update(zip(new, vectors, strict=True))
         if not texts:
-            return torch.zeros(0, self.network.width)
+            return next(encoder.parameters()).new_zeros(0, self.network.width)
         return torch.stack([known[text] for text in texts])
 
 

@@ -84,6 +84,51 @@ def score(h: Tensor, W: Tensor, mask: Tensor, tau: float) -> Tensor:
     return aggregate(products, mask, tau) / math.sqrt(h.shape[-1])
 
 
+# -------------------------------------------------- relevance as a probability (not in the paper)
+def revealed(U: Tensor, slope: float, offset: float) -> Tensor:
+    """
+    P(an utterance reveals a profile sentence) = sigmoid(slope * U + offset); see `calibrate`.
+
+    :param U: Eq. 11, any shape, without bounds. :return: the same shape, 0 to 1.
+    """
+    return torch.sigmoid(slope * U + offset)
+
+
+def calibrate(own: Tensor, others: Tensor) -> tuple[float, float]:
+    """
+    Slope and offset of `revealed`: a logistic regression of whose a sentence is on U (Platt,
+    1999, with his targets just short of 0 and 1, so that it ends where the two do not overlap).
+
+    The probability is that a sentence is the speaker's own rather than one of the other people's:
+    small talk, as relevant to these as to those, has about the share of ``own`` in all.
+
+    :param own: the highest U in a dialogue of each of the speaker's profile sentences, (P,).
+    :param others: likewise of other people's sentences, (Q,).
+    """
+    U = torch.cat([own, others]).double()
+    middle, spread = U.mean(), U.std().clamp(min=1e-12)
+    target = torch.cat(
+        [
+            torch.full((len(own),), (len(own) + 1) / (len(own) + 2), dtype=torch.double),
+            torch.full((len(others),), 1 / (len(others) + 2), dtype=torch.double),
+        ]
+    ).to(U.device)
+    line = U.new_zeros(2).requires_grad_(True)
+    optimizer = torch.optim.LBFGS([line], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = line[0] * (U - middle) / spread + line[1]
+        found = nn.functional.binary_cross_entropy_with_logits(scores, target)
+        found.backward()
+        return found
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    slope = (line[0] / spread).item()
+    return slope, line[1].item() - slope * middle.item()
+
+
 # ----------------------------------------------- many dialogues, many personas, at once
 def profile_scores(
     H: Tensor, spoken: Tensor, W: Tensor, personas: Tensor, tau: float

@@ -1,16 +1,17 @@
 """
-The models behind the rewards, each a callable over a batch of finished dialogues.
+The rewards over a batch of finished dialogues, with the models behind them.
 
-A reward has a ``name`` and returns a tensor (B, N), one value per response of the agent. To
-add one, write such a class and list it in `p2bot_parlai.agents.selfplay_setup`.
+To add one, write a subclass of `Reward` and list it in `REWARDS`: options, reports, transcripts,
+the web page and Table 3 follow.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method import rewards
 from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.layout import Layout, pack
@@ -22,28 +23,96 @@ from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
 
 # responses per pass of a language model: vocabulary logits take memory
 ROWS_AT_ONCE = 64
+CHAT_START = "<|im_start|>"
 
 
-class Reward(Protocol):
-    """:param name: its name in reports and transcripts."""
+class Models(Protocol):
+    """What a reward may be built from. A model is loaded when it is first asked for."""
 
-    name: str
+    @property
+    def tokenizer(self) -> P2botTokenizer: ...
+
+    @property
+    def reading(self) -> "SupervisedReading":
+        """By the frozen supervised Transmitter."""
+
+    @property
+    def has_head(self) -> bool:
+        """Whether that has a trained next-utterance head."""
+
+    @property
+    def language_model(self) -> tuple[Backbone, list[int]]:
+        """The frozen language model of the style reward, and the ids that it reads first."""
+
+    @property
+    def perceiver(self) -> Perceiver:
+        """The Receiver."""
+
+    @property
+    def gamma(self) -> float:
+        """Discount per turn (Eq. 8)."""
+
+
+class Reward:
+    """
+    A reward of self-play, for every response of the agent.
+
+    ``name``: in options (``--lambda-NAME``), reports and transcripts. ``about``: what it is, in
+    half a line. ``weight``: its lambda (Eq. 10) by default. ``later``: whether it depends on what
+    is said after the response. ``needs_receiver``: whether it asks for `Models.perceiver`.
+    ``reported``: the names of its `details`.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str] = ""
+    weight: ClassVar[float] = 0.0
+    later: ClassVar[bool] = False
+    needs_receiver: ClassVar[bool] = False
+    reported: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        """:raises P2botError: where a model that it needs is not there."""
+        return cls()
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
         """(B, N), one value per response."""
+        raise NotImplementedError
+
+    def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
+        """What it is made of, for reports and transcripts: (B, N) each."""
+        return {}
 
 
-class LanguageStyle:
+def style_prefix(tokenizer: P2botTokenizer, start: int | None, text: str | None) -> list[int]:
+    """
+    What a language model reads before a response, as ids.
+
+    :param start: its ``start_token``. :param text: ``--style-prefix``; None: the header of a
+        user's message where ``start`` opens messages, as in the chat models whose start token is
+        ``<|im_start|>``; else ``start``; else, for GPT of 2018, a full stop, as if a sentence had
+        ended.
+    """
+    if text is None and start is not None:
+        if tokenizer.backend.id_to_token(start) != CHAT_START:
+            return [start]
+        text = f"{CHAT_START}user\n"
+    return tokenizer.encode_markup("." if text is None else text)
+
+
+class LanguageStyle(Reward):
     """
     RS.1, Eq. 6: how likely a response by itself is to a frozen language model.
 
     :param backbone: the language model, see `p2bot_parlai.method.backbones`.
-    :param prefix: ids that precede the response: ``[SELF]`` for a Transmitter with an empty
-        context, the beginning-of-text token of a pretrained model, or nothing; then the first
-        word is not scored.
+    :param prefix: ids that precede the response, at least one, so that its first word has a
+        context: `style_prefix`, or ``[SELF]`` for a Transmitter with an empty context.
+    :raises UsageError: for a prefix that the language model does not know.
     """
 
     name = "style"
+    about = "language style (Eq. 6): mean log-probability of the words of a response, read alone"
+    weight = 0.4  # section 5.1, as of the next two
 
     def __init__(self, backbone: Backbone, prefix: Sequence[int], tokenizer: P2botTokenizer):
         self.backbone, self.prefix = backbone, list(prefix)
@@ -51,6 +120,15 @@ class LanguageStyle:
         nothing = torch.zeros(1, 1, backbone.hidden_size, device=device)
         self.vocabulary = backbone.logits(nothing).shape[-1]
         self.special = tokenizer.special_ids
+        if not self.prefix or max(self.prefix) >= self.vocabulary:
+            raise UsageError(
+                "--style-prefix is empty, or has tokens that the language model of the style "
+                "reward does not know: choose another text"
+            )
+
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        return cls(*models.language_model, models.tokenizer)
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
         words = [
@@ -67,7 +145,6 @@ class LanguageStyle:
     def score(self, responses: Sequence[list[int]]) -> Tensor:
         """Eq. 6 of responses as ids: (M,)."""
         device = next(self.backbone.parameters()).device
-        given = len(self.prefix)
         ids, valid = pad([[*self.prefix, *response] for response in responses], device)
         rows, width = ids.shape
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
@@ -75,7 +152,7 @@ class LanguageStyle:
         # padding comes last: no real token sees it
         hidden = self.backbone(ids, positions, causal.expand(rows, width, width))
         scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
-        scored = valid[:, 1:] & (torch.arange(1, width, device=device) >= max(1, given))
+        scored = valid[:, 1:] & (positions[0, 1:] >= len(self.prefix))
         return rewards.language_style(scores, scored, self.vocabulary)
 
 
@@ -100,7 +177,7 @@ class SupervisedReading:
         return self._found
 
 
-class DiscourseCoherence:
+class DiscourseCoherence(Reward):
     """
     RS.2, Eq. 7: whether a response is the next utterance, by the frozen Transmitter.
 
@@ -108,16 +185,27 @@ class DiscourseCoherence:
     """
 
     name = "coherence"
+    about = "discourse coherence (Eq. 7): log-probability of being the next utterance"
+    weight = 0.1
 
     def __init__(self, reading: SupervisedReading):
         self.reading = reading
+
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        if not models.has_head:
+            raise P2botError(
+                "the coherence reward needs a next-utterance head, and this Transmitter was "
+                "trained with --nup-coef 0: train it with the head, or give --lambda-coherence 0"
+            )
+        return cls(models.reading)
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
         _, _, scores = self.reading(rollouts)
         return rewards.discourse_coherence(scores.float()).view(rollouts.shape)
 
 
-class PersonaPerception:
+class PersonaPerception(Reward):
     """
     RS.3, Eq. 8-9: how strongly the rest of the dialogue reveals both personas, by a Receiver.
 
@@ -125,32 +213,85 @@ class PersonaPerception:
     """
 
     name = "persona"
+    about = (
+        "mutual persona perception (Eq. 8): what a response and all that follows reveal of "
+        "either persona"
+    )
+    weight, later, needs_receiver = 0.5, True, True
+    reported = "perception", "user_perception"
 
     def __init__(self, perceiver: Perceiver, gamma: float):
         self.perceiver, self.gamma = perceiver, gamma
 
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        return cls(models.perceiver, models.gamma)
+
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        agent, user = self.perceptions(rollouts)
+        agent, user = self.details(rollouts).values()
         return rewards.persona_perception(agent, user, self.gamma)
 
-    def perceptions(self, rollouts: Rollouts) -> tuple[Tensor, Tensor]:
-        """Eq. 9: r(a_n) and r(x_n), each (B, N)."""
+    def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
+        """Eq. 9: r(a_n) and r(x_n)."""
         size, turns = rollouts.shape
         scores = []
-        for texts, own in (
-            (rollouts.agent_texts, [opening.agent_persona for opening in rollouts.openings]),
-            (rollouts.user_texts, [opening.user_persona for opening in rollouts.openings]),
-        ):
-            said = [texts[n][b] for b in range(size) for n in range(turns)]
-            personas = [own[b] for b in range(size) for _ in range(turns)]
-            scores.append(self.perceiver.score(said, personas).view(size, turns))
-        return scores[0], scores[1]
+        for said, own in rollouts.speakers():
+            utterances = [text for dialogue in said for text in dialogue]
+            personas = [persona for persona in own for _ in range(turns)]
+            scores.append(self.perceiver.score(utterances, personas).view(size, turns))
+        return dict(zip(self.reported, scores, strict=True))
 
 
-class Repetition:
+class Coverage(PersonaPerception):
+    """
+    Not in the paper: how much of either profile the partner gets to know (`rewards.coverage`).
+
+    What a speaker has said already earns nothing, where RS.3 pays for it again at every turn.
+    """
+
+    name = "coverage"
+    about = (
+        "a reward that is not in the paper, RS.4: how much a response and all that follows add "
+        "to what is known of either profile"
+    )
+    weight = 0.0
+    reported = "covered", "user_covered"
+
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        if not models.perceiver.calibration:
+            raise P2botError(
+                "the coverage reward needs a Receiver that knows how probable relevance makes it "
+                "that a sentence is revealed, and this one was saved without: run parlai "
+                "calibrate_receiver on it, or give --lambda-coverage 0"
+            )
+        return super().build(models)
+
+    def __call__(self, rollouts: Rollouts) -> Tensor:
+        agent, user = map(rewards.gains, self.details(rollouts).values())
+        return rewards.persona_perception(agent, user, self.gamma)
+
+    def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
+        """The share of the agent's and of the user's profile that is known by each turn."""
+        return {
+            name: torch.stack(
+                [
+                    rewards.coverage(self.perceiver.probability(*pair))
+                    for pair in zip(said, own, strict=True)
+                ]
+            )
+            for name, (said, own) in zip(self.reported, rollouts.speakers(), strict=True)
+        }
+
+
+class Repetition(Reward):
     """Not in the paper: minus the share of a response that the speaker has said before."""
 
     name = "repetition"
+    about = (
+        "a reward that is not in the paper: minus the share of a response's trigrams that its "
+        "speaker used before"
+    )
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
         dialogues = [
@@ -162,3 +303,9 @@ class Repetition:
                 for said in dialogues
             ]
         )
+
+
+REWARDS: dict[str, type[Reward]] = {
+    reward.name: reward
+    for reward in (LanguageStyle, DiscourseCoherence, PersonaPerception, Coverage, Repetition)
+}

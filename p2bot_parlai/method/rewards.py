@@ -1,5 +1,5 @@
 """
-The rewards of self-play (paper, section 3.3): Eq. 6-10, and one of our own.
+The rewards of self-play (paper, section 3.3): Eq. 6-10, and two of our own.
 
 Pure functions. Shapes: B dialogues of N turns, R tokens per response. The models behind them
 are in `p2bot_parlai.method.reward_models`.
@@ -54,6 +54,38 @@ def persona_perception(agent: Tensor, user: Tensor, gamma: float) -> Tensor:
     for n in range(agent.shape[1] - 2, -1, -1):
         returns[:, n] += gamma * (user[:, n + 1] + gamma * returns[:, n + 1])
     return returns
+
+
+def coverage(probability: Tensor) -> Tensor:
+    """
+    How much of a profile the partner knows after each of its owner's utterances: the mean over
+    profile sentences of the highest probability so far. Not in the paper.
+
+    :param probability: (..., N, L), that utterance n reveals sentence k (`receiver.revealed`).
+    :return: (..., N), 0 to 1, never falling; 0 for an empty profile.
+    """
+    so_far = probability.cummax(dim=-2).values
+    return so_far.sum(dim=-1) / max(1, probability.shape[-1])
+
+
+def gains(known: Tensor) -> Tensor:
+    """What each turn adds: the first from 0, and what was known already adds nothing: (..., N)."""
+    return known.diff(dim=-1, prepend=torch.zeros_like(known[..., :1]))
+
+
+def standardise(reward: Tensor) -> Tensor:
+    """
+    A reward with mean 0 and standard deviation 1 over the mini-batch, so that the lambdas compare
+    rewards of unlike scales. Not in the paper.
+
+    :return: of the shape of ``reward``; 0 where it has no spread (below a millionth of its size,
+        which is rounding).
+    """
+    exact = reward.double()
+    deviation = exact.std(correction=0)
+    if deviation <= 1e-6 * exact.square().mean().sqrt():
+        return torch.zeros_like(reward)
+    return ((exact - exact.mean()) / deviation).to(reward.dtype)
 
 
 def combine(rewards: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -54,10 +54,21 @@ class Rollouts:
         """log p(a | s) of every response when it was sampled, (B, N)."""
         return torch.stack([scores.sum(dim=1) for scores in self.sampled_scores], dim=1)
 
+    def speakers(self) -> tuple[tuple[list[list[str]], list[list[str]]], ...]:
+        """Of the agent and of the user: what they said in each dialogue (B, N), their personas."""
+        return (
+            (_by_dialogue(self.agent_texts), [opening.agent_persona for opening in self.openings]),
+            (_by_dialogue(self.user_texts), [opening.user_persona for opening in self.openings]),
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(B, N)"""
         return len(self.openings), len(self.turns)
+
+
+def _by_dialogue(texts: list[list[str]]) -> list[list[str]]:
+    return [list(said) for said in zip(*texts, strict=True)]
 
 
 @dataclass
@@ -66,14 +77,14 @@ class ScoredRollouts:
     Finished dialogues with their rewards.
 
     :param raw: each reward, (B, N). :param weights: its lambda. :param total: Eq. 10, (B, N).
-    :param perceptions: r(a_n) and r(x_n) of Eq. 9, (B, N) each, with a persona reward.
+    :param details: what rewards are made of, (B, N) each; see `Reward.details`.
     """
 
     rollouts: Rollouts
     raw: dict[str, Tensor]
     weights: dict[str, float]
     total: Tensor
-    perceptions: tuple[Tensor, Tensor] | None
+    details: dict[str, Tensor]
 
     def transcript(self, row: int) -> dict[str, Any]:
         """
@@ -85,19 +96,18 @@ class ScoredRollouts:
         for n in range(self.rollouts.shape[1]):
             values = {name: value[row, n].item() for name, value in self.raw.items()}
             response = list(self.rollouts.turns[n][row].response)
-            turn: dict[str, Any] = {
-                "user": self.rollouts.user_texts[n][row],
-                "agent": self.rollouts.agent_texts[n][row],
-                "tokens": response,
-                "log_probs": self.rollouts.sampled_scores[n][row, : len(response)].tolist(),
-                "rewards": values,
-                "weighted": {name: self.weights[name] * v for name, v in values.items()},
-                "reward": self.total[row, n].item(),
-            }
-            if self.perceptions:
-                agent, user = (scores[row, n].item() for scores in self.perceptions)
-                turn |= {"agent_perception": agent, "user_perception": user}
-            turns.append(turn)
+            turns.append(
+                {
+                    "user": self.rollouts.user_texts[n][row],
+                    "agent": self.rollouts.agent_texts[n][row],
+                    "tokens": response,
+                    "log_probs": self.rollouts.sampled_scores[n][row, : len(response)].tolist(),
+                    "rewards": values,
+                    "weighted": {name: self.weights[name] * v for name, v in values.items()},
+                    "reward": self.total[row, n].item(),
+                    **{name: value[row, n].item() for name, value in self.details.items()},
+                }
+            )
         return {
             "user_persona": opening.user_persona,
             "agent_persona": opening.agent_persona,

@@ -15,7 +15,7 @@ from torch import Tensor
 from p2bot_parlai.method.backbones.precision import keep_casts
 from p2bot_parlai.method.context import Dialogue, in_one_line, persona_tokens
 from p2bot_parlai.method.layout import Layout, Turn
-from p2bot_parlai.method.reward_models import PersonaPerception, Reward, SupervisedReading
+from p2bot_parlai.method.reward_models import Reward, SupervisedReading
 from p2bot_parlai.method.rewards import combine
 from p2bot_parlai.method.rollouts import Opening, Rollouts, ScoredRollouts
 from p2bot_parlai.method.speakers import Speakers
@@ -207,9 +207,9 @@ class SelfPlay:
     def score(self, rollouts: Rollouts) -> ScoredRollouts:
         """Every reward of every response, and their weighted sum (Eq. 10)."""
         raw = {reward.name: reward(rollouts).float().cpu() for reward in self.rewards}
-        perceptions = None
-        for reward in self.rewards:
-            if isinstance(reward, PersonaPerception):
-                agent, user = reward.perceptions(rollouts)
-                perceptions = agent.float().cpu(), user.float().cpu()
-        return ScoredRollouts(rollouts, raw, self.weights, combine(raw, self.weights), perceptions)
+        details = {
+            name: value.float().cpu()
+            for reward in self.rewards
+            for name, value in reward.details(rollouts).items()
+        }
+        return ScoredRollouts(rollouts, raw, self.weights, combine(raw, self.weights), details)

@@ -133,6 +133,14 @@ class P2botTokenizer(BaseTokenizer):
         text = text.lower() if self.style.lower else text
         return self.backend.encode(_writable(text), add_special_tokens=False).ids
 
+    def encode_markup(self, text: str) -> list[int]:
+        """Token ids of a text in which special tokens count as such: never of people's text."""
+        self.backend.encode_special_tokens = False
+        try:
+            return self.backend.encode(text, add_special_tokens=False).ids
+        finally:
+            self.backend.encode_special_tokens = True
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids up to the first end of a response, without special tokens."""
         words = self.marks.words(list(map(int, ids)))

@@ -48,7 +48,7 @@ def refuse_pickles(stock):
             content = file.read()
         try:
             content.decode("utf-8")
-            return stock.__get__(None, cls)(optfile)
+            found = stock.__get__(None, cls)(optfile)
         except UnicodeDecodeError as error:
             raise P2botError(
                 f"{optfile} is not JSON; as a pickle it could run code, and is refused. Use the "
@@ -56,6 +56,9 @@ def refuse_pickles(stock):
             ) from error
         except (ValueError, TypeError, RecursionError) as error:
             raise P2botError(f"{optfile} is damaged: it holds no options ({error})") from error
+        # what the command line says, which ParlAI never saves and would believe
+        found.pop("override", None)
+        return found
 
     return classmethod(load)
 

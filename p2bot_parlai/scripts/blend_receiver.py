@@ -134,6 +134,7 @@ class BlendReceiver(ParlaiScript):
         paths = opt["models"].split(",")
         trained = [read_receiver(path) for path in paths]
         saved = trained[0]["p2bot"] | ({} if opt["tau"] is None else {"tau": opt["tau"]})
+        saved["calibration"] = ()  # other weights: parlai calibrate_receiver measures it
         first = [read_receiver(opt["start"])] if opt["start"] else []
         read = [*trained, *first]
         adapted = saved["options"].get("adapter") == "lora"

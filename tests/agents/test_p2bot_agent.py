@@ -10,10 +10,10 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 from playing import agent_for, drift, opening, step
 
-from p2bot_parlai.agents import selfplay_setup
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import hub
 from p2bot_parlai.method.model_files import read_model_file
+from p2bot_parlai.method.reward_models import REWARDS, Reward
 
 REPORTED = ("reward", "style", "weighted_coherence", "persona_turn3", "perception", "kl", "length")
 
@@ -55,7 +55,7 @@ def test_what_is_rewarded_becomes_likelier(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", {**playing, "learningrate": 1e-2})
     wanted = agent.dict.txt2vec("rice")[0]
 
-    class Wanted:
+    class Wanted(Reward):
         name = "wanted"
 
         def __call__(self, rollouts):
@@ -135,8 +135,7 @@ def test_a_reward_of_weight_0_loads_no_model(convai2, tmp_path, playing, without
     def refuse(*args, **kwargs):
         raise AssertionError(f"{without} was loaded")
 
-    name = {"style": "load_language_style", "coherence": "DiscourseCoherence"}
-    monkeypatch.setattr(selfplay_setup, name.get(without, "load_perceiver"), refuse)
+    monkeypatch.setattr(REWARDS[without], "build", refuse)
     options = {**playing, f"lambda_{without}": 0.0}
     if without == "persona":
         options["receiver"] = None
@@ -274,7 +273,7 @@ def test_a_language_model_of_ones_own(convai2, tmp_path, playing):
 def test_a_reward_that_is_no_number_stops_the_run(convai2, tmp_path, playing):
     agent = agent_for(convai2, tmp_path / "model", playing)
 
-    class Broken:
+    class Broken(Reward):
         name = "style"
 
         def __call__(self, rollouts):

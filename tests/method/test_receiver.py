@@ -128,3 +128,30 @@ def test_two_encoders_or_one():
     count = sum(p.numel() for p in first.parameters())
     assert sum(p.numel() for p in shared.parameters()) == count
     assert sum(p.numel() for p in apart.parameters()) == 2 * count
+
+
+# ------------------------------------------------------------------ relevance as a probability
+def test_revealed_by_hand():
+    # sigmoid(2 * 1.5 - 3) = sigmoid(0) = 1/2; sigmoid(2 * 0.5 - 3) = 1 / (1 + e^2)
+    found = receiver.revealed(torch.tensor([1.5, 0.5]), 2.0, -3.0)
+    torch.testing.assert_close(found, torch.tensor([0.5, 1 / (1 + math.exp(2))]))
+
+
+def test_calibration_is_the_share_of_own_sentences():
+    """Two values of U: the probability at each is the (smoothed) share of own ones there."""
+    own = torch.tensor([0.0] * 20 + [1.0] * 60)
+    others = torch.tensor([0.0] * 180 + [1.0] * 20)
+    slope, offset = receiver.calibrate(own, others)
+    # two free numbers meet two shares exactly: with targets 81/82 and 1/202 they are
+    # (20 * 81/82 + 180 / 202) / 200 at U = 0 and (60 * 81/82 + 20 / 202) / 80 at U = 1
+    expected = [(20 * 81 / 82 + 180 / 202) / 200, (60 * 81 / 82 + 20 / 202) / 80]
+    found = receiver.revealed(torch.tensor([0.0, 1.0]), slope, offset)
+    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_calibration_where_nothing_overlaps():
+    """A line would become infinitely steep without targets short of 0 and 1."""
+    slope, offset = receiver.calibrate(torch.tensor([5.0, 6.0]), torch.tensor([-1.0, 0.0, 1.0]))
+    assert 0 < slope < 10 and math.isfinite(offset)
+    own, other = receiver.revealed(torch.tensor([5.5, 0.0]), slope, offset).tolist()
+    assert other < 0.3 < 0.7 < own

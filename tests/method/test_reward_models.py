@@ -1,20 +1,31 @@
 """Each reward on made-up dialogues: whose words it scores, and against which persona."""
 
+import math
+
 import naive
 import pytest
 import torch
 
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import reward_models, rewards
 from p2bot_parlai.method.backbones import from_json
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.reward_models import (
+    Coverage,
     DiscourseCoherence,
     LanguageStyle,
     PersonaPerception,
     Repetition,
     SupervisedReading,
+    style_prefix,
 )
 from p2bot_parlai.method.rollouts import Opening, Rollouts
+from p2bot_parlai.method.tokenizers import P2botTokenizer
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-6, rtol=0)
+
 
 AGENT = [["hi", "i own a cat", "i own a cat"], ["no", "yes", "i live in Bern with six hens"]]
 USER = [["hello", "who ?", "why ?"], ["what ?", "really", "and you ?"]]
@@ -56,13 +67,36 @@ def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
 
 
-def test_style_without_a_token_before_the_words(bot, rollouts):
-    """The first word is given then; it is not scored and does not count."""
-    tokens = bot.dict.p2bot
-    backbone = bot.network.eval().backbone
+@torch.no_grad()
+def test_a_response_of_one_token_is_scored_by_it(bot):
+    """And a longer one from its first token on, behind a prefix of any length."""
+    network, tokens = bot.network.eval(), bot.dict.p2bot
     words = tokens.encode("i live in Bern with six hens")
-    given = LanguageStyle(backbone, words[:1], tokens).score([words[1:]])
-    assert torch.equal(LanguageStyle(backbone, [], tokens).score([words]), given)
+    prefix = style_prefix(tokenizer=tokens, start=None, text=None)
+    assert prefix == tokens.encode(".")
+    found = LanguageStyle(network.backbone, [*prefix, *prefix], tokens).score([words[:1], words])
+    expected = [naive.log_p(network, prefix * 2, part).mean() for part in (words[:1], words)]
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
+    assert found[0] != -math.log(len(tokens))  # a uniform guess
+
+
+def test_what_stands_before_a_response():
+    """A chat model's start token opens a message; special tokens in --style-prefix are such."""
+    backend = P2botTokenizer.train(["hi there user ."], 300).backend
+    backend.add_special_tokens(["<|im_start|>", "<s>"])
+    tokens = P2botTokenizer(backend)
+    chat, start = map(backend.token_to_id, ("<|im_start|>", "<s>"))
+    assert style_prefix(tokens, start, None) == [start]
+    header = style_prefix(tokens, chat, None)
+    assert header[0] == chat and tokens.decode(header[1:]) == "user"
+    assert style_prefix(tokens, start, "<s> hi")[0] == start
+    assert start not in tokens.encode("<s> hi")
+
+
+def test_a_prefix_that_the_language_model_does_not_know(bot):
+    for prefix in ([], [len(bot.dict.p2bot)]):
+        with pytest.raises(UsageError, match="--style-prefix"):
+            LanguageStyle(bot.network.backbone, prefix, bot.dict.p2bot)
 
 
 @torch.no_grad()
@@ -90,9 +124,31 @@ def test_each_speaker_is_held_to_its_own_persona(rollouts):
     agent = torch.tensor([[Table.of(u, [f"agent {b}"]) for u in AGENT[b]] for b in range(2)])
     user = torch.tensor([[Table.of(u, [f"user {b}"]) for u in USER[b]] for b in range(2)])
     reward = PersonaPerception(Table(), 0.25)
-    found = reward.perceptions(rollouts)
-    assert torch.equal(found[0], agent) and torch.equal(found[1], user)
+    found = reward.details(rollouts)
+    assert torch.equal(found["perception"], agent) and torch.equal(found["user_perception"], user)
     assert torch.equal(reward(rollouts), rewards.persona_perception(agent, user, 0.25))
+
+
+def test_a_fact_is_covered_once(rollouts):
+    """Probabilities by hand, of two profile sentences each: what is said again adds nothing."""
+
+    class Table:
+        calibration = (1.0, 0.0)
+
+        @staticmethod
+        def probability(said, persona):
+            known = {"i own a cat": [0.8, 0.2], "hi": [0.0, 0.2], "yes": [0.4, 0.0]}
+            return torch.tensor([known.get(text, [0.0, 0.0]) for text in said])
+
+    reward = Coverage(Table(), 0.5)
+    # agent 0: "hi" 0.1, "i own a cat" (0.8 + 0.2) / 2 = 0.5, the same again 0.5; agent 1: "no" 0,
+    # "yes" 0.2, 0.2. The user says nothing of either
+    found = reward.details(rollouts)
+    close(found["covered"], [[0.1, 0.5, 0.5], [0.0, 0.2, 0.2]])
+    close(found["user_covered"], [[0.0] * 3] * 2)
+    # gains 0.1, 0.4, 0 and 0, 0.2, 0; the agent's next turn counts gamma^2 = 1/4:
+    # 0.1 + 0.4 / 4 = 0.2 and 0 + 0.2 / 4 = 0.05
+    close(reward(rollouts), [[0.2, 0.4, 0.0], [0.05, 0.2, 0.0]])
 
 
 def test_only_what_was_said_earlier_is_a_repetition(rollouts):
@@ -104,5 +160,5 @@ def test_the_style_model_may_be_on_another_device(bot, monkeypatch):
     backbone = from_json(bot.network.backbone.to_json()).to("meta")
     logits, given = backbone.logits, []
     monkeypatch.setattr(backbone, "logits", lambda h: given.append(h.device) or logits(h))
-    assert LanguageStyle(backbone, [], bot.dict.p2bot).vocabulary == len(bot.dict.p2bot)
+    assert LanguageStyle(backbone, [1], bot.dict.p2bot).vocabulary == len(bot.dict.p2bot)
     assert given == [torch.device("meta")]

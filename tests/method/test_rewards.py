@@ -63,6 +63,53 @@ def test_eq_10_by_hand():
     close(rewards.combine(raw, weights), [[0.6]])
 
 
+def test_coverage_by_hand():
+    # two sentences over three turns: the highest so far are (0.2, 0.6), (0.9, 0.6), (0.9, 0.7),
+    # of which the means are 0.4, 0.75, 0.8, and the gains 0.4, 0.35, 0.05
+    revealed = torch.tensor([[0.2, 0.6], [0.9, 0.1], [0.9, 0.7]])
+    known = rewards.coverage(revealed)
+    close(known, [0.4, 0.75, 0.8])
+    close(rewards.gains(known), [0.4, 0.35, 0.05])
+    close(rewards.coverage(torch.zeros(3, 0)), [0.0, 0.0, 0.0])  # an empty profile
+
+
+def test_coverage_is_the_plain_loop():
+    torch.manual_seed(0)
+    revealed = torch.rand(2, 5, 4)
+    plain = [[revealed[b, : n + 1].max(dim=0).values.mean() for n in range(5)] for b in range(2)]
+    close(rewards.coverage(revealed), torch.tensor(plain))
+
+
+def test_standardise_by_hand():
+    # mean 3, deviations -2, -1, 3 and 0: sqrt((4 + 1 + 9 + 0) / 4) = sqrt(3.5)
+    found = rewards.standardise(torch.tensor([[1.0, 2.0], [6.0, 3.0]]))
+    close(found, torch.tensor([[-2.0, -1.0], [3.0, 0.0]]) / math.sqrt(3.5))
+
+
+def test_standardise_without_spread():
+    for same in (0.1, 0.0, -1e4):
+        close(rewards.standardise(torch.full((3, 7), same)), torch.zeros(3, 7))
+
+
+def test_standardise_over_processes():
+    """Two processes of unlike size, one of which has nothing in the second case, as one."""
+    reward = torch.tensor([1.0, 2.0, 6.0, 3.0])
+    whole = rewards.standardise(reward)
+    for parts in ((reward[:1], reward[1:]), (reward[:0], reward)):
+        sums = []  # of each process, in the order of asking
+        for part in parts:
+            mine = []
+            rewards.standardise(part, lambda x, m=mine: m.append(x) or x)
+            sums.append(mine)
+        # the mean, which the second sum is taken around, is known after the first two
+        count, total = (sum(mine[i] for mine in sums) for i in range(2))
+        around = [(part.double() - total / count).square().sum() for part in parts]
+        squares = [part.double().square().sum() for part in parts]
+        for part, expected in zip(parts, whole.split([len(p) for p in parts]), strict=True):
+            answers = iter((count, total, sum(around), sum(squares)))
+            close(rewards.standardise(part, lambda _, a=answers: next(a)), expected)
+
+
 def test_repetition_by_hand():
     # "i like my dog": trigrams "i like my" (said before) and "like my dog" (new): -1/2
     said = [["i", "like", "my", "cat", "a", "lot"]]

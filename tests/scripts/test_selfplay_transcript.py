@@ -66,8 +66,8 @@ def test_dialogues_are_written_twice(convai2, tiny_model, tiny_receiver, tmp_pat
             assert len(turn["log_probs"]) == len(turn["tokens"]) and max(turn["log_probs"]) < 0
         # the last response has no later turns: its persona reward is its perception (Eq. 8)
         last = dialogue["turns"][-1]
-        assert last["agent_perception"] == pytest.approx(last["rewards"]["persona"], abs=1e-6)
-        assert last["agent_perception"] != last["user_perception"]
+        assert last["perception"] == pytest.approx(last["rewards"]["persona"], abs=1e-6)
+        assert last["perception"] != last["user_perception"]
 
 
 def test_a_shipped_model_plays_on_its_own_corpus_with_the_receiver_beside_it(tmp_path):

@@ -106,7 +106,7 @@ def test_missing_rewards_are_explained(tiny_model):
     rewards = ReplyRewards(P2Bot.load(tiny_model, inference="greedy"))
     assert list(rewards.absent) == ["persona"]
     page = about_rewards(rewards)
-    assert "not shown: no Receiver" in page and "needs all three" in page
+    assert "not shown: no Receiver" in page and "needs all of them" in page
     rewards.agent.has_next_utterance = False
     assert "next-utterance head" in ReplyRewards(rewards.bot).absent["coherence"]
 

@@ -58,7 +58,8 @@ def test_rewards_are_those_of_self_play(studio):
     torch.testing.assert_close(torch.tensor([f["style"] for f in found]), style)
     torch.testing.assert_close(torch.tensor([f["coherence"] for f in found]), coherence)
     exchanges = [Exchange(*pair) for pair in SAID]
-    assert rewards.perception(exchanges, OWN, PARTNER) == pytest.approx(persona.tolist())
+    later = rewards.later(exchanges, OWN, PARTNER)
+    assert later == {"persona": pytest.approx(persona.tolist())}
     whole = {"style": -1.0, "coherence": -2.0, "persona": 3.0}
     assert rewards.total(whole) == pytest.approx(0.4 * -1 + 0.1 * -2 + 0.5 * 3)
     assert rewards.total({"style": -1.0}) is None
@@ -87,7 +88,7 @@ def test_later_turns_change_the_perception_of_earlier_ones(studio):
     assert later["persona"] != first["persona"]
     assert (later["style"], later["coherence"]) == (first["style"], first["coherence"])
     said = [Exchange(talk.lines[n].text, talk.lines[n + 1].text) for n in (0, 2)]
-    assert later["persona"] == studio.rewards.perception(said, OWN, PARTNER)[0]
+    assert later["persona"] == studio.rewards.later(said, OWN, PARTNER)["persona"][0]
 
 
 def test_two_bots(studio):

@@ -1,4 +1,7 @@
-"""The paper's constants: options take their defaults from here."""
+"""
+The paper's constants: options take their defaults from here, but for the lambdas of Eq. 10, which
+are with their rewards in `p2bot_parlai.method.reward_models`.
+"""
 
 # name: (value, where the paper gives it)
 TABLE = {
@@ -20,9 +23,6 @@ TABLE = {
     "selfplay_learningrate": (1e-6, "section 5.1"),
     "selfplay_epochs": (1, "section 5.1"),
     "selfplay_turns": (3, "section 5.1"),
-    "lambda_style": (0.4, "Eq. 10, section 5.1"),
-    "lambda_coherence": (0.1, "Eq. 10, section 5.1"),
-    "lambda_persona": (0.5, "Eq. 10, section 5.1"),
     "gamma": (0.5, "Eq. 8, section 5.1"),
 }
 PAPER = {name: value for name, (value, _) in TABLE.items()}

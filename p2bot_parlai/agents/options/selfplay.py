@@ -1,5 +1,6 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
+import importlib
 import os
 
 from parlai.core.opt import Opt
@@ -20,21 +21,12 @@ from p2bot_parlai.agents.options.common import (
 from p2bot_parlai.agents.options.paper import PAPER
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.advantages import ESTIMATORS, OF_GROUPS
+from p2bot_parlai.method.reward_models import REWARDS, Reward
 from p2bot_parlai.parlai_support.names import zoo_path
 
-WEIGHTS = {
-    "style": "lambda_style",
-    "coherence": "lambda_coherence",
-    "persona": "lambda_persona",
-    "repetition": "lambda_repetition",
-}
-# what evaluation on p2bot:selfplay reports
-REPORTED = ("reward", "perception", "user_perception", "kl", "length", *WEIGHTS)
-# and the weight that each needs
-NEEDS = {
-    **{name: (weight, True) for name, weight in WEIGHTS.items()},
-    **dict.fromkeys(("perception", "user_perception"), ("lambda_persona", True)),
-}
+LAMBDAS = {name: f"lambda_{name}" for name in REWARDS}
+# what evaluation on p2bot:selfplay reports whatever its rewards
+REPORTED = ("reward", "kl", "length")
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
@@ -43,7 +35,6 @@ BOUNDS = {
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
 }
-NOT_LOADED = "; 0 turns it off and loads no model for it"
 OPTIONS = {
     "--receiver": (
         None,
@@ -55,26 +46,35 @@ OPTIONS = {
         "p2bot, with the Transmitter's tokenizer. Default: the pretrained --backbone, or, where "
         "that was trained from scratch, the supervised Transmitter with an empty context",
     ),
-    "--lambda-style": (
-        PAPER["lambda_style"],
-        f"Weight of the language style reward (Eq. 6){NOT_LOADED}",
+    "--style-prefix": (
+        None,
+        "Text that the language model of the style reward reads before a response, with special "
+        "tokens and \\n for a new line. Default: its start of a text, or of a user's message where "
+        "it was made for chats (<|im_start|>user); a full stop where it has neither (openai-gpt); "
+        "[SELF] for a model of p2bot",
     ),
-    "--lambda-coherence": (
-        PAPER["lambda_coherence"],
-        f"Weight of the discourse coherence reward (Eq. 7){NOT_LOADED}",
+    **{
+        flag(option): (
+            REWARDS[name].weight,
+            f"Weight of {REWARDS[name].about}. 0 turns it off and loads no model for it",
+        )
+        for name, option in LAMBDAS.items()
+    },
+    "--reward": (
+        None,
+        "Rewards of your own with their weights, such as my_rewards:Brevity=0.3 (docs/method.md); "
+        "several are separated by commas",
     ),
-    "--lambda-persona": (
-        PAPER["lambda_persona"],
-        f"Weight of the mutual persona perception reward (Eq. 8){NOT_LOADED}",
-    ),
-    "--lambda-repetition": (
-        0.0,
-        "Weight of a reward that is not in the paper: minus the share of a response's trigrams "
-        "that its speaker used before",
+    "--reward-scale": (
+        "none",
+        "What rewards are learnt from: as they are (the paper), or with mean 0 and standard "
+        "deviation 1 over the mini-batch, each before its weight; the report has them as they are",
+        ["none", "batch"],
     ),
     "--gamma": (
         PAPER["gamma"],
-        "Discount of the persona reward for each later turn of either speaker (Eq. 8)",
+        "Discount of the persona and coverage rewards for each later turn of either speaker "
+        "(Eq. 8)",
     ),
     "--selfplay-turns": (PAPER["selfplay_turns"], "Responses of the agent per dialogue"),
     "--user-inference": (
@@ -162,9 +162,49 @@ def receiver_beside(model_file: str) -> str | None:
     return path if PathManager.exists(path) else None
 
 
-def weights_of(opt: Opt) -> dict[str, float]:
-    """The lambdas that are not 0, by the name of their reward."""
-    return {name: opt[weight] for name, weight in WEIGHTS.items() if opt[weight]}
+def rewards_of(opt: Opt) -> dict[type[Reward], float]:
+    """
+    The rewards whose lambda is not 0.
+
+    :raises UsageError: for a ``--reward`` that cannot be used.
+    """
+    found = {REWARDS[name]: opt[option] for name, option in LAMBDAS.items()}
+    return {reward: weight for reward, weight in {**found, **own_rewards(opt)}.items() if weight}
+
+
+def own_rewards(opt: Opt) -> dict[type[Reward], float]:
+    """
+    ``--reward``. Importing a module runs it, so only what was given on the command line is.
+
+    :raises UsageError: for one that is none, or that only the model's own file names.
+    """
+    given = opt.get("override", {}).get("reward")
+    if given is None and opt.get("reward"):
+        raise UsageError(
+            f"this model was trained with --reward {opt['reward']}, and nothing is imported "
+            'because a file says so: give it again, or --reward "" to play without it'
+        )
+    found: dict[type[Reward], float] = {}
+    for spec in filter(None, (given or "").split(",")):
+        path, _, weight = spec.partition("=")
+        module, _, name = path.partition(":")
+        try:
+            reward, scale = getattr(importlib.import_module(module), name), float(weight)
+        except (ImportError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"--reward {spec}: {error}. Its form is module:Class=weight, the module one that "
+                "Python finds (PYTHONPATH)"
+            ) from error
+        mine = isinstance(reward, type) and issubclass(reward, Reward) and hasattr(reward, "name")
+        if not mine:
+            raise UsageError(
+                f"--reward {spec}: {name} must be a subclass of "
+                "p2bot_parlai.method.reward_models.Reward with a name"
+            )
+        if reward.name in {*REWARDS, *REPORTED, *(other.name for other in found)}:
+            raise UsageError(f"--reward {spec}: the name {reward.name} is taken, choose another")
+        found[reward] = scale
+    return found
 
 
 def check_selfplay_options(opt: Opt) -> None:
@@ -211,27 +251,34 @@ def check_baseline(opt: Opt) -> None:
 
 def check_rewards(opt: Opt) -> None:
     """:raises P2botError: for weights or models that cannot work."""
-    if not weights_of(opt):
+    rewards = rewards_of(opt)
+    if not rewards:
         raise UsageError("all rewards have the weight 0: set --lambda-persona or another one")
     check_bounds(opt, BOUNDS)
-    if opt["lambda_persona"]:
-        if not opt.get("receiver"):
+    for reward in rewards:
+        if reward.needs_receiver and not opt.get("receiver"):
             raise UsageError(
-                "the persona reward needs a Receiver: --receiver MODEL, trained with "
-                "-m p2bot/receiver, or --lambda-persona 0"
+                f"the {reward.name} reward needs a Receiver: --receiver MODEL, trained with "
+                f"-m p2bot/receiver, or --lambda-{reward.name} 0"
             )
-        if not PathManager.exists(opt["receiver"]):
+        if reward.needs_receiver and not PathManager.exists(opt["receiver"]):
             raise P2botError(f"--receiver {opt['receiver']}: there is no such file")
 
 
 def check_validation_metric(opt: Opt) -> None:
     """:raises P2botError: for a metric that validation will never report."""
-    check_metric(opt, NEEDS)
+    needs = {metric: (LAMBDAS[r.name], True) for r in REWARDS.values() for metric in _metrics(r)}
+    check_metric(opt, needs)
+    reported = {*REPORTED, *needs, *(m for reward in own_rewards(opt) for m in _metrics(reward))}
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
     never = f"--validation-metric {metric} will never be reported: validation runs on "
     never += ",".join(names)
-    if metric in REPORTED and not any(map(is_selfplay, names)):
+    if metric in reported and not any(map(is_selfplay, names)):
         raise UsageError(f"{never}. Add p2bot:selfplay to -et, or choose ppl, hits@1, f1")
-    if metric not in REPORTED and all(map(is_selfplay, names)):
+    if metric not in reported and all(map(is_selfplay, names)):
         raise UsageError(f"{never}. Add -et convai2:self_original, or choose -vmt reward -vmm max")
+
+
+def _metrics(reward: type[Reward]) -> tuple[str, ...]:
+    return (reward.name, *reward.reported)

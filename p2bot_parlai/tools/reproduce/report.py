@@ -7,14 +7,14 @@ from p2bot_parlai.tools.human_eval import side_by_side
 from p2bot_parlai.tools.report import Report, curves, svg_element, train_reports
 from p2bot_parlai.tools.reproduce import machine
 from p2bot_parlai.tools.reproduce.running import Runner
-from p2bot_parlai.tools.reproduce.steps import Plan, as_command
+from p2bot_parlai.tools.reproduce.steps import ADDED, Plan, as_command
 from p2bot_parlai.tools.reproduce.tables import LAYOUTS, PAPER, Table, read_reports, tables
 
 # kind of training, by how its step begins -> metrics whose curves are drawn
 CURVES = {
     "P2Bot-S.": ("loss", "nup_acc"),
     "Receiver.": ("loss", "true_first"),
-    "P2Bot.": ("reward", "style", "coherence", "persona", "kl"),
+    "P2Bot.": ("reward", *ADDED, "kl"),
 }
 NOTE = (
     "Figures in brackets are the paper's own, taken from it and not measured here: its data, "

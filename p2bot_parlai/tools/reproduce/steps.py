@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2bot_parlai import zoo
+from p2bot_parlai.method.reward_models import REWARDS
 from p2bot_parlai.tasks.selfplay.agents import DEFAULT_DIALOGUES
 from p2bot_parlai.tasks.sketch import corpus
 from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS, Preset
@@ -25,12 +26,14 @@ SUPERVISED = {
     "- Persona": ("no-persona", "none", {}),
     "- Next": ("no-next", "", {"nup_coef": 0, "alpha": 1, "rank_by": "likelihood"}),
 }
+# the rewards that are on by default, in the order in which Table 3 adds them
+ADDED = [name for name, reward in REWARDS.items() if reward.weight]
 # rows of self-play -> (name of the step, the rewards that are off)
 REWARDED = {
-    "+ RS.1": ("RS1", ("coherence", "persona")),
-    "+ RS.2": ("RS2", ("persona",)),
-    "+ RS.3": ("P2Bot", ()),
+    f"+ RS.{n}": (f"RS{n}" if ADDED[n:] else "P2Bot", tuple(ADDED[n:]))
+    for n in range(1, len(ADDED) + 1)
 }
+BEST = list(REWARDED)[-1]  # P²Bot itself
 # full validation is for the evaluations that follow
 SHORT = {"validation_max_exs": 64, "short_final_eval": True}
 QUICK = {**SHORT, "skip_generation": True}
@@ -88,7 +91,7 @@ class Plan:
             for row in BASELINES:
                 bs = IR_BATCH if row == "IR" else BATCH
                 self._measure("1", row, self.baseline(row, trained_on, seed), variant, bs)
-            self._measure("1", OURS, self.selfplay("+ RS.3", trained_on, seed), variant)
+            self._measure("1", OURS, self.selfplay(BEST, trained_on, seed), variant)
         self._sample(seed)
 
     def _table3(self, seed: int) -> None:
@@ -105,7 +108,7 @@ class Plan:
             return
         trained_on = self.preset.trained_on["original"]
         models = {row: self.baseline(row, trained_on, seed) for row in BASELINES}
-        models[OURS] = self.selfplay("+ RS.3", trained_on, seed)
+        models[OURS] = self.selfplay(BEST, trained_on, seed)
         name = f"answers.{_named(trained_on)}.seed{seed}"
         self.answers = self.file(name, "answers.jsonl")
         options = {"task": f"{self.preset.source}:self_original", "number": ANSWERED}
@@ -160,7 +163,7 @@ class Plan:
         needs = [self.transmitter("P²Bot-S", trained_on, seed)]
         options = {"task": f"p2bot:selfplay:{task}", "evaltask": task}
         options |= {"init_model": self.model(needs[0])}
-        if "persona" not in off:
+        if any(REWARDS[name].needs_receiver for name in ADDED if name not in off):
             needs.append(self.receiver(trained_on, seed))
             options["receiver"] = self.model(needs[1])
         options |= {f"lambda_{reward}": 0 for reward in off} | QUICK
@@ -217,7 +220,7 @@ class Plan:
         if self.dialogues:
             return
         trained_on = self.preset.trained_on["revised"]
-        model, receiver = self.selfplay("+ RS.3", trained_on, seed), self.receiver(trained_on, seed)
+        model, receiver = self.selfplay(BEST, trained_on, seed), self.receiver(trained_on, seed)
         name = f"dialogues.{model}"
         self.dialogues = self.file(name, "dialogues.jsonl")
         options = {"task": f"p2bot:selfplay:{self._tasks(trained_on[:1])}", "num_dialogues": 2}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS
-from p2bot_parlai.tools.reproduce.steps import OURS, REWARDED, SUPERVISED
+from p2bot_parlai.tools.reproduce.steps import BEST, OURS, REWARDED, SUPERVISED
 
 PAPER = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
 NOTHING = "-"
@@ -54,7 +54,7 @@ LAYOUTS = {
         ("revised",),
         "In parentheses the change of the mean against P²Bot-S, likewise for the paper. "
         "- Persona reads no persona; - Next ranks by likelihood; each RS adds a reward to those "
-        f"before it, + RS.3 is {OURS}. BLEU is 4-gram.",
+        f"before it, {BEST} is {OURS}. BLEU is 4-gram.",
         base="P²Bot-S",
     ),
     "5": Layout(

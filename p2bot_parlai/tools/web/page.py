@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.reward_models import REWARDS
 from p2bot_parlai.tools.web.guard import guarded
 from p2bot_parlai.tools.web.limits import Refused
-from p2bot_parlai.tools.web.rewards import COHERENCE, PARTS, PERSONA, STYLE, ReplyRewards
+from p2bot_parlai.tools.web.rewards import ReplyRewards
 from p2bot_parlai.tools.web.talk import FIRST, SECOND, Line, Shown, Studio, Talk
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
@@ -40,12 +41,6 @@ READ = re.compile(
 WRITE = re.compile(r"/gradio_api/(queue/join|reset|cancel|call/reply)/?")
 ALLOWED = {"GET": READ, "HEAD": READ, "POST": WRITE}
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
-ABOUT = {
-    STYLE: "language style (Eq. 6): mean log-probability of the words of the reply, read alone",
-    COHERENCE: "discourse coherence (Eq. 7): log-probability of being the next utterance",
-    PERSONA: "mutual persona perception (Eq. 8): what this reply and all that follows reveals of "
-    "either persona; it changes as the conversation goes on",
-}
 
 
 @dataclass
@@ -95,12 +90,12 @@ def build(studio: Studio, cast: Cast, model: str) -> gr.Blocks:
 def about_rewards(rewards: ReplyRewards) -> str:
     """Which rewards are shown, with their weights, and which are missing and why."""
     lines = []
-    for name in PARTS:
-        what = f"{ABOUT[name]}; λ = {rewards.lambdas[name]:g}"
+    for name, weight in rewards.lambdas.items():
+        what = f"{REWARDS[name].about}; λ = {weight:g}"
         if name in rewards.absent:
             what = f"not shown: {rewards.absent[name]}"
         lines.append(f"- **{name}**: {what}")
-    whole = "needs all three and is not shown" if rewards.absent else "is their weighted sum"
+    whole = "needs all of them and is not shown" if rewards.absent else "is their weighted sum"
     lines.append(f"- **R** (Eq. 10) {whole}; the discount of Eq. 8 is γ = {rewards.gamma:g}")
     lines += ["", *rewards.remarks]
     lines += ["", "Relevance maps are Figure 6 of the paper (Eq. 11). An impression lists the"]
@@ -202,7 +197,7 @@ class _Tab:
         view = [self._messages(talk), save_link(talk)]
         for who, name in enumerate(self.names):
             shown = talk.shown[who] if talk else Shown()
-            empty = self.studio.rewards.absent.get(PERSONA, f"{name} has said nothing yet.")
+            empty = self.studio.rewards.no_receiver or f"{name} has said nothing yet."
             view += [relevance_map(shown) or empty, impression(shown) or empty]
         return view
 

@@ -3,32 +3,20 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from p2bot_parlai.agents.options.selfplay import WEIGHTS
+from p2bot_parlai.agents.options.paper import PAPER
+from p2bot_parlai.agents.options.selfplay import LAMBDAS
 from p2bot_parlai.agents.p2bot import P2botAgent
-from p2bot_parlai.agents.selfplay_setup import (
-    FrozenFiles,
-    load_language_style,
-)
+from p2bot_parlai.agents.selfplay_setup import FrozenFiles, load_language_model
 from p2bot_parlai.chat.api import P2Bot
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.model_files import load_transmitter
-from p2bot_parlai.method.reward_models import (
-    DiscourseCoherence,
-    LanguageStyle,
-    PersonaPerception,
-    SupervisedReading,
-)
+from p2bot_parlai.method.reward_models import REWARDS, Reward, SupervisedReading
 from p2bot_parlai.method.rollouts import Opening, Rollouts
 from p2bot_parlai.method.spelling import read
 from p2bot_parlai.method.transmitter import Transmitter
-
-STYLE, COHERENCE, PERSONA = "style", "coherence", "persona"
-PARTS = (STYLE, COHERENCE, PERSONA)
-# the paper's, for a model trained without self-play
-LAMBDAS = {STYLE: 0.4, COHERENCE: 0.1, PERSONA: 0.5}
-GAMMA = 0.5
 
 
 class Exchange(NamedTuple):
@@ -40,39 +28,56 @@ class Exchange(NamedTuple):
 
 class ReplyRewards:
     """
-    Computes those rewards whose models are available.
+    Computes the rewards that the bot learnt from (without self-play: the paper's), as far as their
+    models are available: the `Models` of each.
 
-    :param absent: the missing parts, and why: one sentence each.
-    :param remarks: caveats about the numbers.
-    :param lambdas: the weights of Eq. 10. :param gamma: the discount of Eq. 8.
+    :param absent: the missing ones, and why: one sentence each. :param no_receiver: why there is
+        none; empty where there is one. :param remarks: caveats about the numbers.
+    :param lambdas: the weights of Eq. 10, by name. :param gamma: the discount of Eq. 8.
     """
 
     def __init__(self, bot: P2Bot):
         self.bot, self.agent = bot, bot.speaker.agent
         self.absent: dict[str, str] = {}
+        self.no_receiver = ""
         self.remarks: list[str] = []
-        self.lambdas, self.gamma, files = LAMBDAS, GAMMA, FrozenFiles()
+        self.lambdas = {name: reward.weight for name, reward in REWARDS.items()}
+        self.gamma, self.files = PAPER["gamma"], FrozenFiles()
         if isinstance(self.agent, P2botAgent):
-            self.lambdas = {name: self.agent.opt[WEIGHTS[name]] for name in PARTS}
-            self.gamma, files = (
-                self.agent.opt["gamma"],
-                FrozenFiles(self.agent.selfplay.files.saved),
-            )
-        frozen = self._supervised(files)
-        self._rewards = {
-            STYLE: self._language_style(frozen, files),
-            COHERENCE: DiscourseCoherence(SupervisedReading(frozen, self.agent.dict.p2bot)),
-        }
-        if not self.agent.has_next_utterance:
-            self.absent[COHERENCE] = "the Transmitter was trained without a next-utterance head"
+            self.lambdas = {name: self.agent.opt[option] for name, option in LAMBDAS.items()}
+            self.gamma = self.agent.opt["gamma"]
+            self.files = FrozenFiles(self.agent.selfplay.files.saved)
+        self.lambdas = {name: weight for name, weight in self.lambdas.items() if weight}
+        self.tokenizer, self.has_head = self.agent.dict.p2bot, self.agent.has_next_utterance
+        self.reading = SupervisedReading(self._supervised(self.files), self.tokenizer)
         try:
-            with bot.perceiver():
+            with bot.perceiver() as self.perceiver:
                 pass
         except P2botError:
-            self.absent[PERSONA] = (
-                "no Receiver is loaded: start with --receiver MODEL for the persona reward, the "
-                "relevance maps and the impressions"
+            self.no_receiver = (
+                "no Receiver is loaded: start with --receiver MODEL for this reward, the relevance "
+                "maps and the impressions"
             )
+        self._rewards: dict[str, Reward] = {}
+        for name in self.lambdas:
+            if REWARDS[name].needs_receiver and self.no_receiver:
+                self.absent[name] = self.no_receiver
+                continue
+            try:
+                self._rewards[name] = REWARDS[name].build(self)
+            except P2botError as error:
+                self.absent[name] = str(error)
+
+    @property
+    def language_model(self) -> tuple[Backbone, list[int]]:
+        frozen = self.reading.network
+        backbone, prefix = load_language_model(self.agent.opt, frozen, self.tokenizer, self.files)
+        if backbone is frozen.backbone:
+            self.remarks.append(
+                "The Transmitter itself, without context, scores language style: it was trained "
+                "from random weights, so there is no pretrained language model."
+            )
+        return backbone.to(self.agent.device), prefix
 
     def _supervised(self, files: FrozenFiles) -> Transmitter:
         """The frozen Transmitter of self-play; without self-play the bot's own."""
@@ -87,24 +92,9 @@ class ReplyRewards:
                 )
         return self.agent.network
 
-    def _language_style(self, frozen: Transmitter, files: FrozenFiles) -> LanguageStyle | None:
-        agent, tokenizer = self.agent, self.agent.dict.p2bot
-        try:
-            style = load_language_style(agent.opt, frozen, tokenizer, files)
-        except P2botError as error:
-            self.absent[STYLE] = f"its language model is missing ({error})"
-            return None
-        style.backbone.to(agent.device)
-        if style.backbone is frozen.backbone:
-            self.remarks.append(
-                "The Transmitter itself, without context, scores language style: it was trained "
-                "from random weights, so there is no pretrained language model."
-            )
-        return style
-
     def reply(self, dialogue: Dialogue, said: str) -> dict[str, float]:
         """
-        Eq. 6 and 7 of one reply, as far as available.
+        The rewards of one reply that do not depend on what is said later, as far as available.
 
         :param dialogue: as its speaker saw it before replying.
         """
@@ -125,29 +115,30 @@ class ReplyRewards:
             return {
                 name: reward(played).item()
                 for name, reward in self._rewards.items()
-                if name not in self.absent
+                if not reward.later
             }
 
-    def perception(
+    def later(
         self, exchanges: Sequence[Exchange], own: Sequence[str], partner: Sequence[str]
-    ) -> list[float]:
+    ) -> dict[str, list[float]]:
         """
-        Eq. 8 of each reply; it changes with what is said later. Empty without a Receiver.
+        The rewards of each reply that change with what is said later, as far as available.
 
         :param own: persona of who replies. :param partner: of the other; an empty persona adds 0.
         """
-        if PERSONA in self.absent or not exchanges:
-            return []
+        rewards = {name: reward for name, reward in self._rewards.items() if reward.later}
+        if not rewards or not exchanges:
+            return {}
         with self.bot.perceiver() as perceiver:
             heard, own = perceiver.typed([exchange.heard for exchange in exchanges], own)
             said, partner = perceiver.typed([exchange.said for exchange in exchanges], partner)
             openings = [Opening(partner, own, heard[0], 0)]
             turns = [[[text] for text in texts] for texts in (heard, said)]
             played = Rollouts(openings, *turns, [[] for _ in exchanges])
-            return PersonaPerception(perceiver, self.gamma)(played)[0].tolist()
+            return {name: reward(played)[0].tolist() for name, reward in rewards.items()}
 
     def total(self, values: dict[str, float]) -> float | None:
         """Eq. 10; None if a part is missing."""
-        if any(name not in values for name in PARTS):
+        if any(name not in values for name in self.lambdas):
             return None
-        return sum(self.lambdas[name] * values[name] for name in PARTS)
+        return sum(weight * values[name] for name, weight in self.lambdas.items())

@@ -10,7 +10,7 @@ from p2bot_parlai.chat.commands import FORMAT
 from p2bot_parlai.chat.conversation import Conversation
 from p2bot_parlai.method.context import Dialogue
 from p2bot_parlai.tools.web.limits import Limits, Refused
-from p2bot_parlai.tools.web.rewards import PERSONA, Exchange, ReplyRewards
+from p2bot_parlai.tools.web.rewards import Exchange, ReplyRewards
 
 FIRST, SECOND = 0, 1  # the visitor, or A; the bot, or B
 SPEAKERS = ("partner", "bot")  # their names in a saved chat
@@ -135,11 +135,11 @@ class Talk:
         line.rewards |= self.studio.rewards.reply(seen, line.text)
         self.shown = (self._reveals(FIRST), self._reveals(SECOND))
         for who in (FIRST, SECOND):
-            self._reward_perception(who)
+            self._reward_again(who)
         yield
 
-    def _reward_perception(self, speaker: int) -> None:
-        """Update Eq. 8 of all lines of a bot: it depends on later lines."""
+    def _reward_again(self, speaker: int) -> None:
+        """Update, in all lines of a bot, the rewards that depend on later lines."""
         if self.minds[speaker] is None:
             return
         exchanges, heard, own = [], "", []
@@ -151,13 +151,13 @@ class Talk:
             else:
                 heard = line.text
         personas = self.personas[speaker], self.personas[1 - speaker]
-        values = self.studio.rewards.perception(exchanges, *personas)
-        for line, value in zip(own, values, strict=False):  # no values without a Receiver
-            line.rewards[PERSONA] = value
+        for name, values in self.studio.rewards.later(exchanges, *personas).items():
+            for line, value in zip(own, values, strict=True):
+                line.rewards[name] = value
 
     def _reveals(self, speaker: int) -> Shown:
         said = [line.text for line in self.lines if line.speaker == speaker and line.text.strip()]
-        if PERSONA in self.studio.rewards.absent or not said:
+        if self.studio.rewards.no_receiver or not said:
             return Shown(said)
         bot, bank = self.studio.bot, self.studio.bank
         impression = bot.impression(said, bank, SHOWN) if bank else []
