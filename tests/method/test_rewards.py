@@ -91,25 +91,6 @@ def test_standardise_without_spread():
         close(rewards.standardise(torch.full((3, 7), same)), torch.zeros(3, 7))
 
 
-def test_standardise_over_processes():
-    """Two processes of unlike size, one of which has nothing in the second case, as one."""
-    reward = torch.tensor([1.0, 2.0, 6.0, 3.0])
-    whole = rewards.standardise(reward)
-    for parts in ((reward[:1], reward[1:]), (reward[:0], reward)):
-        sums = []  # of each process, in the order of asking
-        for part in parts:
-            mine = []
-            rewards.standardise(part, lambda x, m=mine: m.append(x) or x)
-            sums.append(mine)
-        # the mean, which the second sum is taken around, is known after the first two
-        count, total = (sum(mine[i] for mine in sums) for i in range(2))
-        around = [(part.double() - total / count).square().sum() for part in parts]
-        squares = [part.double().square().sum() for part in parts]
-        for part, expected in zip(parts, whole.split([len(p) for p in parts]), strict=True):
-            answers = iter((count, total, sum(around), sum(squares)))
-            close(rewards.standardise(part, lambda _, a=answers: next(a)), expected)
-
-
 def test_repetition_by_hand():
     # "i like my dog": trigrams "i like my" (said before) and "like my dog" (new): -1/2
     said = [["i", "like", "my", "cat", "a", "lot"]]
