@@ -93,8 +93,8 @@ def test_absent_weights_are_named_with_how_to_get_them(
 
 
 def test_the_paper_preset_of_self_play_leaves_nothing_to_defaults():
-    models = {"receiver", "language_model", "show_dialogue_every"}
-    said = {name[2:].replace("-", "_") for name in selfplay.OPTIONS} - models
+    open_ = {"receiver", "language_model", "style_prefix", "reward", "show_dialogue_every"}
+    said = {name[2:].replace("-", "_") for name in selfplay.OPTIONS} - open_
     assert said <= set(PRESETS["paper_selfplay"])
 
 
