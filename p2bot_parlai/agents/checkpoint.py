@@ -126,6 +126,8 @@ def write_model_file(agent, path: str) -> None:
     with files.whole(f"{path}.opt") as temporary:
         agent.opt.save(temporary)
     states = agent.state_dict()
+    if not path.endswith(".checkpoint"):
+        states.pop("selves", None)  # of self-play; only a resumed run needs them
     if is_light(agent.opt, path):
         rounded: dict[int, torch.Tensor] = {}  # a shared encoder has two names
         states["model"] = {

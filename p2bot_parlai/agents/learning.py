@@ -273,6 +273,10 @@ class Learner:
         if path:
             write_model_file(self, path)
 
+    def reason_to_stop(self) -> str | None:
+        """Why training shall end now, or None; asked before every update."""
+        return None
+
     def set_progress(self, share: float) -> None:
         """The training loop says how much of the run is done, 0 to 1."""
         if isinstance(self.scheduler, LinearDecay):

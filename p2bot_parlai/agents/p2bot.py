@@ -1,5 +1,6 @@
 """``-m p2bot``: the Transmitter, trained supervised and by self-play."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,16 +14,26 @@ from torch import Tensor
 
 from p2bot_parlai.agents.accumulation import Loss
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
+from p2bot_parlai.agents.learning import sum_over_processes
 from p2bot_parlai.agents.options import adapters, selfplay
 from p2bot_parlai.agents.policy_gradient import Compared, compare
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
+from p2bot_parlai.agents.selfplay_watch import dialogue_metrics, refuse_broken, save_rollouts
 from p2bot_parlai.agents.transmitter import TransmitterAgent
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.guards import Guard, distinct
 from p2bot_parlai.method.layout import Layout, pack_in_pieces
 from p2bot_parlai.method.rollouts import Opening, ScoredRollouts
-from p2bot_parlai.method.selfplay import CLIP, clipped_loss, policy_gradient_loss, reread
+from p2bot_parlai.method.selfplay import (
+    CLIP,
+    Reread,
+    clipped_loss,
+    policy_gradient_loss,
+    reread,
+)
 from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.parlai_support.batches import Batch
+
+KL_EVERY = 10  # updates between two whole divergences, where the loss has none
 
 
 class P2botAgent(TransmitterAgent):
@@ -35,6 +46,8 @@ class P2botAgent(TransmitterAgent):
     # of the update that is being learnt
     played: Sequence[ScoredRollouts] = ()
     compared: Compared | None = None
+    guard: Guard | None = None
+    selves: Sequence[dict[str, Tensor]] = ()  # of the run that is resumed, see `PastSelves`
 
     # ----------------------------------------------------------------- construction
     @classmethod
@@ -74,6 +87,7 @@ class P2botAgent(TransmitterAgent):
 
     def load(self, path: str) -> dict:
         states = super().load(path)
+        self.selves = states.get("selves", [])
         if self.stacks_adapter():
             shape = adapters.shape_of(self.opt, adapters.SELFPLAY_RANK)
             self.network.backbone.add(*shape)
@@ -83,10 +97,18 @@ class P2botAgent(TransmitterAgent):
         """Load the frozen models before the first batch."""
         super().begin_training()
         if self.plays:
+            self.guard = Guard(self.opt["stop_kl"], self.opt["stop_distinct"])
             self.selfplay.begin_training()
+            if self.selfplay.partner and self.selves and not self.is_finetune:
+                self.selfplay.partner.selves = self.selves
 
     def describe(self) -> dict:
         return {**super().describe(), "selfplay": self.selfplay.files.to_json()}
+
+    def state_dict(self) -> dict:
+        """With the partner's past selves, which a checkpoint keeps."""
+        selves = self.selfplay.learns and self.selfplay.partner
+        return super().state_dict() | ({"selves": selves.selves} if selves else {})
 
     def share(self):
         return {**super().share(), "selfplay": self.selfplay}
@@ -115,28 +137,26 @@ class P2botAgent(TransmitterAgent):
         if not isinstance(batch.get("p2bot"), SelfPlayBatch):
             return super().eval_step(batch)
         scored = self.play(batch.p2bot.openings)
-        _, divergence = self.reread(scored)
-        metrics = dialogue_metrics(scored)
-        metrics["kl"] = divergence.view(scored.rollouts.shape).mean(dim=1).tolist()
-        for name, values in metrics.items():
-            self.record_local_metric(name, AverageMetric.many(values))
+        kl = self.reread(scored, "value").kl.view(scored.rollouts.shape).mean(dim=1)
+        metrics = dialogue_metrics(scored, self.dict.p2bot.eos)
+        for name, values in (metrics | {"kl": AverageMetric.many(kl.tolist())}).items():
+            self.record_local_metric(name, values)
         return None
 
     # -------------------------------------------------------------------- the loss
     def play(self, openings: Sequence[Opening]) -> ScoredRollouts:
         """Dialogues with their rewards; the agent of the world is this one's network."""
-        world = self.selfplay.world
-        scored = world.score(world.play(openings))
+        world, partner = self.selfplay.world, self.is_training and self.selfplay.partner
+        scored = world.score(world.play(openings, partner.network if partner else None))
         refuse_broken(scored)
         return scored
 
     def reread(
-        self, scored: ScoredRollouts, piece: tuple[list[int], Layout] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """log p(a | s) and KL divergence of every response, each (M,); see `selfplay.reread`."""
+        self, scored: ScoredRollouts, kl: str, piece: tuple[list[int], Layout] | None = None
+    ) -> Reread:
+        """Of every response; see `selfplay.reread`."""
         self.model.eval()
-        reading = self.selfplay.world.reading
-        return reread(self.model, reading, scored.rollouts, self.opt["kl_coef"] > 0, piece)
+        return reread(self.model, self.selfplay.world.reading, scored.rollouts, kl, piece)
 
     def losses(self, batches: Sequence[Batch]) -> list[Loss]:
         """
@@ -146,12 +166,18 @@ class P2botAgent(TransmitterAgent):
         ordinary = super().losses(batches)
         if not self.plays:
             return ordinary
+        updates = self.run_state.get("updates", 0)
+        if self.selfplay.partner:
+            self.selfplay.partner.be(random.Random(updates))
         openings = [b.p2bot.openings for b in batches if isinstance(b.p2bot, SelfPlayBatch)]
         self.played = [self.play(begun) for begun in openings]
         weights, scale = self.selfplay.world.weights, self.opt["reward_scale"] == "batch"
         self.compared = compare(self.played, weights, self.opt["rl_baseline"], scale)
         if self.compared is None:  # nobody has played
             return ordinary
+        if self.opt["save_rollouts"]:
+            save_rollouts(self.opt, updates, self.played)
+        self.kl = self.full_kl(updates)
         self.global_metrics.add("advantage_var", GlobalAverageMetric(self.compared.variance))
         if self.opt["rollouts_per_opening"] > 1:
             self.global_metrics.add("flat_groups", GlobalAverageMetric(self.compared.flat))
@@ -159,7 +185,7 @@ class P2botAgent(TransmitterAgent):
         terms: list[Loss] = []
         sizes = [len(scored.total) for scored in self.played]
         for scored, own in zip(self.played, self.compared.advantages.split(sizes), strict=True):
-            metrics = {k: AverageMetric.many(v) for k, v in dialogue_metrics(scored).items()}
+            metrics = dialogue_metrics(scored, self.dict.p2bot.eos)
             self.record_learnt(metrics, range(len(own)), messages)
             marks, budget = self.dict.p2bot.marks, self.opt["tokens_per_batch"]
             for piece in pack_in_pieces(scored.rollouts.by_dialogue(), marks, budget):
@@ -178,16 +204,22 @@ class P2botAgent(TransmitterAgent):
             them, (B * N,). :param messages: see `record_learnt`.
         """
         numbers, layout = piece
-        log_p, divergence = self.reread(scored, (numbers, layout.to(self.device)))
+        log_p, log_q, kl = self.reread(scored, self.kl, (numbers, layout.to(self.device)))
         own = advantages[numbers].to(self.device)
-        metrics = {"kl": divergence}
+        away = (log_p - log_q).detach()
+        self.away += away.sum()
+        tokens = layout.target_mask.sum(dim=1).to(self.device)
+        metrics = {"kl_sampled": away, "kl_sampled_token": away / tokens}
+        if kl is not None:
+            metrics["kl"] = kl
         if self.opt["selfplay_epochs"] == 1:
             terms = policy_gradient_loss(log_p, own)
         else:
             sampled = scored.rollouts.log_p().flatten()[numbers].to(self.device)
             terms = clipped_loss(log_p, sampled, own)
             metrics["ratio_clipped"] = ((log_p - sampled).exp() - 1).abs() > CLIP
-        terms = terms + self.opt["kl_coef"] * divergence
+        if self.opt["kl_coef"]:
+            terms = terms + self.opt["kl_coef"] * kl
         metrics["rl_loss"] = terms
         turns = scored.rollouts.shape[1]
         self.record_learnt(
@@ -199,42 +231,33 @@ class P2botAgent(TransmitterAgent):
 
     def learn(self, losses: Sequence[Loss]) -> None:
         """An update; with ``--selfplay-epochs`` several, from the same examples."""
-        every = self.opt["show_dialogue_every"]
-        for _ in range(self.opt["selfplay_epochs"] if self.compared else 1):
+        if not self.compared:  # nobody has played
             super().learn(losses)
-            if self.played and every and self._number_training_updates % every == 0:
+            return
+        every, partner = self.opt["show_dialogue_every"], self.selfplay.partner
+        for _ in range(self.opt["selfplay_epochs"]):
+            self.away = torch.zeros((), device=self.device)
+            super().learn(losses)
+            # ParlAI's own count begins anew in a resumed run
+            updates = self.run_state["updates"] = self.run_state.get("updates", 0) + 1
+            if self.played and every and updates % every == 0:
                 logging.info("\n" + as_text(self.played[0].transcript(0)))
+            if partner and updates % self.opt["partner_every"] == 0:
+                partner.remember(self.network)
+        self._watch()
 
+    def full_kl(self, updates: int) -> str:
+        """What `reread` shall say of the divergence, which costs a softmax or two more."""
+        if self.opt["kl_coef"]:
+            return "gradient"
+        return "none" if updates % KL_EVERY else "value"
 
-def dialogue_metrics(scored: ScoredRollouts) -> dict[str, list[float]]:
-    """
-    Values for the report, one per dialogue: the mean over its turns of each reward, raw and
-    weighted, of its details and of their sum, and each reward turn by turn.
-    """
-    rollouts = scored.rollouts
-    size, turns = rollouts.shape
-    values = {"reward": scored.total}
-    for name, raw in scored.raw.items():
-        values[name] = raw
-        values[f"weighted_{name}"] = scored.weights[name] * raw
-    values |= scored.details
-    lengths = [[len(row[b].response) for row in rollouts.turns] for b in range(size)]
-    values["length"] = torch.tensor(lengths, dtype=torch.float)
-    metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
-    for name, value in {**scored.raw, **scored.details}.items():
-        for n in range(turns):
-            metrics[f"{name}_turn{n + 1}"] = value[:, n].tolist()
-    return metrics
+    def _watch(self) -> None:
+        """Show the guard the update that was learnt from, as it is over all processes."""
+        texts = [text for s in self.played for turn in s.rollouts.agent_texts for text in turn]
+        found = torch.tensor(distinct(texts), device=self.device)
+        away = sum_over_processes(self.away) / self.compared.responses
+        self.guard.see(away.item(), sum_over_processes(found).item() / num_workers())
 
-
-def refuse_broken(scored: ScoredRollouts) -> None:
-    """:raises P2botError: if a reward or a sampled probability is not finite."""
-    # the frozen models reward whatever a diverged agent says, so its probabilities count too
-    values = {f"the reward {name} is": raw for name, raw in scored.raw.items()}
-    sampled = {"the probabilities of the agent are": torch.cat(scored.rollouts.sampled_scores, 1)}
-    for what, found in (sampled | values).items():
-        if not found.isfinite().all():
-            raise P2botError(
-                f"{what} infinite or not a number. The weights were not updated: lower "
-                "--learningrate, or check the models"
-            )
+    def reason_to_stop(self) -> str | None:
+        return self.guard.reason() if self.guard else None

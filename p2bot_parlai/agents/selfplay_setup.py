@@ -24,12 +24,15 @@ from p2bot_parlai.method.backbones.names import UNTRAINED
 from p2bot_parlai.method.backbones.precision import freeze_casts, set_computing
 from p2bot_parlai.method.checksums import checksum, weights_checksum
 from p2bot_parlai.method.model_files import load_perceiver, load_transmitter
+from p2bot_parlai.method.partner import PastSelves
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.reward_models import SupervisedReading, style_prefix
 from p2bot_parlai.method.selfplay import Respond, SelfPlay
 from p2bot_parlai.method.speakers import Speakers
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
+
+POOL = 8  # past selves that --partner pool keeps
 
 
 class FrozenFiles:
@@ -205,7 +208,7 @@ class SelfPlaySetup:
             self.reading,
             self.network,
             self.tokenizer,
-            self._user_response(self.reading.network),
+            self._user_response(),
             [reward.build(self) for reward in weights],
             {reward.name: weight for reward, weight in weights.items()},
             opt["selfplay_turns"],
@@ -227,23 +230,33 @@ class SelfPlaySetup:
                 f"self-play would write over {self.opt['model_file']}, which its user is read "
                 "from: give that file to --init-model, and another --model-file"
             )
-        self.world  # noqa: B018
+        self.world, self.partner  # noqa: B018
 
     def _freeze(self, network: nn.Module) -> None:
         set_computing(network, self.opt["precision"])
         freeze_casts(network)
         network.to(self.network.device)
 
-    def _user_response(self, user: Transmitter) -> Respond | None:
-        """How the frozen user answers: by the decoding of a chat; None: by sampling."""
+    @cached_property
+    def partner(self) -> PastSelves | None:
+        """Whom the agent learns with in place of the frozen user (``--partner``)."""
+        if self.opt["partner"] == "frozen":
+            return None
+        found = PastSelves(self.network, 1 if self.opt["partner"] == "latest" else POOL)
+        self._freeze(found.network)
+        return found
+
+    def _user_response(self) -> Respond | None:
+        """How the user answers: by the decoding of a chat; None: by sampling."""
         inference = self.opt["user_inference"]
         if inference == "multinomial":
             return None
         opt = Opt({**self.opt, "inference": inference})
         blocked = block_list(opt, self.dictionary)
-        responder, tokens = Responder(user, self.dictionary, opt, blocked), self.dictionary.p2bot
+        tokens = self.dictionary.p2bot
 
         def respond(speakers: Speakers) -> list[list[int]]:
+            responder = Responder(speakers.network, self.dictionary, opt, blocked)
             said = speakers.contexts(whole=opt["beam_block_full_context"])
             contexts = pad_sequence([torch.tensor(ids) for ids in said], True, tokens.pad)
             found, _ = responder.respond(speakers.states(), contexts)

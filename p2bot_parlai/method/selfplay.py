@@ -8,6 +8,7 @@ by policy gradient (Eq. 4-5).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,22 +63,35 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
 
 
+class Reread(NamedTuple):
+    """
+    Of M responses, each (M,).
+
+    :param log_p: log p(a | s), with gradients. :param log_q: the same under the supervised model;
+        the mean of log_p - log_q over sampled responses is an estimate of the divergence.
+    :param kl: divergence from the supervised model, summed over tokens.
+    """
+
+    log_p: Tensor
+    log_q: Tensor
+    kl: Tensor | None = None
+
+
 def reread(
     model: Callable[[Layout], tuple[Tensor, Tensor]],
     reading: SupervisedReading,
     rollouts: Rollouts,
-    kl_gradients: bool,
+    kl: str = "value",
     piece: tuple[list[int], Layout] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Reread:
     """
     Log-probabilities of the responses under the current weights, without dropout, as when they
-    were sampled.
+    were sampled, and under the supervised model.
 
     :param model: the agent's network, in a data-parallel wrapper where there is one.
-    :param kl_gradients: whether the divergence has gradients; most of the memory goes there.
+    :param kl: ``none``: without the divergence, which looks at the whole vocabulary; ``value``;
+        ``gradient``: most of the memory goes there.
     :param piece: which M of the turns, and their layout (`pack_in_pieces`); None: all of them.
-    :return: log p(a | s) of every response (M,), with gradients, and its KL divergence from the
-        supervised model (M,), summed over tokens.
     """
     whole, hidden, _ = reading(rollouts)
     numbers, packed = piece or (list(range(len(whole.targets))), whole)
@@ -87,13 +101,16 @@ def reread(
     with torch.no_grad():
         read = whole.target_index[numbers][whole.target_mask[numbers]]
         reference = reading.network.output(hidden[read])
-    with torch.set_grad_enabled(torch.is_grad_enabled() and kl_gradients):
+        log_q = scatter_to_mask(token_log_likelihood(reference, packed.targets[mask]), mask)
+    # 0 times the head's scores keeps it in the graph of every worker
+    found = Reread(log_likelihood(scores, mask) + 0 * cls_scores, log_likelihood(log_q, mask))
+    if kl == "none":
+        return found
+    with torch.set_grad_enabled(torch.is_grad_enabled() and kl == "gradient"):
         divergence = kl_divergence(
             logits.float().log_softmax(dim=-1), reference.float().log_softmax(dim=-1)
         )
-    # 0 times the head's scores keeps it in the graph of every worker
-    log_p = log_likelihood(scores, mask) + 0 * cls_scores
-    return log_p, scatter_to_mask(divergence, mask).sum(dim=-1)
+    return found._replace(kl=scatter_to_mask(divergence, mask).sum(dim=-1))
 
 
 # ------------------------------------------------------------------------ the dialogues
@@ -146,9 +163,13 @@ class SelfPlay:
         self.rewards, self.weights = list(rewards), dict(weights)
 
     @torch.no_grad()
-    def play(self, openings: Sequence[Opening]) -> Rollouts:
-        """A batch of dialogues, both speakers without dropout."""
-        user, agent = self.speakers(openings)
+    def play(self, openings: Sequence[Opening], partner: Transmitter | None = None) -> Rollouts:
+        """
+        A batch of dialogues, both speakers without dropout.
+
+        :param partner: speaks as A in place of the frozen user.
+        """
+        user, agent = self.speakers(openings, partner)
         rollouts = Rollouts(list(openings))
         with keep_casts(self.agent.device):
             for _ in range(self.turns):
@@ -156,10 +177,12 @@ class SelfPlay:
                 user.hear(self.agent_turn(rollouts, agent))
         return rollouts
 
-    def speakers(self, openings: Sequence[Opening]) -> tuple[Speakers, Speakers]:
+    def speakers(
+        self, openings: Sequence[Opening], partner: Transmitter | None = None
+    ) -> tuple[Speakers, Speakers]:
         """A, the user, and B, the agent, of each dialogue; nobody has spoken yet."""
         sides = (
-            (self.user, [opening.user_persona for opening in openings]),
+            (partner or self.user, [opening.user_persona for opening in openings]),
             (self.agent, [opening.agent_persona for opening in openings]),
         )
         user, agent = (

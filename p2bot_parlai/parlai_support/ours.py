@@ -35,6 +35,9 @@ class TrainableAgent(Protocol):
     def set_progress(self, share: float) -> None:
         """How much of the run is done, 0 to 1; called before every update."""
 
+    def reason_to_stop(self) -> str | None:
+        """Why training shall end now, or None; the same on all processes."""
+
 
 def is_ours(kind: type | None) -> bool:
     """Whether an agent class is of this package, or extends one that is."""

@@ -117,7 +117,7 @@ def test_update_0_of_self_play_is_the_user(convai2, tmp_path, adapted_play):
     assert ranks == [2, 3] and len(world.user.backbone.shapes) == 1
     scored = world.score(world.play([opening(number) for number in range(3)]))
     with torch.no_grad():
-        _, divergence = reread(agent.network, world.reading, scored.rollouts, False)
+        divergence = reread(agent.network, world.reading, scored.rollouts).kl
     assert divergence.abs().max() < 1e-5
 
 
@@ -269,7 +269,7 @@ def test_self_play_on_a_quantised_base(convai2, tmp_path, quantised, adapted_pla
     assert world.user.backbone.network is agent.network.backbone.network
     scored = world.score(world.play([opening(number) for number in range(2)]))
     with torch.no_grad():
-        _, divergence = reread(agent.network, world.reading, scored.rollouts, False)
+        divergence = reread(agent.network, world.reading, scored.rollouts).kl
     assert divergence.abs().max() < 1e-5
     before = {name: weight.clone() for name, weight in own_parameters(agent).items()}
     step(agent, [0, 1, 2])

@@ -89,7 +89,7 @@ def test_the_kl_divergence_is_of_the_agent_from_the_user(convai2, tmp_path, play
     agent = agent_for(convai2, tmp_path / "model", {**playing, "selfplay_turns": 2})
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
-    _, found = agent.reread(judged)
+    found = agent.reread(judged, "value").kl
     for turn, divergence in zip(judged.rollouts.by_dialogue(), found, strict=True):
         ids = [*turn.context, agent.dict.p2bot.self_, *turn.response[:-1]]
         p, q = (
@@ -111,7 +111,7 @@ def test_the_step_is_the_mean_over_responses(convai2, tmp_path, playing, rl_base
     agent = agent_for(convai2, tmp_path / "model", options)
     drift(agent)
     judged = agent.play([opening(1), opening(2), opening(3)])
-    log_p, divergence = agent.reread(judged)
+    log_p, _, divergence = agent.reread(judged, "gradient")
     rewards = judged.total.flatten()
     others = (rewards.sum() - rewards) / 8
     baseline = rewards.mean() if rl_baseline == "mean" else others

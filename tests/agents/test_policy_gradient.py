@@ -89,7 +89,7 @@ def test_an_update_is_that_of_the_estimator(convai2, tmp_path, playing):
     options = {"rl_baseline": "group", "rollouts_per_opening": 2, "rl_coef": 3.0}
     agent = learner(convai2, tmp_path / "m", playing, **options)
     scored = agent.play([opening(seed, group) for seed, group in enumerate(GROUPS)])
-    log_p, divergence = agent.reread(scored)
+    log_p, _, divergence = agent.reread(scored, "gradient")
     returns = scored.total.sum(dim=1).tolist()
     advantages = [returns[i] - returns[(i + 2) % 4] for i in range(4)]
     loss = 0.5 * divergence.sum()
@@ -111,13 +111,13 @@ def test_epochs_learn_from_the_same_dialogues(convai2, tmp_path, playing):
     options = {"rl_baseline": "group-turn"}
     single = learner(convai2, tmp_path / "m", playing, **options)
     scored = single.play([opening(seed, group) for seed, group in enumerate(GROUPS)])
-    log_p, sampled = single.reread(scored)[0], scored.rollouts.log_p().flatten()
+    log_p, sampled = single.reread(scored, "none").log_p, scored.rollouts.log_p().flatten()
     ratio = (log_p - sampled).exp().detach()
     torch.testing.assert_close(ratio, torch.ones(12), atol=1e-4, rtol=0)
     learn(single, [messages])
     # the second update by hand, from the dialogues as they were sampled
     single.zero_grad()
-    log_p, divergence = single.reread(scored)
+    log_p, _, divergence = single.reread(scored, "gradient")
     advantages = ESTIMATORS["group-turn"](scored.total, torch.tensor(GROUPS)).flatten()
     (clipped_loss(log_p, sampled, advantages) + 0.5 * divergence).mean().backward()
     ratio = (log_p - sampled).exp().detach()

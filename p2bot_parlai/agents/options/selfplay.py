@@ -34,6 +34,9 @@ BOUNDS = {
     "selfplay_epochs": AT_LEAST_1,
     "kl_coef": NOT_NEGATIVE,
     "rl_coef": NOT_NEGATIVE,
+    "partner_every": AT_LEAST_1,
+    "stop_kl": NOT_NEGATIVE,
+    "stop_distinct": A_SHARE,
 }
 OPTIONS = {
     "--receiver": (
@@ -108,6 +111,30 @@ OPTIONS = {
         1.0,
         "Weight of the self-play loss relative to that of supervised examples "
         "(-t p2bot:selfplay,convai2 -mtw 1,1)",
+    ),
+    "--partner": (
+        "frozen",
+        "Whom the agent learns with: the supervised model (the paper), itself as it last was "
+        "(latest), or in each update one of its 8 newest selves (pool; without --adapter lora "
+        "each takes the memory of a model). Evaluation is with the supervised model",
+        ["frozen", "latest", "pool"],
+    ),
+    "--partner-every": (20, "Updates between two selves that --partner latest or pool keeps"),
+    "--stop-kl": (
+        0.0,
+        "End the run where the agent has gone so far from the supervised model, in nats of KL "
+        "divergence a response, mean of 10 updates; the best model of the validations is kept. "
+        "0: never",
+    ),
+    "--stop-distinct": (
+        0.0,
+        "Likewise where the share of different word pairs in the responses of an update "
+        "(distinct-2, 0 to 1) has fallen below this. 0: never",
+    ),
+    "--save-rollouts": (
+        None,
+        "Append every dialogue that is learnt from to this file, as a line of JSON with personas, "
+        "texts, tokens, their log-probabilities, and rewards; several processes add their number",
     ),
     "--show-dialogue-every": (
         0,

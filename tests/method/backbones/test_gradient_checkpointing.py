@@ -68,7 +68,7 @@ def test_self_play_has_the_same_gradient(convai2, tmp_path, playing):
         options = {**playing, "gradient_checkpointing": flag}
         agent = agent_for(convai2, tmp_path / "model", options)
         assert agent.network.backbone.gradient_checkpointing == flag
-        log_p, _ = agent.reread(agent.play([opening(n) for n in range(3)]))
+        log_p = agent.reread(agent.play([opening(n) for n in range(3)]), "none").log_p
         agent.zero_grad()
         log_p.sum().backward()
         found.append([p.grad for p in agent.network.parameters()])

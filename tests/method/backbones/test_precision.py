@@ -139,6 +139,6 @@ def test_self_play_samples_and_scores_alike(convai2, tmp_path, playing):
         sampled[n :: len(scored.rollouts.sampled_scores), : part.shape[1]] = part
     torch.testing.assert_close(sampled, scores * packed.target_mask, atol=0.03, rtol=0)
     # the same weights in the same precision: not a bit apart
-    log_p, divergence = agent.reread(scored)
+    log_p, _, divergence = agent.reread(scored, "value")
     assert divergence.abs().max() < 1e-6
     assert log_p.dtype == torch.float32
