@@ -37,7 +37,7 @@ RECIPES = {
         **{"lambda_persona": 0.0, "lambda_coverage": 0.5},
     },
 }
-QUIET = {"loglevel": "warning"}
+QUIET = {"loglevel": "warn"}
 
 
 # ------------------------------------------------------------------------- the truth
@@ -80,6 +80,7 @@ def train(folder: Path, recipe: str, seed: int, common: dict) -> str:
             seed=seed,
             validation_every_n_epochs=-1,
             validation_max_exs=16,
+            short_final_eval=True,
             **common,
             **RECIPES[recipe],
         )
@@ -110,7 +111,6 @@ def measure(model: str, files: Path, examples: int, dialogues: int, data: dict) 
             outfile=str(played.with_suffix("")),
             num_dialogues=dialogues,
             selfplay_turns=6,
-            seed=1000,  # other openings than in training
             **weights,
             lambda_coverage=1.0,
             **data,
