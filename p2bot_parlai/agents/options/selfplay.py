@@ -104,8 +104,7 @@ OPTIONS = {
     ),
     "--kl-coef": (
         0.0,
-        "Weight in the loss of the KL divergence from the supervised model, in nats per response; "
-        "the report always shows it",
+        "Weight in the loss of the KL divergence from the supervised model, in nats per response",
     ),
     "--rl-coef": (
         1.0,
