@@ -77,8 +77,7 @@ class Sizes:
         if self.base:
             self.base.requires_grad_(False)
             if base_dtype != "none":
-                with META:
-                    quantise(self.base, base_dtype)
+                quantise(self.base, base_dtype)
         self.agent = self._transmitter(OPTIONS["--adapter-rank"][0])
 
     def _pretrained(self) -> hub.CausalLM:

@@ -245,7 +245,7 @@ def test_the_options_of_the_model_say_it(home):
 def quantised(convai2, home):
     """A model that was trained on a quantised base."""
     path = home / "quantised"
-    given = {**NOT_GIVEN, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
+    given = {**tiny.PRETRAINED, **SHORT, "backbone": str(home / "base"), "adapter": "lora"}
     tiny.train(convai2, path, **given, base_dtype="int4")
     return path
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import build_untrained
+from p2bot_parlai.method.backbones import build_untrained, load_backbone
 from p2bot_parlai.method.backbones.adapted import Adapted, Base, on_base
 from p2bot_parlai.method.backbones.adapter_folder import WEIGHTS, read_adapter, write_adapter
 from p2bot_parlai.method.backbones.adapters import names_on, on
@@ -169,7 +169,7 @@ def test_peft_reads_a_folder_of_their_sum(base, tmp_path):
     lm = language_model(base)
     lm.save_pretrained(tmp_path / "base")
     size, tokens = VOCABULARY + 3, [VOCABULARY, VOCABULARY + 1, VOCABULARY + 2]
-    agent = on_base(str(tmp_path / "base"), size, tokens)
+    agent = on_base(load_backbone, str(tmp_path / "base"), size, tokens)
     agent.add(rank=3, alpha=6)
     one = next(key for key in stir(agent).weights() if key.endswith("lora_A")).split(".")[-2]
     agent.add(rank=2, alpha=5, targets=[one])
