@@ -8,7 +8,7 @@ always fp32, and so are losses, log-probabilities and rewards.
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -38,7 +38,7 @@ class Computing(nn.Module):
     def freeze(self) -> None:
         self.requires_grad_(False)
 
-    def merged(self) -> "Computing":
+    def merged(self) -> Self:
         """The same weights without adapters."""
         return self
 
