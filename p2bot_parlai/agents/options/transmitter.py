@@ -21,6 +21,7 @@ from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import PRECISIONS
+from p2bot_parlai.method.backbones.quantised import BASE_DTYPES
 from p2bot_parlai.method.context_style import APPEND, STYLES
 
 # Gradient clipping and the linear decay are those of TransferTransfo (Wolf et al., 2019b), whose
@@ -101,6 +102,14 @@ OPTIONS = {
         "decoding and self-play, frozen models included. Weights, optimizer, losses and rewards "
         "stay fp32. Faster on processors with bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
         PRECISIONS,
+    ),
+    "--base-dtype": (
+        "none",
+        "With --adapter: hold the frozen blocks in 8 bits a weight, or in 4 (NF4 of QLoRA, "
+        "Dettmers et al., 2023), which takes less memory and more time, and is not quite the "
+        "pretrained model. A saved model is loaded as it was trained unless you say otherwise. "
+        "none: as --precision says",
+        BASE_DTYPES,
     ),
     "--gradient-checkpointing": (
         False,

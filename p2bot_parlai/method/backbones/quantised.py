@@ -3,30 +3,42 @@ A frozen base in 8 or 4 bits, for adapters (QLoRA, Dettmers et al. 2023).
 
 Weights are held in blocks of 64 with one scale each, the block's largest magnitude:
 w ~ c * max|w|. With int8, c is one of the numbers i / 127; with int4 one of the 16 of NF4, which a
-normal variable takes equally often. Products are those of the dequantised weights, so they depend
-neither on the rest of a batch, nor on whether the network is in training.
+normal variable takes equally often. bitsandbytes does the arithmetic. Its layers are not used: on a
+CPU, results of `Linear8bitLt` and `Linear4bit` differ between training and evaluation. Products are
+those of the dequantised weights, so they depend neither on that, nor on the rest of a batch.
 """
 
+import logging
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
+
+from p2bot_parlai.errors import P2botError
 
 BASE_DTYPES = ("none", "int8", "int4")
 BLOCK = 64
 
+# that it misses a kernel which is not used here; PEFT imports it too
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
-def nf4() -> Tensor:
+
+def bitsandbytes() -> Any:
     """
-    The 16 numbers of NF4, ascending (QLoRA, section 3 and appendix E): quantiles of the normal
-    distribution, with an exact 0, the largest of them 1.
+    Its functions, which it takes seconds to import.
+
+    :raises P2botError: where it is not installed.
     """
-    tail = 1 - (1 / 30 + 1 / 32) / 2
-    above = torch.special.ndtri(torch.linspace(tail, 0.5, 9, dtype=torch.float64)[:-1])
-    below = torch.special.ndtri(torch.linspace(tail, 0.5, 8, dtype=torch.float64)[:-1])
-    return (torch.cat([-below, torch.zeros(1), above.flip(0)]) / above[0]).float()
+    try:
+        from bitsandbytes import functional
+    except ImportError as error:
+        raise P2botError(
+            "8 or 4 bits need a package that is not installed: pip install -c constraints.txt "
+            '".[quant]"; or take --base-dtype none'
+        ) from error
+    return functional
 
 
 class Quantised(nn.Module):
@@ -36,39 +48,39 @@ class Quantised(nn.Module):
     :param layer: whose weights it takes. :param dtype: ``int8`` or ``int4``.
     """
 
-    qweight: Tensor  # int8 (blocks, 64), or uint8 (blocks, 32): two numbers a byte; PEFT knows it
-    scales: Tensor  # (blocks, 1)
-    values: Tensor  # (256, 2): the two numbers of a byte of int4
+    qweight: Tensor  # uint8 (out * in,), or two numbers a byte (out * in / 2, 1); PEFT knows it
+    scales: Tensor  # (blocks,)
+    numbers: Tensor  # (256,) or (16,): the values of c
 
     def __init__(self, layer: Any, dtype: str):
         super().__init__()
         weight = layer.weight.detach().float()
         weight = weight.T if isinstance(layer, Conv1D) else weight
         self.out_features, self.in_features = weight.shape
-        self.bias = layer.bias
-        blocks = functional.pad(weight.flatten(), (0, -weight.numel() % BLOCK)).view(-1, BLOCK)
-        scales = blocks.abs().amax(dim=1, keepdim=True)
-        blocks = blocks / scales.clamp(min=torch.finfo(torch.float).tiny)
-        numbers = nf4().to(weight.device)
+        self.bias, self.dtype = layer.bias, dtype
+        # flat: on a CPU, 4 bits of rows that are not whole blocks are read with other rows' scales
+        weight, bnb = weight.flatten(), bitsandbytes()
         if dtype == "int8":
-            codes = (127 * blocks).round().to(torch.int8)
+            codes, state = bnb.quantize_blockwise(weight, bnb.create_linear_map(), blocksize=BLOCK)
         else:
-            nearest = torch.bucketize(blocks, (numbers[1:] + numbers[:-1]) / 2)
-            codes = (16 * nearest[:, ::2] + nearest[:, 1::2]).to(torch.uint8)
+            codes, state = bnb.quantize_4bit(weight, blocksize=BLOCK, quant_type="nf4")
         self.register_buffer("qweight", codes)
-        self.register_buffer("scales", scales)
-        self.register_buffer("values", torch.cartesian_prod(numbers, numbers), persistent=False)
+        self.register_buffer("scales", state.absmax)
+        self.register_buffer("numbers", state.code)
 
-    def dequantised(self) -> Tensor:
+    def dequantised(self, dtype: torch.dtype) -> Tensor:
         """The weights that it computes with: (out, in)."""
-        if self.qweight.dtype == torch.int8:
-            blocks = self.qweight / 127
-        else:
-            blocks = functional.embedding(self.qweight.int(), self.values).flatten(1)
-        weight = (blocks * self.scales).flatten()[: self.out_features * self.in_features]
-        return weight.view(self.out_features, self.in_features)
+        bnb = bitsandbytes()
+        shape = (self.out_features, self.in_features)
+        size = torch.Size([self.out_features * self.in_features])
+        state = bnb.QuantState(self.scales, size, self.numbers, BLOCK, "nf4", dtype)
+        read = bnb.dequantize_blockwise if self.dtype == "int8" else bnb.dequantize_4bit
+        return read(self.qweight, state).view(shape)
 
     def forward(self, x: Tensor) -> Tensor:
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):
+            x = x.to(torch.get_autocast_dtype(kind))
         y = _Product.apply(x, self)
         return y if self.bias is None else y + self.bias.to(y)
 
@@ -79,11 +91,11 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Quantised) -> Tensor:
         ctx.layer = layer
-        return functional.linear(x, layer.dequantised())
+        return linear(x, layer.dequantised(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad @ ctx.layer.dequantised().to(grad), None
+        return grad @ ctx.layer.dequantised(grad.dtype), None
 
 
 def quantise(backbone: Any, dtype: str) -> None:

@@ -1,5 +1,7 @@
 """A frozen base in 8 or 4 bits."""
 
+import sys
+
 import pytest
 import torch
 from test_lora import CONFIGS, IDS, backbone, close, logits, role, stir
@@ -7,12 +9,10 @@ from torch import nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from p2bot_parlai.method.backbones.quantised import BASE_DTYPES, BLOCK, Quantised, nf4, quantise
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.quantised import BASE_DTYPES, BLOCK, Quantised, quantise
 
 DTYPES = BASE_DTYPES[1:]
-# of the paper's table, appendix E
-PUBLISHED = [-1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.09105004, 0.0]
-PUBLISHED += [0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0]
 # half of the widest gap between two numbers: the largest error, of a block's largest weight
 WIDEST = {"int8": 1 / 254, "int4": (1 - 0.6961928) / 2}
 
@@ -29,13 +29,12 @@ def layer_of(weight) -> nn.Linear:
     return layer
 
 
-def test_the_numbers_of_nf4():
-    close(nf4(), torch.tensor(PUBLISHED))
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_by_hand(dtype):
-    """One block whose largest weight is 2, and one that is 0, with a part of a block left over."""
+    """
+    One block whose largest weight is 2, and one that is 0, with a part of a block left over. The
+    numbers of NF4 are those of QLoRA's appendix E.
+    """
     weight = torch.zeros(3, BLOCK - 1)
     weight[0, :5] = torch.tensor([-2.0, 0.3, 0.1, 1.3, 0.02])
     expected = torch.zeros_like(weight)
@@ -44,17 +43,19 @@ def test_by_hand(dtype):
         "int4": torch.tensor([-1.0, 0.1609302, 0.0795803, 0.7229568, 0.0]),
     }
     expected[0, :5] = 2 * codes[dtype]
-    close(Quantised(layer_of(weight), dtype).dequantised(), expected)
+    close(Quantised(layer_of(weight), dtype).dequantised(torch.float), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_no_weight_is_further_than_half_of_a_gap(dtype):
-    weight = torch.randn(7, 40, generator=torch.Generator().manual_seed(0))
-    error = (Quantised(layer_of(weight), dtype).dequantised() - weight).abs().flatten()
-    error, weight = (functional.pad(t, (0, 40)).view(-1, BLOCK) for t in (error, weight.flatten()))
-    largest = weight.abs().amax(dim=1, keepdim=True)
-    share = (error / largest).max()
-    assert 0.5 * WIDEST[dtype] < share <= WIDEST[dtype] + 1e-6
+@pytest.mark.parametrize("shape", [(7, 40), (24, 16), (3, 21), (6, 96), (1, 4)])
+def test_no_weight_is_further_than_half_of_a_gap(dtype, shape):
+    """Also where a row is no whole number of blocks."""
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    error = (Quantised(layer_of(weight), dtype).dequantised(torch.float) - weight).abs()
+    left = (0, -weight.numel() % BLOCK)
+    error, weight = (functional.pad(t.flatten(), left).view(-1, BLOCK) for t in (error, weight))
+    share = (error / weight.abs().amax(dim=1, keepdim=True)).max()
+    assert 0 < share <= WIDEST[dtype] + 1e-6
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -65,13 +66,26 @@ def test_the_layer_is_a_product_with_the_dequantised_weights(dtype, kind):
     nn.init.normal_(layer.bias)
     quantised = Quantised(layer.requires_grad_(False), dtype)
     x = torch.randn(2, 3, 16, requires_grad=True)
-    plain = functional.linear(x, quantised.dequantised(), layer.bias)
+    plain = functional.linear(x, quantised.dequantised(torch.float), layer.bias)
     y = quantised(x)
     close(y, plain)
     upstream = torch.randn_like(y)
     (found,) = torch.autograd.grad(y, x, upstream)
     (expected,) = torch.autograd.grad(plain, x, upstream)
     close(found, expected)
+    with torch.no_grad():
+        close(quantised.eval()(x), plain)
+        close(quantised(x[:1, :1]), plain[:1, :1])
+        with torch.autocast("cpu", torch.bfloat16):
+            low = quantised(x)
+    weight = quantised.dequantised(torch.bfloat16)
+    assert torch.equal(low, functional.linear(x.bfloat16(), weight) + layer.bias.bfloat16())
+
+
+def test_without_bitsandbytes_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(P2botError, match=r'"\.\[quant\]"'):
+        quantise(backbone("llama"), "int4")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
