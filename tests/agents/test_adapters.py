@@ -121,6 +121,11 @@ def test_update_0_of_self_play_is_the_user(convai2, tmp_path, adapted_play):
     assert divergence.abs().max() < 1e-5
 
 
+def test_the_users_of_the_backbone_leave_its_checkpointing_on(convai2, tmp_path, adapted_play):
+    agent = agent_for(convai2, tmp_path / "model", {**adapted_play, "gradient_checkpointing": True})
+    assert agent.selfplay.world.user.backbone.network.gradient_checkpointing
+
+
 def test_shared_is_the_same_as_copies(convai2, tmp_path, home, adapted_play):
     """The user and the style model as networks of their own, not roles of the agent's backbone."""
     options = {**adapted_play, "optimizer": "sgd", "learningrate": 1.0}
