@@ -64,7 +64,7 @@ class Computing(nn.Module):
 def set_computing(
     network: nn.Module, precision: str, gradient_checkpointing: bool | None = False
 ) -> None:
-    """Set every backbone and encoder in a network. :param gradient_checkpointing: None: as it is."""
+    """Set every backbone and encoder in a network; None leaves checkpointing as it is."""
     if precision == "bf16":
         bound_product_caches()
     for module in network.modules():
