@@ -215,6 +215,15 @@ def test_another_base_is_named(convai2, home, tmp_path):
         shutil.copytree(moved / "base", home / "base")
 
 
+def test_a_base_that_is_gone_is_named(home):
+    (home / "base").rename(home / "moved")
+    try:
+        with pytest.raises(P2botError, match="adapters need .*/base: put it back, or a link to it"):
+            create_agent_from_model_file(str(home / "model"), tiny.QUIET)
+    finally:
+        (home / "moved").rename(home / "base")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
