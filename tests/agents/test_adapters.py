@@ -239,6 +239,7 @@ def test_a_base_that_is_gone_is_named(home):
         ({"backbone": "scratch"}, "--adapter lora: the random weights of --backbone scratch"),
         ({"adapter": "none", "adapter_rank": 4}, "--adapter-rank 4: there is no adapter in this"),
         ({"adapter_rank": 0}, "--adapter-rank 0: this backbone's layers take 1 to 16"),
+        ({"adapter_alpha": -1}, "--adapter-alpha -1: must be 0 or more"),
         ({"adapter": "none", "base_dtype": "int8"}, "--base-dtype int8 is for the frozen base"),
         ({"adapter_targets": "query"}, "--adapter-targets query: .* the linear layers"),
     ],
