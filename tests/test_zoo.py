@@ -1,6 +1,7 @@
 """The models that ship: they are there, load by name, and are worth something."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -29,6 +30,19 @@ def test_packed_and_unpacked_is_the_same_model(kind, tmp_path, tiny_model, tiny_
         create_agent_from_model_file(str(tmp_path / "out"), {"loglevel": "error"})
     else:
         assert load_perceiver(str(tmp_path / "out")).tau == load_perceiver(trained).tau
+
+
+def test_small_weights_of_adapters_are_packed_exactly(tmp_path, tiny_model):
+    """A model file of adapters is in bfloat16, whose small numbers half precision does not have."""
+    path = shutil.copyfile(tiny_model, tmp_path / "model")
+    for ending in (".opt", ".dict"):
+        shutil.copyfile(f"{tiny_model}{ending}", f"{path}{ending}")
+    states = read_model_file(path)
+    small = {name: (1e-5 * weight).bfloat16() for name, weight in states["model"].items()}
+    torch.save({**states, "model": small}, path)
+    pack(path, tmp_path / "packed.safetensors")
+    for name, weight in read_model_file(tmp_path / "packed.safetensors")["model"].items():
+        assert torch.equal(weight, small[name].float())
 
 
 def test_a_missing_part_is_named(tmp_path, tiny_model):

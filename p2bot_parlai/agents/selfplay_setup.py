@@ -233,7 +233,8 @@ class SelfPlaySetup:
         self.world, self.partner  # noqa: B018
 
     def _freeze(self, network: nn.Module) -> None:
-        set_computing(network, self.opt["precision"])
+        # the agent learns on the same backbone where they are adapters
+        set_computing(network, self.opt["precision"], gradient_checkpointing=None)
         freeze_casts(network)
         network.to(self.network.device)
 

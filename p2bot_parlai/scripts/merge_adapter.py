@@ -54,7 +54,7 @@ class MergeAdapter(ParlaiScript):
         from p2bot_parlai.method.model_files import read_model_file
 
         about = read_model_file(path)["p2bot"]
-        if about["options"].get("adapter") != "lora":
+        if about["options"].get("adapter", "none") == "none":
             raise UsageError(f"--model-file {path} has no adapters: it is one model already")
         network, below = merged(path, about.get("kind", "transmitter"))
         about |= below

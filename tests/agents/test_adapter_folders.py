@@ -18,6 +18,7 @@ from p2bot_parlai.method.backbones.adapter_folder import WEIGHTS
 from p2bot_parlai.method.backbones.folders import ADAPTER, DESCRIPTION, HEAD
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.scripts.export_hf import ExportHf
+from p2bot_parlai.scripts.merge_adapter import MergeAdapter
 
 SHORT = {"adapter_rank": 2, "max_train_steps": 4, "learningrate": 0.02, "seed": 3}
 LENGTHS = {"text_truncate": 100, "label_truncate": 20}
@@ -113,6 +114,8 @@ def test_training_goes_on_from_the_folder(convai2, home, tmp_path):
         assert weight.dtype == torch.bfloat16 and not torch.equal(weight, old["model"][key])
     opt = json.loads((tmp_path / "model.opt").read_text())
     assert (opt["text_truncate"], opt["inference"]) == (100, "beam")
+    MergeAdapter.main(model_file=str(path), outfile=str(tmp_path / "merged"))
+    assert read_model_file(tmp_path / "merged")["p2bot"]["options"]["adapter"] == "none"
 
 
 @torch.no_grad()

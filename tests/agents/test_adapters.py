@@ -13,14 +13,17 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.utils import logging
 from playing import agent_for, opening, step
 
+from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones import load_backbone
+from p2bot_parlai.method.backbones.lora import adapters_in
 from p2bot_parlai.method.backbones.quantised import Quantised
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
 from p2bot_parlai.method.reward_models import LanguageStyle
 from p2bot_parlai.method.selfplay import reread
 from p2bot_parlai.scripts.export_hf import ExportHf
 from p2bot_parlai.scripts.merge_adapter import MergeAdapter
+from p2bot_parlai.tools.web.rewards import ReplyRewards
 
 SHORT = {"adapter_rank": 2, "max_train_steps": 4, "learningrate": 0.02, "seed": 3}
 CHECKPOINTS = {"save_after_valid": True, "validation_every_n_steps": 2}
@@ -121,6 +124,11 @@ def test_update_0_of_self_play_is_the_user(convai2, tmp_path, adapted_play):
     assert divergence.abs().max() < 1e-5
 
 
+def test_the_users_of_the_backbone_leave_its_checkpointing_on(convai2, tmp_path, adapted_play):
+    agent = agent_for(convai2, tmp_path / "model", {**adapted_play, "gradient_checkpointing": True})
+    assert agent.selfplay.world.user.backbone.network.gradient_checkpointing
+
+
 def test_shared_is_the_same_as_copies(convai2, tmp_path, home, adapted_play):
     """The user and the style model as networks of their own, not roles of the agent's backbone."""
     options = {**adapted_play, "optimizer": "sgd", "learningrate": 1.0}
@@ -155,6 +163,12 @@ def test_self_play_saves_both_adapters_and_goes_on(convai2, tmp_path, home, adap
     start, tuned = (read_model_file(name)["model"] for name in (home / "model", path))
     first = {name: weight for name, weight in start.items() if ".adapters.0." in name}
     assert first and all(torch.equal(tuned[name], weight) for name, weight in first.items())
+    bot = P2Bot.load(path)
+    answer = bot.reply("hello")
+    ReplyRewards(bot)  # of the web page: its user is another role of the bot's backbone
+    assert len(adapters_in(bot.speaker.agent.network.backbone.network)) == 3
+    bot.reset()
+    assert bot.reply("hello") == answer
 
 
 def test_one_file_of_all_weights(convai2, home, tmp_path):
@@ -210,12 +224,22 @@ def test_another_base_is_named(convai2, home, tmp_path):
         shutil.copytree(moved / "base", home / "base")
 
 
+def test_a_base_that_is_gone_is_named(home):
+    (home / "base").rename(home / "moved")
+    try:
+        with pytest.raises(P2botError, match="adapters need .*/base: put it back, or a link to it"):
+            create_agent_from_model_file(str(home / "model"), tiny.QUIET)
+    finally:
+        (home / "moved").rename(home / "base")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"backbone": "scratch"}, "--adapter lora: the random weights of --backbone scratch"),
         ({"adapter": "none", "adapter_rank": 4}, "--adapter-rank 4: there is no adapter in this"),
         ({"adapter_rank": 0}, "--adapter-rank 0: this backbone's layers take 1 to 16"),
+        ({"adapter_alpha": -1}, "--adapter-alpha -1: must be 0 or more"),
         ({"adapter": "none", "base_dtype": "int8"}, "--base-dtype int8 is for the frozen base"),
         ({"adapter_targets": "query"}, "--adapter-targets query: .* the linear layers"),
     ],

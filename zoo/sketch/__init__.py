@@ -40,13 +40,19 @@ def pack(model_file: str | Path, packed: Path) -> None:
 
     :param packed: the .safetensors to write; .dict and .opt go beside it.
     """
+    import torch
     from safetensors.torch import save_file
 
     from p2bot_parlai.method.model_files import read_model_file
 
     states = read_model_file(str(model_file))
     about = {k: v for k, v in states["p2bot"].items() if k not in ("run", "selfplay")}
-    weights = {name: tensor.half().contiguous() for name, tensor in states["model"].items()}
+    # adapters are in bfloat16 already, whose small numbers float16 does not have
+    weights = {
+        name: tensor.to(torch.bfloat16 if tensor.dtype == torch.bfloat16 else torch.half)
+        for name, tensor in states["model"].items()
+    }
+    weights = {name: tensor.contiguous() for name, tensor in weights.items()}
     # one encoder under two names is packed once
     if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
         weights = {k: v for k, v in weights.items() if not k.startswith("persona.")}

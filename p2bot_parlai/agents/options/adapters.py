@@ -35,7 +35,13 @@ def add_adapter_options(parser: ParlaiParser, partial_opt: Opt | None) -> None:
 
 
 def shape_of(opt: Opt, default_rank: int) -> tuple[int, int, tuple[str, ...]]:
-    """Rank, alpha and targets of a new adapter."""
+    """
+    Rank, alpha and targets of a new adapter.
+
+    :raises UsageError: for a negative alpha.
+    """
+    if opt["adapter_alpha"] < 0:
+        raise UsageError(f"--adapter-alpha {opt['adapter_alpha']}: must be 0 or more")
     rank = opt["adapter_rank"] if "adapter_rank" in opt.get("override", {}) else default_rank
     targets = tuple(filter(None, (opt["adapter_targets"] or "").replace(" ", "").split(",")))
     return rank, opt["adapter_alpha"] or 2 * rank, targets

@@ -4,6 +4,7 @@ A backbone or encoder as one role has it: a frozen base, which other roles may s
 Of its weights a model file holds those of the adapters alone, and says which base they belong to.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -175,6 +176,8 @@ def from_json(load: Callable[[str], Any], data: dict[str, Any], like: Any = None
         wanted, tokens = Base(**data["base"]), data["tokens"]
         if isinstance(like, Adapted) and like.base == wanted:
             found = Adapted(like.network, wanted, tokens)
+        elif os.path.isabs(wanted.name) and not os.path.isdir(wanted.name):
+            raise P2botError(f"the saved adapters need {wanted.name}: put it back, or a link to it")
         else:
             found = on_base(load, wanted.name, wanted.size, tokens)
         check_base(found.base, wanted)

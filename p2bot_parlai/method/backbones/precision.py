@@ -61,14 +61,17 @@ class Computing(nn.Module):
         raise NotImplementedError
 
 
-def set_computing(network: nn.Module, precision: str, gradient_checkpointing: bool = False) -> None:
-    """Set every backbone and encoder in a network."""
+def set_computing(
+    network: nn.Module, precision: str, gradient_checkpointing: bool | None = False
+) -> None:
+    """Set every backbone and encoder in a network; None leaves checkpointing as it is."""
     if precision == "bf16":
         bound_product_caches()
     for module in network.modules():
         if isinstance(module, Computing):
             module.precision = precision
-            module.gradient_checkpointing = gradient_checkpointing
+            if gradient_checkpointing is not None:
+                module.gradient_checkpointing = gradient_checkpointing
             if gradient_checkpointing:
                 module.layers()  # an error now rather than at the first step
 

@@ -84,7 +84,8 @@ class ReplyRewards:
         if "user" in files.saved:
             try:
                 path = files.path("user", "--init-model", None, None)
-                return load_transmitter(path, self.agent.dict.p2bot).to(self.agent.device)
+                found = load_transmitter(path, self.agent.dict.p2bot, like=self.agent.network)
+                return found.to(self.agent.device)
             except P2botError:
                 self.remarks.append(
                     "The supervised model that self-play started from is gone, so the bot's own "
