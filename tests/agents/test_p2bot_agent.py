@@ -210,6 +210,10 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"rollouts_per_opening": 2}, "--rollouts-per-opening 2 needs .* --batchsize a multiple"),
         ({"rollouts_per_opening": 3, "task": "p2bot:selfplay,convai2"}, "with no other task"),
         (
+            {"rollouts_per_opening": 3, "task": "p2bot:selfplay,p2bot:selfplay:self_revised"},
+            "with no other task",
+        ),
+        (
             {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
             "all rewards have the weight 0",
         ),

@@ -267,7 +267,8 @@ def check_baseline(opt: Opt) -> None:
             f"--rl-baseline {opt['rl_baseline']} compares dialogues of one opening: set "
             "--rollouts-per-opening to 2 or more"
         )
-    whole = only_plays(opt) and not opt.get("dynamic_batching")
+    # of two tasks, the rows of a batch are of either
+    whole = is_selfplay(opt["task"]) and "," not in opt["task"] and not opt.get("dynamic_batching")
     if rollouts > 1 and (opt["batchsize"] % rollouts or not whole):
         raise UsageError(
             f"--rollouts-per-opening {rollouts} needs all of an opening's dialogues in one batch: "
