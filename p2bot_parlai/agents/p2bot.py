@@ -71,9 +71,9 @@ class P2botAgent(TransmitterAgent):
         # a run that starts from another model has frozen models of its own
         if self.saved and self.saved.path in (model, f"{model}.checkpoint"):
             files = self.saved.about.get("selfplay")
-        return SelfPlaySetup(
-            self.opt, self.network, self.dict, self.has_next_utterance, FrozenFiles(files)
-        )
+        # of the user: supervised examples beside self-play train the agent's own
+        has_head = bool(self.saved and self.saved.about["next_utterance"])
+        return SelfPlaySetup(self.opt, self.network, self.dict, has_head, FrozenFiles(files))
 
     @staticmethod
     def trains_head(opt: Opt) -> bool:
