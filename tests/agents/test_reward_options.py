@@ -91,6 +91,15 @@ def test_rewards_that_cannot_be_used(convai2, tmp_path, playing, modules, given,
         tiny.train(convai2, tmp_path / "model", **{**playing, "reward": given})
 
 
+@pytest.mark.parametrize("name", ["entropy", "covered"])
+def test_a_name_that_the_report_has(convai2, tmp_path, playing, modules, name):
+    source = "from p2bot_parlai.method.reward_models import Reward\nclass X(Reward):\n    name = "
+    (tmp_path / "evil.py").write_text(f"{source}'{name}'\n")
+    modules(tmp_path)
+    with pytest.raises(P2botError, match=f"the name {name} is taken"):
+        tiny.train(convai2, tmp_path / "model", **{**playing, "reward": "evil:X=1"})
+
+
 # ----------------------------------------------------------------------------- scaled
 def test_scaled_rewards_are_learnt_from_and_raw_ones_reported(convai2, tmp_path, playing):
     weights = {"style": 0.4, "coherence": 0.1, "persona": 0.5, "repetition": 1.0}
