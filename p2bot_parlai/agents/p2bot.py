@@ -189,7 +189,7 @@ class P2botAgent(TransmitterAgent):
             self.record_learnt(metrics, range(len(own)), messages)
             marks, budget = self.dict.p2bot.marks, self.opt["tokens_per_batch"]
             for piece in pack_in_pieces(scored.rollouts.by_dialogue(), marks, budget):
-                terms.append(partial(self._term, scored, own.flatten(), piece, messages))
+                terms.append(partial(self._term, scored, own.flatten(), piece, messages, []))
         return [*ordinary, *terms]
 
     def _term(
@@ -198,10 +198,12 @@ class P2botAgent(TransmitterAgent):
         advantages: Tensor,
         piece: tuple[list[int], Layout],
         messages: int,
+        begun: list[Tensor],
     ) -> Tensor:
         """
         The part of some turns in the loss. :param advantages: of all turns that were scored with
-            them, (B * N,). :param messages: see `record_learnt`.
+            them, (B * N,). :param messages: see `record_learnt`. :param begun: keeps their log p
+            of the first epoch.
         """
         numbers, layout = piece
         log_p, log_q, kl = self.reread(scored, self.kl, (numbers, layout.to(self.device)))
@@ -215,9 +217,12 @@ class P2botAgent(TransmitterAgent):
         if self.opt["selfplay_epochs"] == 1:
             terms = policy_gradient_loss(log_p, own)
         else:
-            sampled = scored.rollouts.log_p().flatten()[numbers].to(self.device)
-            terms = clipped_loss(log_p, sampled, own)
-            metrics["ratio_clipped"] = ((log_p - sampled).exp() - 1).abs() > CLIP
+            # the weights that sampled, but not from the cache: in bf16 that gives other numbers,
+            # and a ratio that does not begin at 1
+            if not begun:
+                begun.append(log_p.detach())
+            terms = clipped_loss(log_p, begun[0], own)
+            metrics["ratio_clipped"] = ((log_p - begun[0]).exp() - 1).abs() > CLIP
         if self.opt["kl_coef"]:
             terms = terms + self.opt["kl_coef"] * kl
         metrics["rl_loss"] = terms
