@@ -180,6 +180,16 @@ def test_a_receiver_that_was_not_calibrated(convai2, tmp_path, playing):
         agent_for(convai2, tmp_path / "model", options)
 
 
+def test_a_receiver_that_takes_people_for_others(convai2, tmp_path, playing, calibrated):
+    """With a slope below 0 the reward would be for what reveals nothing."""
+    states = read_model_file(calibrated)
+    states["p2bot"]["calibration"] = [-0.5, 1.0]
+    torch.save(states, calibrated)
+    options = {**playing, "receiver": calibrated, "lambda_coverage": 0.5}
+    with pytest.raises(P2botError, match="more relevant than others'.*--lambda-coverage 0"):
+        agent_for(convai2, tmp_path / "model", options)
+
+
 @pytest.mark.parametrize("damage", [[1.0], [1.0, float("nan")], ["a", 1.0], 5])
 def test_a_calibration_that_is_none(calibrated, damage):
     states = read_model_file(calibrated)
