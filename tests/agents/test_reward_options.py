@@ -152,6 +152,13 @@ def test_calibration_is_of_the_highest_relevance_in_a_dialogue(calibrated, tmp_p
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+def test_nothing_to_calibrate_on_is_said(calibrated, tmp_path, monkeypatch):
+    """The calibration that was there is not written again as if it had been measured."""
+    monkeypatch.setattr(Perceiver, "see", lambda *asked: None)
+    with pytest.raises(P2botError, match="nothing to measure on"):
+        calibrate_file(calibrated, str(tmp_path / "people"))
+
+
 def test_a_receiver_is_calibrated_when_it_is_validated(tmp_path):
     data, path = people.write_people(tmp_path / "data"), str(tmp_path / "model")
     options = {"task": f"{people.TASK}:convai2:self_original", "hard_candidates": 0}
