@@ -14,7 +14,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.accumulation import Loss
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
-from p2bot_parlai.agents.learning import sum_over_processes
+from p2bot_parlai.agents.learning import gather_from_processes, sum_over_processes
 from p2bot_parlai.agents.options import adapters, selfplay
 from p2bot_parlai.agents.policy_gradient import Compared, compare
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
@@ -259,10 +259,10 @@ class P2botAgent(TransmitterAgent):
 
     def _watch(self) -> None:
         """Show the guard the update that was learnt from, as it is over all processes."""
-        texts = [text for s in self.played for turn in s.rollouts.agent_texts for text in turn]
-        found = torch.tensor(distinct(texts), device=self.device)
+        own = [text for s in self.played for turn in s.rollouts.agent_texts for text in turn]
+        texts = [text for said in gather_from_processes(own) for text in said]
         away = sum_over_processes(self.away) / self.compared.responses
-        self.guard.see(away.item(), sum_over_processes(found).item() / num_workers())
+        self.guard.see(away.item(), distinct(texts))
 
     def reason_to_stop(self) -> str | None:
         return self.guard.reason() if self.guard else None

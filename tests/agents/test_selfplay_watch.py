@@ -11,6 +11,7 @@ from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents.selfplay_watch import dialogue_metrics
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.guards import Guard
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.rollouts import Rollouts, ScoredRollouts
@@ -84,6 +85,18 @@ def test_a_run_that_goes_well_goes_on(convai2, tmp_path, playing, said):
     run = {**playing, "stop_kl": 1.0, "stop_distinct": 0.01, "max_train_steps": 12}
     tiny.train(convai2, tmp_path / "model", **run | {"learningrate": 1e-6})
     assert not [line for line in said if "--stop" in line]
+
+
+def test_the_guard_sees_what_all_processes_said(convai2, tmp_path, playing, monkeypatch):
+    """Fewer words differ in more texts: the mean over processes would depend on their number."""
+    seen = []
+    monkeypatch.setattr(Guard, "see", lambda guard, kl, distinct_2: seen.append(distinct_2))
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "learningrate": 1e-9})
+    step(agent, [1, 2])
+    twice = "p2bot_parlai.agents.p2bot.gather_from_processes"
+    monkeypatch.setattr(twice, lambda said: [said, said])
+    step(agent, [1, 2])
+    assert seen[0] > 0 and seen[1] == pytest.approx(seen[0] / 2)
 
 
 # --------------------------------------------------------------------------- partner
