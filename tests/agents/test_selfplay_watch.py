@@ -141,9 +141,11 @@ def test_adapters_share_the_base_with_their_past_selves(convai2, tmp_path, playi
     tiny.train(convai2, tmp_path / "supervised", **given, max_train_steps=1)
     own = {"partner": "latest", "partner_every": 1, "learningrate": 0.05}
     own |= {"init_model": str(tmp_path / "supervised"), "lambda_persona": 0.0, "receiver": None}
+    own |= {"gradient_checkpointing": True}
     agent = agent_for(convai2, tmp_path / "model", {**playing, **own})
     partner = agent.selfplay.partner.network
     assert partner.backbone.network is agent.network.backbone.network
+    assert agent.network.backbone.network.gradient_checkpointing  # frozen roles leave it on
     before = partners(agent)
     step(agent, [1])
     assert same(partners(agent), before)

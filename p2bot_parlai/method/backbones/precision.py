@@ -61,14 +61,22 @@ class Computing(nn.Module):
         raise NotImplementedError
 
 
-def set_computing(network: nn.Module, precision: str, gradient_checkpointing: bool = False) -> None:
-    """Set every backbone and encoder in a network."""
+def set_computing(
+    network: nn.Module, precision: str, gradient_checkpointing: bool | None = None
+) -> None:
+    """
+    Set every backbone and encoder in a network.
+
+    :param gradient_checkpointing: None: as it is; a frozen network may share its base with one
+        that learns.
+    """
     if precision == "bf16":
         bound_product_caches()
     for module in network.modules():
         if isinstance(module, Computing):
             module.precision = precision
-            module.gradient_checkpointing = gradient_checkpointing
+            if gradient_checkpointing is not None:
+                module.gradient_checkpointing = gradient_checkpointing
             if gradient_checkpointing:
                 module.layers()  # an error now rather than at the first step
 
