@@ -14,7 +14,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.accumulation import Loss
 from p2bot_parlai.agents.batches import P2botBatch, SelfPlayBatch
-from p2bot_parlai.agents.learning import sum_over_processes
+from p2bot_parlai.agents.learning import gather_from_processes, sum_over_processes
 from p2bot_parlai.agents.options import adapters, selfplay
 from p2bot_parlai.agents.policy_gradient import Compared, compare
 from p2bot_parlai.agents.selfplay_setup import FrozenFiles, SelfPlaySetup
@@ -71,9 +71,9 @@ class P2botAgent(TransmitterAgent):
         # a run that starts from another model has frozen models of its own
         if self.saved and self.saved.path in (model, f"{model}.checkpoint"):
             files = self.saved.about.get("selfplay")
-        return SelfPlaySetup(
-            self.opt, self.network, self.dict, self.has_next_utterance, FrozenFiles(files)
-        )
+        # of the user: supervised examples beside self-play train the agent's own
+        has_head = bool(self.saved and self.saved.about["next_utterance"])
+        return SelfPlaySetup(self.opt, self.network, self.dict, has_head, FrozenFiles(files))
 
     @staticmethod
     def trains_head(opt: Opt) -> bool:
@@ -189,7 +189,7 @@ class P2botAgent(TransmitterAgent):
             self.record_learnt(metrics, range(len(own)), messages)
             marks, budget = self.dict.p2bot.marks, self.opt["tokens_per_batch"]
             for piece in pack_in_pieces(scored.rollouts.by_dialogue(), marks, budget):
-                terms.append(partial(self._term, scored, own.flatten(), piece, messages))
+                terms.append(partial(self._term, scored, own.flatten(), piece, messages, []))
         return [*ordinary, *terms]
 
     def _term(
@@ -198,10 +198,12 @@ class P2botAgent(TransmitterAgent):
         advantages: Tensor,
         piece: tuple[list[int], Layout],
         messages: int,
+        begun: list[Tensor],
     ) -> Tensor:
         """
         The part of some turns in the loss. :param advantages: of all turns that were scored with
-            them, (B * N,). :param messages: see `record_learnt`.
+            them, (B * N,). :param messages: see `record_learnt`. :param begun: keeps their log p
+            of the first epoch.
         """
         numbers, layout = piece
         log_p, log_q, kl = self.reread(scored, self.kl, (numbers, layout.to(self.device)))
@@ -215,9 +217,12 @@ class P2botAgent(TransmitterAgent):
         if self.opt["selfplay_epochs"] == 1:
             terms = policy_gradient_loss(log_p, own)
         else:
-            sampled = scored.rollouts.log_p().flatten()[numbers].to(self.device)
-            terms = clipped_loss(log_p, sampled, own)
-            metrics["ratio_clipped"] = ((log_p - sampled).exp() - 1).abs() > CLIP
+            # the weights that sampled, but not from the cache: in bf16 that gives other numbers,
+            # and a ratio that does not begin at 1
+            if not begun:
+                begun.append(log_p.detach())
+            terms = clipped_loss(log_p, begun[0], own)
+            metrics["ratio_clipped"] = ((log_p - begun[0]).exp() - 1).abs() > CLIP
         if self.opt["kl_coef"]:
             terms = terms + self.opt["kl_coef"] * kl
         metrics["rl_loss"] = terms
@@ -254,10 +259,10 @@ class P2botAgent(TransmitterAgent):
 
     def _watch(self) -> None:
         """Show the guard the update that was learnt from, as it is over all processes."""
-        texts = [text for s in self.played for turn in s.rollouts.agent_texts for text in turn]
-        found = torch.tensor(distinct(texts), device=self.device)
+        own = [text for s in self.played for turn in s.rollouts.agent_texts for text in turn]
+        texts = [text for said in gather_from_processes(own) for text in said]
         away = sum_over_processes(self.away) / self.compared.responses
-        self.guard.see(away.item(), sum_over_processes(found).item() / num_workers())
+        self.guard.see(away.item(), distinct(texts))
 
     def reason_to_stop(self) -> str | None:
         return self.guard.reason() if self.guard else None

@@ -148,7 +148,7 @@ class SelfPlaySetup:
     The self-play of an agent, and the `Models` of its rewards; all are loaded at first use.
 
     :param opt: of the agent. :param network: the agent's, which learns.
-    :param has_head: whether that was trained with a next-utterance head.
+    :param has_head: whether the user was trained with a next-utterance head.
     :param files: those of the run that is resumed or evaluated.
     """
 
@@ -234,7 +234,7 @@ class SelfPlaySetup:
 
     def _freeze(self, network: nn.Module) -> None:
         # the agent learns on the same backbone where they are adapters
-        set_computing(network, self.opt["precision"], gradient_checkpointing=None)
+        set_computing(network, self.opt["precision"])
         freeze_casts(network)
         network.to(self.network.device)
 

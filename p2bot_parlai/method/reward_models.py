@@ -265,6 +265,12 @@ class Coverage(PersonaPerception):
                 "that a sentence is revealed, and this one was saved without: run parlai "
                 "calibrate_receiver on it, or give --lambda-coverage 0"
             )
+        if models.perceiver.calibration[0] <= 0:
+            raise P2botError(
+                "the coverage reward needs a Receiver that finds people's own profile sentences "
+                "more relevant than others', and this one does not: train it longer, or give "
+                "--lambda-coverage 0"
+            )
         return super().build(models)
 
     def __call__(self, rollouts: Rollouts) -> Tensor:

@@ -40,11 +40,12 @@ class CalibrateReceiver(ParlaiScript):
         agent = create_agent(self.opt, requireModelExists=True)
         if not isinstance(agent, ReceiverAgent):
             raise P2botError(f"{path} was not trained with -m p2bot/receiver")
+        agent.perceiver.calibration = ()  # of an earlier measurement
         world = create_task(self.opt, agent)
         while not world.epoch_done():
             world.parley()
         found = agent.perceiver.calibrated()
-        if found is None:
+        if not found:
             raise P2botError(
                 f"-t {self.opt['task']} has nothing to measure on: choose another task"
             )

@@ -210,6 +210,10 @@ def test_contexts_are_as_the_transmitter_learnt_them(convai2, tmp_path, playing)
         ({"rollouts_per_opening": 2}, "--rollouts-per-opening 2 needs .* --batchsize a multiple"),
         ({"rollouts_per_opening": 3, "task": "p2bot:selfplay,convai2"}, "with no other task"),
         (
+            {"rollouts_per_opening": 3, "task": "p2bot:selfplay,p2bot:selfplay:self_revised"},
+            "with no other task",
+        ),
+        (
             {"lambda_style": 0.0, "lambda_coherence": 0.0, "lambda_persona": 0.0},
             "all rewards have the weight 0",
         ),
@@ -231,8 +235,9 @@ def test_a_transmitter_without_its_head(convai2, tmp_path, playing):
     path = str(tmp_path / "headless")
     tiny.train(convai2, path, nup_coef=0.0, max_train_steps=1)
     options = {**playing, "init_model": path}
-    with pytest.raises(P2botError, match="--lambda-coherence 0"):
-        tiny.train(convai2, tmp_path / "model", **options)
+    for task in ("p2bot:selfplay", "p2bot:selfplay,convai2:self_original"):
+        with pytest.raises(P2botError, match="--lambda-coherence 0"):
+            agent_for(convai2, tmp_path / "model", {**options, "task": task})
     options["lambda_coherence"] = 0.0
     tiny.train(convai2, tmp_path / "model", **options)
     # self-play trained no head either

@@ -13,6 +13,7 @@ from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 
+from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.checksums import checksum
 from p2bot_parlai.method.model_files import read_model_file
@@ -32,6 +33,13 @@ def test_it_is_validated_by_its_rewards(convai2, tmp_path, playing):
     valid, test = tiny.train(convai2, tmp_path / "model", **changes)
     assert {"reward", "coherence", "kl"} <= set(valid) & set(test)
     assert valid["exs"].value() == 5
+
+
+@pytest.mark.parametrize("metric", ["distinct_2", "persona_turn3", "weighted_style", "covered"])
+def test_what_validation_reports_can_be_its_metric(convai2, tmp_path, playing, metric):
+    own = {**playing, "evaltask": "p2bot:selfplay", "lambda_coverage": 1.0}
+    given = tiny.options(convai2, tmp_path / "model", **own, validation_metric=metric)
+    P2botAgent.check_training(setup_args().parse_kwargs(**given))
 
 
 def test_a_diverged_agent_stops_the_run(convai2, tmp_path, playing):

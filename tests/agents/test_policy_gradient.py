@@ -135,6 +135,22 @@ def test_epochs_learn_from_the_same_dialogues(convai2, tmp_path, playing):
     assert sum(shares) / 4 == pytest.approx(clipped / 2)  # of two epochs, none in the first
 
 
+def test_the_ratio_begins_at_1_whatever_the_cache_rounds(convai2, tmp_path, playing):
+    """Cached and packed passes differ in bf16; here all that was sampled is off by 0.1 a token."""
+    agent = learner(convai2, tmp_path / "m", playing, selfplay_epochs=2, learningrate=1e-9)
+    play = agent.play
+
+    def rounded(openings):
+        scored = play(openings)
+        scored.rollouts.sampled_scores = [s - 0.1 * (s < 0) for s in scored.rollouts.sampled_scores]
+        return scored
+
+    agent.play = rounded
+    seen = [agent.clone().observe(told(seed, 0)) for seed in range(2)]
+    for reply in agent.batch_act(seen):
+        assert reply["metrics"]["ratio_clipped"].value() == 0
+
+
 def test_a_run_in_groups_reports_them(convai2, tmp_path, playing):
     options = {"rl_baseline": "group", "rollouts_per_opening": 2, "batchsize": 2}
     options |= {"update_freq": 2, "max_train_steps": 4, "log_every_n_steps": 2}

@@ -91,6 +91,15 @@ def test_rewards_that_cannot_be_used(convai2, tmp_path, playing, modules, given,
         tiny.train(convai2, tmp_path / "model", **{**playing, "reward": given})
 
 
+@pytest.mark.parametrize("name", ["entropy", "covered"])
+def test_a_name_that_the_report_has(convai2, tmp_path, playing, modules, name):
+    source = "from p2bot_parlai.method.reward_models import Reward\nclass X(Reward):\n    name = "
+    (tmp_path / "evil.py").write_text(f"{source}'{name}'\n")
+    modules(tmp_path)
+    with pytest.raises(P2botError, match=f"the name {name} is taken"):
+        tiny.train(convai2, tmp_path / "model", **{**playing, "reward": "evil:X=1"})
+
+
 # ----------------------------------------------------------------------------- scaled
 def test_scaled_rewards_are_learnt_from_and_raw_ones_reported(convai2, tmp_path, playing):
     weights = {"style": 0.4, "coherence": 0.1, "persona": 0.5, "repetition": 1.0}
@@ -143,6 +152,13 @@ def test_calibration_is_of_the_highest_relevance_in_a_dialogue(calibrated, tmp_p
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+def test_nothing_to_calibrate_on_is_said(calibrated, tmp_path, monkeypatch):
+    """The calibration that was there is not written again as if it had been measured."""
+    monkeypatch.setattr(Perceiver, "see", lambda *asked: None)
+    with pytest.raises(P2botError, match="nothing to measure on"):
+        calibrate_file(calibrated, str(tmp_path / "people"))
+
+
 def test_a_receiver_is_calibrated_when_it_is_validated(tmp_path):
     data, path = people.write_people(tmp_path / "data"), str(tmp_path / "model")
     options = {"task": f"{people.TASK}:convai2:self_original", "hard_candidates": 0}
@@ -168,6 +184,16 @@ def test_coverage_is_reported(convai2, tmp_path, playing, calibrated):
 def test_a_receiver_that_was_not_calibrated(convai2, tmp_path, playing):
     options = {**playing, "lambda_coverage": 0.5}
     with pytest.raises(P2botError, match="parlai calibrate_receiver"):
+        agent_for(convai2, tmp_path / "model", options)
+
+
+def test_a_receiver_that_takes_people_for_others(convai2, tmp_path, playing, calibrated):
+    """With a slope below 0 the reward would be for what reveals nothing."""
+    states = read_model_file(calibrated)
+    states["p2bot"]["calibration"] = [-0.5, 1.0]
+    torch.save(states, calibrated)
+    options = {**playing, "receiver": calibrated, "lambda_coverage": 0.5}
+    with pytest.raises(P2botError, match="more relevant than others'.*--lambda-coverage 0"):
         agent_for(convai2, tmp_path / "model", options)
 
 

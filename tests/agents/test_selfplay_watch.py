@@ -11,6 +11,7 @@ from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents.selfplay_watch import dialogue_metrics
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.guards import Guard
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.rollouts import Rollouts, ScoredRollouts
@@ -86,6 +87,18 @@ def test_a_run_that_goes_well_goes_on(convai2, tmp_path, playing, said):
     assert not [line for line in said if "--stop" in line]
 
 
+def test_the_guard_sees_what_all_processes_said(convai2, tmp_path, playing, monkeypatch):
+    """Fewer words differ in more texts: the mean over processes would depend on their number."""
+    seen = []
+    monkeypatch.setattr(Guard, "see", lambda guard, kl, distinct_2: seen.append(distinct_2))
+    agent = agent_for(convai2, tmp_path / "model", {**playing, "learningrate": 1e-9})
+    step(agent, [1, 2])
+    twice = "p2bot_parlai.agents.p2bot.gather_from_processes"
+    monkeypatch.setattr(twice, lambda said: [said, said])
+    step(agent, [1, 2])
+    assert seen[0] > 0 and seen[1] == pytest.approx(seen[0] / 2)
+
+
 # --------------------------------------------------------------------------- partner
 def partners(agent) -> list[torch.Tensor]:
     return [weight.clone() for weight in agent.selfplay.partner.network.state_dict().values()]
@@ -128,9 +141,11 @@ def test_adapters_share_the_base_with_their_past_selves(convai2, tmp_path, playi
     tiny.train(convai2, tmp_path / "supervised", **given, max_train_steps=1)
     own = {"partner": "latest", "partner_every": 1, "learningrate": 0.05}
     own |= {"init_model": str(tmp_path / "supervised"), "lambda_persona": 0.0, "receiver": None}
+    own |= {"gradient_checkpointing": True}
     agent = agent_for(convai2, tmp_path / "model", {**playing, **own})
     partner = agent.selfplay.partner.network
     assert partner.backbone.network is agent.network.backbone.network
+    assert agent.network.backbone.network.gradient_checkpointing  # frozen roles leave it on
     before = partners(agent)
     step(agent, [1])
     assert same(partners(agent), before)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -26,7 +27,7 @@ from p2bot_parlai.parlai_support.names import zoo_path
 
 LAMBDAS = {name: f"lambda_{name}" for name in REWARDS}
 # what evaluation on p2bot:selfplay reports whatever its rewards
-REPORTED = ("reward", "kl", "length")
+REPORTED = ("reward", "kl", "length", "ended", "said_before", "entropy", "distinct_2")
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
@@ -227,7 +228,8 @@ def own_rewards(opt: Opt) -> dict[type[Reward], float]:
                 f"--reward {spec}: {name} must be a subclass of "
                 "p2bot_parlai.method.reward_models.Reward with a name"
             )
-        if reward.name in {*REWARDS, *REPORTED, *(other.name for other in found)}:
+        others = [*REWARDS.values(), *found]
+        if reward.name in {*REPORTED, *(name for other in others for name in _metrics(other))}:
             raise UsageError(f"--reward {spec}: the name {reward.name} is taken, choose another")
         found[reward] = scale
     return found
@@ -267,7 +269,8 @@ def check_baseline(opt: Opt) -> None:
             f"--rl-baseline {opt['rl_baseline']} compares dialogues of one opening: set "
             "--rollouts-per-opening to 2 or more"
         )
-    whole = only_plays(opt) and not opt.get("dynamic_batching")
+    # of two tasks, the rows of a batch are of either
+    whole = is_selfplay(opt["task"]) and "," not in opt["task"] and not opt.get("dynamic_batching")
     if rollouts > 1 and (opt["batchsize"] % rollouts or not whole):
         raise UsageError(
             f"--rollouts-per-opening {rollouts} needs all of an opening's dialogues in one batch: "
@@ -297,12 +300,13 @@ def check_validation_metric(opt: Opt) -> None:
     check_metric(opt, needs)
     reported = {*REPORTED, *needs, *(m for reward in own_rewards(opt) for m in _metrics(reward))}
     metric = opt["validation_metric"].rsplit("/", 1)[-1]
+    found = re.sub(r"^weighted_|_turn\d+$", "", metric) in reported
     names = [n for n in (opt.get("evaltask") or opt.get("task") or "").split(",") if n]
     never = f"--validation-metric {metric} will never be reported: validation runs on "
     never += ",".join(names)
-    if metric in reported and not any(map(is_selfplay, names)):
+    if found and not any(map(is_selfplay, names)):
         raise UsageError(f"{never}. Add p2bot:selfplay to -et, or choose ppl, hits@1, f1")
-    if metric not in reported and all(map(is_selfplay, names)):
+    if not found and all(map(is_selfplay, names)):
         raise UsageError(f"{never}. Add -et convai2:self_original, or choose -vmt reward -vmm max")
 
 

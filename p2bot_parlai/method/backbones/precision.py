@@ -62,9 +62,14 @@ class Computing(nn.Module):
 
 
 def set_computing(
-    network: nn.Module, precision: str, gradient_checkpointing: bool | None = False
+    network: nn.Module, precision: str, gradient_checkpointing: bool | None = None
 ) -> None:
-    """Set every backbone and encoder in a network; None leaves checkpointing as it is."""
+    """
+    Set every backbone and encoder in a network.
+
+    :param gradient_checkpointing: None: as it is; a frozen network may share its base with one
+        that learns.
+    """
     if precision == "bf16":
         bound_product_caches()
     for module in network.modules():
