@@ -97,7 +97,8 @@ class P2botAgent(TransmitterAgent):
         """Load the frozen models before the first batch."""
         super().begin_training()
         if self.plays:
-            self.guard = Guard(self.opt["stop_kl"], self.opt["stop_distinct"])
+            seen = () if self.is_finetune else self.run_state.get("guard", ())
+            self.guard = Guard(self.opt["stop_kl"], self.opt["stop_distinct"], seen)
             self.selfplay.begin_training()
             if self.selfplay.partner and self.selves and not self.is_finetune:
                 self.selfplay.partner.selves = self.selves
@@ -263,6 +264,7 @@ class P2botAgent(TransmitterAgent):
         texts = [text for said in gather_from_processes(own) for text in said]
         away = sum_over_processes(self.away) / self.compared.responses
         self.guard.see(away.item(), distinct(texts))
+        self.run_state["guard"] = self.guard.seen
 
     def reason_to_stop(self) -> str | None:
         return self.guard.reason() if self.guard else None

@@ -8,7 +8,8 @@ from parlai.utils.distributed import get_rank
 from torch import Tensor
 
 from p2bot_parlai.agents.learning import gather_from_processes
-from p2bot_parlai.method.advantages import ESTIMATORS
+from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.advantages import ESTIMATORS, OF_GROUPS
 from p2bot_parlai.method.advantages.grouped import share_without_spread
 from p2bot_parlai.method.rewards import combine, standardise
 from p2bot_parlai.method.rollouts import ScoredRollouts
@@ -40,6 +41,7 @@ def compare(
     :param estimator: a name of `ESTIMATORS`. :param scale: whether each reward is first given
         mean 0 and deviation 1, see `rewards.standardise`.
     :return: None where no process has played.
+    :raises P2botError: for a group of one dialogue.
     """
     openings = [o for scored in played for o in scored.rollouts.openings]
     begun = [(*o.user_persona, *o.agent_persona, o.utterance) for o in openings]
@@ -52,6 +54,11 @@ def compare(
     begun = [start for _, starts in everyone for start in starts]
     number = {start: i for i, start in enumerate(dict.fromkeys(begun))}
     groups = torch.tensor([number[start] for start in begun])
+    if estimator in OF_GROUPS and groups.bincount().min() < 2:
+        raise P2botError(
+            f"--rl-baseline {estimator}: a dialogue is alone in its group; a run that is resumed "
+            "must keep its --batchsize and --rollouts-per-opening"
+        )
     found = ESTIMATORS[estimator](together, groups)
     before = sum(len(starts) for _, starts in everyone[: get_rank()])
     return Compared(

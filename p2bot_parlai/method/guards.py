@@ -6,7 +6,6 @@ and coherent. What falls is how much its words differ; what rises is the distanc
 began.
 """
 
-from collections import deque
 from collections.abc import Sequence
 
 from p2bot_parlai.method.rewards import ngrams
@@ -30,23 +29,21 @@ class Guard:
 
     :param most_kl: KL divergence from the supervised model, nats a response; 0: any.
     :param least_distinct: distinct-2 of the responses of an update; 0: any.
+    :param seen: both, of the last updates of a run that is resumed.
     """
 
-    def __init__(self, most_kl: float, least_distinct: float):
-        self.most_kl, self.least_distinct = most_kl, least_distinct
-        self._kl: deque[float] = deque(maxlen=WINDOW)
-        self._distinct: deque[float] = deque(maxlen=WINDOW)
+    def __init__(self, most_kl: float, least_distinct: float, seen: Sequence[Sequence[float]] = ()):
+        self.most_kl, self.least_distinct, self.seen = most_kl, least_distinct, list(seen)
 
     def see(self, kl: float, distinct_2: float) -> None:
         """One update."""
-        self._kl.append(kl)
-        self._distinct.append(distinct_2)
+        self.seen = [*self.seen, [kl, distinct_2]][-WINDOW:]
 
     def reason(self) -> str | None:
         """Why the run shall end, or None."""
-        if len(self._kl) < WINDOW:
+        if len(self.seen) < WINDOW:
             return None
-        kl, distinct_2 = (sum(values) / WINDOW for values in (self._kl, self._distinct))
+        kl, distinct_2 = (sum(values) / WINDOW for values in zip(*self.seen, strict=True))
         if self.most_kl and kl > self.most_kl:
             return (
                 f"the agent is {kl:.3g} nats a response away from the supervised model "

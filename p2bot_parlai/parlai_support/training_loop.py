@@ -208,10 +208,7 @@ class P2botTrainLoop(train_model.TrainLoop):
         solved = best is not None and best == self.best_valid
         solved = solved and self.valid_optim * best >= self.valid_optim * cutoff
         return self.parleys > 0 and (
-            self.share_done() >= 1
-            or self.agent.run_state.get("stopped", False)
-            or 0 < patience <= self.impatience
-            or solved
+            self.share_done() >= 1 or 0 < patience <= self.impatience or solved
         )
 
     # ------------------------------------------------------------------------ training
@@ -274,7 +271,6 @@ class P2botTrainLoop(train_model.TrainLoop):
             self._checkpoint_due = False
             self.save_model(CHECKPOINT)
         if reason := self.agent.reason_to_stop():
-            self.agent.run_state["stopped"] = True
             if self._keeps_checkpoints():
                 self.save_model(CHECKPOINT)
             kept = "the best model" if self.saved else "the model as it is now"

@@ -8,6 +8,7 @@ import torch
 from parlai.core.message import Message
 from playing import agent_for, drift
 
+from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.advantages import ESTIMATORS
 from p2bot_parlai.method.backbones.gpt import Attention
 from p2bot_parlai.method.rollouts import Opening
@@ -54,6 +55,13 @@ def learn(agent, batches) -> tuple[list[torch.Tensor], dict[str, float]]:
     names = {"reward", "kl", "rl_loss", "length", "loss", "advantage_var", "flat_groups"}
     changes = [now - was for now, was in zip(agent.network.parameters(), before, strict=True)]
     return changes, {name: float(totals[name].value()) for name in names & set(totals)}
+
+
+def test_a_dialogue_alone_in_its_group_is_refused(convai2, tmp_path, playing):
+    options = {"rl_baseline": "grpo", "rollouts_per_opening": 2}
+    agent = learner(convai2, tmp_path / "m", playing, **options)
+    with pytest.raises(P2botError, match="alone in its group"):
+        learn(agent, [[told(0, 0), told(1, 0), told(2, 1)]])
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ def test_a_collapse_ends_the_run(convai2, tmp_path, playing, said, guard, reason
     tiny.train(convai2, path, **run)  # at its end
     again = read_model_file(f"{path}.checkpoint")["p2bot"]["run"]["counts"]["train_steps"]
     assert again == steps
+    more = {name: 0.0 for name in guard} | {"max_train_steps": steps + 2}
+    tiny.train(convai2, path, **run | more)  # without the guard it goes on
+    last = read_model_file(f"{path}.checkpoint")["p2bot"]["run"]["counts"]["train_steps"]
+    assert last == steps + 2
 
 
 def test_a_run_that_goes_well_goes_on(convai2, tmp_path, playing, said):

@@ -122,7 +122,7 @@ OPTIONS = {
     "--partner-every": (20, "Updates between two selves that --partner latest or pool keeps"),
     "--stop-kl": (
         0.0,
-        "End the run where the agent has gone so far from the supervised model, in nats of KL "
+        "End the run when the agent has gone so far from the supervised model, in nats of KL "
         "divergence a response, mean of 10 updates; the best model of the validations is kept. "
         "0: never",
     ),
