@@ -10,8 +10,8 @@ import torch
 from asking import PERSONA, QUESTIONS
 from parlai.core.message import Message
 
-from p2bot_parlai.agents.learning import PATIENCE
 from p2bot_parlai.agents.p2bot import P2botAgent
+from p2bot_parlai.agents.skipping import PATIENCE
 from p2bot_parlai.errors import P2botError
 
 
