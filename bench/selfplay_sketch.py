@@ -28,14 +28,13 @@ from p2bot_parlai.tasks.sketch.grammar import FACTS
 
 SUPERVISED, RECEIVER = "zoo:p2bot/sketch/model", "zoo:p2bot/sketch/receiver"
 GROUP = {"rollouts_per_opening": 4, "rl_baseline": "group-turn"}
+COVERED = {"reward_scale": "batch", "lambda_persona": 0.0, "lambda_coverage": 0.5}
 RECIPES = {
     "mean": {},
     "group": GROUP,
     "group, scale": {**GROUP, "reward_scale": "batch"},
-    "group, scale, coverage": {
-        **{**GROUP, "reward_scale": "batch"},
-        **{"lambda_persona": 0.0, "lambda_coverage": 0.5},
-    },
+    "group, scale, coverage": {**GROUP, **COVERED},
+    "group, scale, coverage, repetition": {**GROUP, **COVERED, "lambda_repetition": 0.5},
 }
 QUIET = {"loglevel": "warn"}
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones.adapter_folder import WEIGHTS
 from p2bot_parlai.method.backbones.folders import ADAPTER, DESCRIPTION, HEAD
 from p2bot_parlai.method.model_files import load_transmitter, read_model_file, read_tokenizer
@@ -238,6 +239,7 @@ def test_without_peft_the_extra_is_named(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     for name in ("lora", "adapted", "adapter_folder"):
         monkeypatch.delitem(sys.modules, f"p2bot_parlai.method.backbones.{name}")
+        monkeypatch.delattr(backbones, name)  # other tests get the first classes back
     with pytest.raises(P2botError, match=r'pip install .*"\.\[lora\]"'):
         P2Bot.load(home / "adapter")
 

@@ -171,7 +171,14 @@ def test_a_receiver_is_calibrated_when_it_is_validated(tmp_path):
     assert load_perceiver(blended).calibration == ()
 
 
+def set_calibration(path: str, *numbers: float) -> None:
+    states = read_model_file(path)
+    states["p2bot"]["calibration"] = list(numbers)
+    torch.save(states, path)
+
+
 def test_coverage_is_reported(convai2, tmp_path, playing, calibrated):
+    set_calibration(calibrated, 0.5, -1.0)  # that of a Receiver of a moment may be negative
     options = {**playing, **ALONE, "receiver": calibrated, "lambda_coverage": 0.5}
     agent = agent_for(convai2, tmp_path / "model", options)
     for reply in step(agent, [1, 2, 3]):
@@ -189,9 +196,7 @@ def test_a_receiver_that_was_not_calibrated(convai2, tmp_path, playing):
 
 def test_a_receiver_that_takes_people_for_others(convai2, tmp_path, playing, calibrated):
     """With a slope below 0 the reward would be for what reveals nothing."""
-    states = read_model_file(calibrated)
-    states["p2bot"]["calibration"] = [-0.5, 1.0]
-    torch.save(states, calibrated)
+    set_calibration(calibrated, -0.5, 1.0)
     options = {**playing, "receiver": calibrated, "lambda_coverage": 0.5}
     with pytest.raises(P2botError, match="more relevant than others'.*--lambda-coverage 0"):
         agent_for(convai2, tmp_path / "model", options)
