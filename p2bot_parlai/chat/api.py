@@ -26,6 +26,7 @@ from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
 from p2bot_parlai.chat.personas import Persona
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.folders import ADAPTER, description_of, folder_of
+from p2bot_parlai.method.backbones.precision import freeze_casts
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.spelling import CorpusSpelling
@@ -83,6 +84,7 @@ def _load_agent(name: str, options: dict) -> TransmitterAgent:
                 raise P2botError(f"{path} is not a Transmitter (-m p2bot)")
         agent = create_agent(opt)
     agent.model.eval().requires_grad_(False)
+    freeze_casts(agent.model)  # bf16 would cast every matrix again at every token
     return agent
 
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -17,16 +18,19 @@ from parlai.core.script import ParlaiScript, register_script
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tools.figures import check_drawing
 from p2bot_parlai.tools.report import laid_out
-from p2bot_parlai.tools.reproduce import report
 from p2bot_parlai.tools.reproduce.presets import PRESETS, TABLES
 from p2bot_parlai.tools.reproduce.running import Runner
-from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command
+
+if TYPE_CHECKING:  # transformers takes seconds to import, and every ``parlai`` command imports this
+    from p2bot_parlai.tools.reproduce.steps import Plan
 
 TERMINATED = 128 + signal.SIGTERM
 
 
-def make_plan(opt: Opt) -> Plan:
+def make_plan(opt: Opt) -> "Plan":
     """:raises UsageError: for values that can never work."""
+    from p2bot_parlai.tools.reproduce.steps import Plan, Size
+
     if opt["preset"] not in PRESETS:
         given = f"--preset {opt['preset']}" if opt["preset"] else "--preset is missing"
         raise UsageError(f"{given}: choose from {', '.join(PRESETS)}")
@@ -56,7 +60,7 @@ def _unique(values) -> list:
     return list(dict.fromkeys(values))
 
 
-def command(preset: str, plan: Plan) -> str:
+def command(preset: str, plan: "Plan") -> str:
     """The command that repeats this run."""
     size = plan.size
     words = ["parlai", "reproduce", "--preset", preset, "--table", ",".join(plan.measured)]
@@ -110,6 +114,9 @@ class Reproduce(ParlaiScript):
         return parser
 
     def run(self):
+        from p2bot_parlai.tools.reproduce import report
+        from p2bot_parlai.tools.reproduce.steps import as_command
+
         plan = make_plan(self.opt)
         runner = Runner(plan.folder, list(plan.steps.values()), jobs=plan.preset.jobs)
         if self.opt["dry_run"]:

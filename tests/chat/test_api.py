@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PERSONA = ["i like tea.", "i have two dogs."]
 SAID = ["hello", "do you have pets ?", "i like dogs too ."]
 SAMPLED = {"inference": "multinomial"}
-WAYS = [{}, {"inference": "greedy"}, {"alpha": 1.0}]
+WAYS = [{}, {"inference": "greedy"}, {"alpha": 1.0}, {"precision": "bf16"}]
 
 
 def load(model, **options):
