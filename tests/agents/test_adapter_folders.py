@@ -235,6 +235,7 @@ def test_a_damaged_folder_is_named(home, tmp_path, name, content, message):
         P2Bot.load(tmp_path / "folder")
 
 
+@pytest.mark.slow
 def test_without_peft_the_extra_is_named(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     for name in ("lora", "adapted", "adapter_folder"):

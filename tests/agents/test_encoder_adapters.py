@@ -77,6 +77,7 @@ def test_the_file_holds_adapters_alone_and_a_shared_encoder_once(home):
     assert len({weight.data_ptr() for weight in shared.values()}) == len(shared) / 2
 
 
+@pytest.mark.slow
 def test_in_pieces_it_learns_the_same(tmp_path):
     """--tokens-per-batch computes layers again in the backward pass, with the adapters on."""
     people.write_people(tmp_path / "data")

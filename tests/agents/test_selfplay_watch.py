@@ -157,6 +157,7 @@ def test_adapters_share_the_base_with_their_past_selves(convai2, tmp_path, playi
     assert not same(partners(agent), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("partner", ["latest", "pool"])
 def test_a_resumed_run_has_the_same_partners(convai2, tmp_path, playing, partner):
     run = {**playing, "partner": partner, "partner_every": 1, "learningrate": 0.02}
