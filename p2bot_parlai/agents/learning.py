@@ -140,8 +140,8 @@ class Learner(Skipping):
         return self.model.module if wrapped else self.model
 
     def share(self):
-        ours = {name: getattr(self, name) for name in ("run_state", "provenance", "spelling")}
-        return {**super().share(), **ours}
+        ours = {"run_state": self.run_state, "provenance": self.provenance}
+        return {**super().share(), **ours, "spelling": self.spelling}
 
     def observe(self, observation):
         """
