@@ -20,7 +20,7 @@ from parlai.utils.data import DatatypeHelper
 from p2bot_parlai.chat.personas import ChatPersonas, Persona, persona_text
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.context import SILENCE, parse_message
-from p2bot_parlai.method.spelling import CorpusSpelling, read, show
+from p2bot_parlai.method.spelling import CorpusSpelling, Spelling, read, show
 from p2bot_parlai.parlai_support.dialogues import episodes, teacher_of
 
 RULE = "-" * 60
@@ -90,9 +90,14 @@ def as_shown(spelling: CorpusSpelling, personas: dict[str, Persona]) -> dict[str
 
 
 def changed(message: Message, change, spelling: CorpusSpelling) -> Message:
-    """A message with its text through `read` or `show`."""
+    """A message with its text through `read` or `displayed`."""
     text = message.get("text")
-    return Message({**message, "text": change(text, spelling.speech)}) if text else message
+    return message if text is None else Message({**message, "text": change(text, spelling.speech)})
+
+
+def displayed(text: str, spelling: Spelling) -> str:
+    """`show`; of an empty message ParlAI would not even display the speaker."""
+    return show(text, spelling) or "(says nothing)"
 
 
 class InteractiveWorld(StockInteractiveWorld):
@@ -129,7 +134,7 @@ class InteractiveWorld(StockInteractiveWorld):
             return changed(message, read, self.spelling)
 
         human.act = act_in_its_spelling
-        human.observe = lambda message: observe(changed(message, show, self.spelling))
+        human.observe = lambda message: observe(changed(message, displayed, self.spelling))
 
     def get_contexts(self):
         """Show the personas; the bot gets its own as a message before the first."""
@@ -217,7 +222,7 @@ class SelfChatWorld(StockSelfChatWorld):
         if not contexts or not any(self.drawn):
             acts = self.acts
             self.acts = [
-                changed(act, show, spelling)
+                changed(act, displayed, spelling)
                 for act, spelling in zip(acts, self.spellings, strict=True)
             ]
             try:

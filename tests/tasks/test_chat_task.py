@@ -11,6 +11,7 @@ from p2bot_parlai.chat.commands import HELP, Chat, save
 from p2bot_parlai.chat.personas import persona_text
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
+from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 TEA, DOGS = "i like tea.", "i have two dogs."
 TOO_LONG = "|".join(f"i have {n} dogs and {n} cats and {n} birds." for n in range(20))
@@ -102,6 +103,11 @@ def test_commands_are_listed_and_never_said(talk, heard):
     assert output.count("/save FILE") == 2 and "there is no command /nope" in output
     assert all(command in output for command in HELP)
     assert heard == [persona_text([TEA]), "hello"]
+
+
+def test_a_bot_that_says_nothing_is_seen(talk, monkeypatch):
+    monkeypatch.setattr(P2botTokenizer, "decode", lambda *_: "")
+    assert "[P2bot]: (says nothing)" in talk("hello")
 
 
 # ------------------------------------------------------------------------------ the end
