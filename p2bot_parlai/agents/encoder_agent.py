@@ -75,7 +75,7 @@ class EncoderAgent(Learner):
 
     def set_computing(self, network: torch.nn.Module) -> None:
         """As ``--precision`` asks."""
-        set_computing(network, self.opt["precision"])
+        set_computing(network, self.precision)
         if self.opt["adapter"] != "none":
             freeze_casts(network)  # of the base, which does not learn
 

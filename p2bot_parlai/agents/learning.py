@@ -28,6 +28,7 @@ from p2bot_parlai.agents.checkpoint import (
 from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.skipping import Skipping
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.precision import precision_on
 from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.model_files import FORMAT, check_tokenizer, load_weights
 from p2bot_parlai.method.spelling import CorpusSpelling
@@ -132,6 +133,11 @@ class Learner(Skipping):
 
     def build(self, shared) -> None:
         """What ParlAI's own agent does not build."""
+
+    @property
+    def precision(self) -> str:
+        """What ``--precision`` means on this agent's device."""
+        return precision_on(self.use_cuda, self.opt["precision"])
 
     @property
     def network(self) -> Any:

@@ -73,7 +73,8 @@ class P2botAgent(TransmitterAgent):
             files = self.saved.about.get("selfplay")
         # of the user: supervised examples beside self-play train the agent's own
         has_head = bool(self.saved and self.saved.about["next_utterance"])
-        return SelfPlaySetup(self.opt, self.network, self.dict, has_head, FrozenFiles(files))
+        about = (self.opt, self.network, self.precision, self.dict)
+        return SelfPlaySetup(*about, has_head, FrozenFiles(files))
 
     @staticmethod
     def trains_head(opt: Opt) -> bool:

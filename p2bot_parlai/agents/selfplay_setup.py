@@ -148,6 +148,7 @@ class SelfPlaySetup:
     The self-play of an agent, and the `Models` of its rewards; all are loaded at first use.
 
     :param opt: of the agent. :param network: the agent's, which learns.
+    :param precision: ``fp32`` or ``bf16``.
     :param has_head: whether the user was trained with a next-utterance head.
     :param files: those of the run that is resumed or evaluated.
     """
@@ -156,11 +157,13 @@ class SelfPlaySetup:
         self,
         opt: Opt,
         network: Transmitter,
+        precision: str,
         dictionary: P2botDictionary,
         has_head: bool,
         files: FrozenFiles,
     ):
         self.opt, self.network, self.dictionary = opt, network, dictionary
+        self.precision = precision
         self.has_head, self.files, self.learns = has_head, files, False
         self.tokenizer, self.gamma = dictionary.p2bot, opt["gamma"]
 
@@ -234,7 +237,7 @@ class SelfPlaySetup:
 
     def _freeze(self, network: nn.Module) -> None:
         # the agent learns on the same backbone where they are adapters
-        set_computing(network, self.opt["precision"])
+        set_computing(network, self.precision)
         freeze_casts(network)
         network.to(self.network.device)
 

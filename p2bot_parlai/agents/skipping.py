@@ -33,7 +33,7 @@ class Skipping:
         whole = self._number_grad_accum == 0  # of --update-freq batches
         if whole and not _finite(self.model):
             remedy = "lower --learningrate"
-            if self.opt["precision"] != "fp32":
+            if "precision" in self.opt and self.precision == "bf16":
                 remedy += ", or use --precision fp32"
             self._skip(
                 "skipped_updates", "the gradient of a batch is infinite or not a number", remedy

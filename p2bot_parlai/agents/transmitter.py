@@ -132,7 +132,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
             load_head(network.next_utterance, folder)
             self.has_next_utterance |= bool(about["next_utterance"])
             self.spelling = CorpusSpelling(about["spelling"], inherited=True)
-        set_computing(network, self.opt["precision"], self.opt["gradient_checkpointing"])
+        set_computing(network, self.precision, self.opt["gradient_checkpointing"])
         if self.opt["adapter"] != "none":  # the base does not learn
             if self.opt["base_dtype"] != "none":
                 quantise(backbone, self.opt["base_dtype"])

@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
+from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.padding import pad
 
 
@@ -45,10 +46,14 @@ class ContextStates:
         return replace(self, cache=cache)
 
     def select(self, rows: Tensor) -> "ContextStates":
-        """Rows reordered, dropped or repeated: rows is int (B',)."""
-        rows = rows.to(self.valid.device)
+        """
+        Rows reordered, dropped or repeated.
+
+        :param rows: int (B',), rather on the CPU: it waits for a GPU to know what they are.
+        """
         if _in_order(rows, len(self.valid)):
             return self  # nothing to move
+        rows = moved(rows, self.valid.device)
         states = self.fork()
         states.cache.reorder_cache(rows)
         return replace(states, valid=self.valid[rows], next_position=self.next_position[rows])
@@ -60,10 +65,10 @@ class ContextStates:
         :param rows: int (B',), as in `select`.
         :param counts: int (B',), how many real tokens of each to keep.
         """
-        rows, counts = rows.to(self.valid.device), counts.to(self.valid.device)
-        width = int(counts.max())
+        width, in_order = int(counts.max()), _in_order(rows, len(self.valid))
+        rows, counts = (moved(tensor, self.valid.device) for tensor in (rows, counts))
         valid = torch.arange(width, device=counts.device) < counts[:, None]
-        if torch.equal(valid, self.valid) and _in_order(rows, len(self.valid)):
+        if in_order and torch.equal(valid, self.valid):
             return self  # nothing to move
         states = self.fork()
         if width == 0:

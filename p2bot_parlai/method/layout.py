@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.method.context_style import ContextStyle
+from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.pieces import pieces
 
 
@@ -63,7 +64,7 @@ class Layout:
     cls_index: Tensor
 
     def to(self, device: torch.device | str) -> "Layout":
-        return Layout(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return Layout(**{name: moved(tensor, device) for name, tensor in vars(self).items()})
 
 
 def pack(turns: Sequence[Turn], style: ContextStyle[int]) -> Layout:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from p2bot_parlai.method.devices import moved
+
 
 def pad(rows: Sequence[Sequence[int]], device: torch.device | str) -> tuple[Tensor, Tensor]:
     """
@@ -17,4 +19,4 @@ def pad(rows: Sequence[Sequence[int]], device: torch.device | str) -> tuple[Tens
     ids = pad_sequence([torch.tensor([*row, 0], dtype=torch.long) for row in rows], True)
     ids = ids[:, : max(1, ids.shape[1] - 1)]
     valid = torch.arange(ids.shape[1]) < lengths[:, None]
-    return ids.to(device), valid.to(device)
+    return moved(ids, device), moved(valid, device)

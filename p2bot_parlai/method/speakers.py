@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.method.context import fit_context
+from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.kv_cache import ContextMemory, ContextStates
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter
@@ -79,8 +80,11 @@ class Speakers:
         """
         size, longest = uniforms.shape
         contexts, states = self.contexts(), self.states()
-        newest = torch.full((size, 1), self.tokenizer.self_, device=self.network.device)
+        device = self.network.device
+        uniforms = moved(uniforms, device)
+        newest = torch.full((size, 1), self.tokenizer.self_, device=device)
         speaking = torch.arange(size)  # the unfinished rows
+        rows = moved(speaking, device)
         ended: list[tuple[torch.Tensor, ContextStates]] = []
         responses: list[list[int]] = [[] for _ in range(size)]
         scores = []
@@ -88,16 +92,19 @@ class Speakers:
             there = torch.ones_like(newest, dtype=torch.bool)
             hidden, states = self.network.extend(states, newest, there)
             log_p = self.network.output(hidden[:, -1]).float().log_softmax(dim=-1)
-            token = draw(log_p, uniforms[speaking, step].to(self.network.device))
+            token = draw(log_p, uniforms[rows, step])
             own = log_p.gather(1, token[:, None]).squeeze(1)
-            scores.append(own.new_zeros(size).index_copy(0, speaking.to(self.network.device), own))
-            for row, word in zip(speaking.tolist(), token.tolist(), strict=True):
+            scores.append(own.new_zeros(size).index_copy(0, rows, own))
+            words = token.cpu()  # all that is waited for
+            for row, word in zip(speaking.tolist(), words.tolist(), strict=True):
                 responses[row].append(word)
-            going = (token != self.tokenizer.eos).cpu()
+            going = words != self.tokenizer.eos
             if not going.all():  # finished rows leave the batch, with their states
                 gone, left = (~going).nonzero()[:, 0], going.nonzero()[:, 0]
                 ended.append((speaking[gone], states.select(gone)))
-                states, speaking, token = states.select(left), speaking[left], token[going]
+                states, speaking = states.select(left), speaking[left]
+                left = moved(left, device)
+                rows, token = rows[left], token[left]
             if len(speaking) == 0:
                 break
             newest = token[:, None]

@@ -1,8 +1,11 @@
 """Caches that live across turns against reading everything anew; and sampling."""
 
+import copy
+
 import naive
 import pytest
 import torch
+from fake_device import fake_cuda
 
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.selfplay import persona_heads
@@ -55,6 +58,22 @@ def test_an_empty_reply_is_no_turn(trained):
 
 
 # ------------------------------------------------------------------------- sampling
+@pytest.mark.parametrize("uniform", [0.0, 0.999])
+def test_a_token_is_waited_for_once(trained, uniform):
+    """On a GPU: the words, as they are drawn."""
+    network, tokenizer = copy.deepcopy(trained[0]), trained[1]
+    waited = []
+    with fake_cuda() as waits:
+        network.cuda()
+        for longest in (3, 7):
+            side = people((network, tokenizer))
+            side.states()
+            waits.clear()
+            side.sample(torch.full((3, longest), uniform))
+            waited.append(waits.total())
+    assert waited[1] - waited[0] == 4
+
+
 def test_draw_by_hand():
     # cumulative 0.2, 0.7, 1: 0.19 is the first token, 0.2 and 0.69 the second, 0.7 the third
     log_p = torch.tensor([[0.2, 0.5, 0.3]]).log().expand(4, 3)

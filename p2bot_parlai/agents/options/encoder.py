@@ -28,9 +28,10 @@ def encoder_options(default: str, what: str) -> Options:
             f"Hugging Face hub name or folder, or '{SCRATCH}' for a small one with random weights",
         ),
         "--precision": (
-            "fp32",
+            "auto",
             "bf16: encode with matrix products in bfloat16 (torch.autocast), twice as fast on "
-            "processors that support it; weights, optimizer, scores and losses stay fp32",
+            "processors that support it; weights, optimizer, scores and losses stay fp32. auto: "
+            "bf16 on a GPU that has it, else fp32",
             PRECISIONS,
         ),
     }

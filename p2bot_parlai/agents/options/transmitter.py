@@ -97,10 +97,11 @@ OPTIONS = {
         "TransferTransfo does (Wolf et al., 2019)",
     ),
     "--precision": (
-        "fp32",
+        "auto",
         "bf16: matrix products in bfloat16 (torch.autocast) in training, evaluation, "
         "decoding and self-play, frozen models included. Weights, optimizer, losses and rewards "
-        "stay fp32. Faster on processors with bfloat16: GPUs, CPUs with AVX512-BF16 or AMX",
+        "stay fp32. Faster on processors with bfloat16: GPUs, CPUs with AVX512-BF16 or AMX. "
+        "auto: bf16 on a GPU that has it, else fp32, which is exact on a GPU too",
         PRECISIONS,
     ),
     "--base-dtype": (

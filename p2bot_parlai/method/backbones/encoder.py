@@ -12,6 +12,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import agreement, hub, packaged
 from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.backbones.precision import Computing
+from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.padding import pad
 from p2bot_parlai.method.pieces import pieces
 
@@ -158,8 +159,8 @@ class SentenceEncoder(Computing):
         ]
         if not parts:
             return torch.zeros(0, self.hidden_size, device=device)
-        order = torch.tensor([i for chunk in chunks for i in chunk], device=device)
-        return torch.cat(parts)[order.argsort()]
+        order = torch.tensor([i for chunk in chunks for i in chunk])
+        return torch.cat(parts)[moved(order.argsort(), device)]
 
     def _encode(
         self,

@@ -19,7 +19,19 @@ from transformers.pytorch_utils import Conv1D
 from p2bot_parlai.method.backbones.adapters import as_now
 from p2bot_parlai.method.memory import bound_product_caches
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def precision_on(cuda: bool, asked: str) -> str:
+    """
+    ``fp32`` or ``bf16``. ``auto`` is bf16 on a GPU that computes in it, fp32 elsewhere.
+
+    :param cuda: whether the network will be on a GPU.
+    """
+    if asked != "auto":
+        return asked
+    has_it = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has_it else "fp32"
 
 
 class Computing(nn.Module):

@@ -9,7 +9,12 @@ from torch import nn
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
-from p2bot_parlai.method.backbones.precision import freeze_casts, keep_casts, set_computing
+from p2bot_parlai.method.backbones.precision import (
+    freeze_casts,
+    keep_casts,
+    precision_on,
+    set_computing,
+)
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
 
@@ -93,6 +98,14 @@ def test_kept_casts_leave_no_gradient_behind(backbone):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
     read(backbone).sin().sum().backward()
     assert all(m.weight.grad is not None for m in matrices(backbone))
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_auto_is_bf16_on_a_gpu_that_has_it(monkeypatch, has_it):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has_it)
+    assert precision_on(True, "auto") == ("bf16" if has_it else "fp32")
+    assert precision_on(False, "auto") == "fp32"
+    assert [precision_on(True, asked) for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 
 # ------------------------------------------------------------------ the Transmitter
