@@ -1,30 +1,33 @@
 """
 Responses scored and found by one network: ranking (Eq. 2, Eq. 3, next utterance) and decoding.
 
-The loop over tokens and the usual searches are those of `p2bot_parlai.method.decoding`. ParlAI's
-searches, one object a row, do what these do not: delayed beams, factual nucleus sampling,
-blocking, and details of tokens.
+The usual searches are those of `p2bot_parlai.method.searches`; ParlAI's do what these do not:
+delayed beams, factual nucleus sampling, blocking, and details of tokens.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
 from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import TreeSearch
-from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
-from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method import decoding, transmitter
-from p2bot_parlai.method.decoding import Hypothesis
+from p2bot_parlai.agents.stock_searches import (
+    BEAM_SEARCHES,
+    RowByRow,
+    hypotheses,
+    min_length,
+    tree_search,
+)
+from p2bot_parlai.method import searches, transmitter
+from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
 
@@ -111,25 +114,25 @@ class Responder:
         """
         search, said = self._search(contexts), []
         for newest in self._steps(states, search):
-            said.append(int(newest[0, 0]))
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and len(said) < self.longest:
+            if self.beam_size == 1 and len(said) + 1 < self.longest:
+                said.append(int(newest[0, 0]))
                 yield self.tokens.decode(said)
         yield self.tokens.decode(self._best(states, search.finished())[0].tokens.tolist())
 
-    def _search(self, contexts: Tensor, verbose: bool = False) -> decoding.Search:
+    def _search(self, contexts: Tensor, verbose: bool = False) -> Search:
         """At its start."""
         opt, device = self.opt, self.network.device
-        ways: dict[str, decoding.Choose] = {
-            "greedy": decoding.greedy,
-            "beam": decoding.beam,
-            "topk": partial(decoding.top_k, k=opt["topk"]),
-            "multinomial": partial(decoding.top_k, k=len(self.dictionary)),
-            "nucleus": partial(decoding.nucleus, p=opt["topp"]),
+        ways: dict[str, searches.Choose] = {
+            "greedy": searches.greedy,
+            "beam": searches.beam,
+            "topk": partial(searches.top_k, k=opt["topk"]),
+            "multinomial": partial(searches.top_k, k=len(self.dictionary)),
+            "nucleus": partial(searches.nucleus, p=opt["topp"]),
         }
         blocks = opt["beam_block_ngram"] > 0 or opt["beam_context_block_ngram"] > 0 or self.blocked
         if opt["inference"] in ways and not blocks and not verbose:
-            return decoding.TensorSearch(
+            return TensorSearch(
                 ways[opt["inference"]],
                 (self.longest, len(contexts), self.beam_size),
                 self.tokens.self_,
@@ -145,9 +148,9 @@ class Responder:
             for row in range(len(contexts))
         )
 
-    def _steps(self, states: ContextStates, search: decoding.Search) -> Iterator[Tensor]:
+    def _steps(self, states: ContextStates, search: Search) -> Iterator[Tensor]:
         start = self.tokens.self_
-        return decoding.decode(self.network, states, search, start, self.longest, self._log_p)
+        return decode(self.network, states, search, start, self.longest, self._log_p)
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
@@ -164,145 +167,3 @@ class Responder:
             first = int(scores.argsort(descending=True, stable=True)[0])
             best.append(found[first]._replace(score=scores[first]))
         return best
-
-
-def hypotheses(opt: Opt) -> int:
-    """Hypotheses per response: several in beam search, elsewhere if --beam-size is given."""
-    if opt["inference"] in ("greedy", "multinomial"):
-        return 1
-    if opt["inference"] in BEAM_SEARCHES:
-        return opt["beam_size"]
-    return int(opt.get("override", {}).get("beam_size", 1))
-
-
-def min_length(opt: Opt) -> int:
-    """As in ParlAI, greedy and multinomial may say nothing, unless the user asks for a length."""
-    least = 0 if opt["inference"] in ("greedy", "multinomial") else opt["beam_min_length"]
-    return opt.get("override", {}).get("beam_min_length", least)
-
-
-class Finished(list[Hypothesis]):
-    """Those of one row, as ParlAI asks a search for them."""
-
-    def get_rescored_finished(self) -> list[Hypothesis]:
-        return self
-
-
-class RowByRow:
-    """ParlAI's searches, as one. :param searches: one for each row."""
-
-    def __init__(self, searches: Iterable[TreeSearch]):
-        self.searches = list(searches)
-
-    def advance(self, log_p: Tensor, rows: Tensor) -> decoding.Advance:
-        running = [self.searches[row] for row in rows.tolist()]
-        step = len(running[0].outputs) - 1
-        if step == 0:
-            log_p = log_p.repeat(1, running[0].beam_size, 1)
-        for search, own in zip(running, log_p, strict=True):
-            search.advance(own, step)
-        return decoding.Advance(
-            torch.stack([search.get_output_from_current_step() for search in running]),
-            torch.stack([search.get_backtrack_from_current_step() for search in running]).long(),
-            torch.tensor([search.is_done() for search in running], device=rows.device),
-        )
-
-    def finished(self) -> list[list[Hypothesis]]:
-        return [
-            [Hypothesis(*one) for one in search.get_rescored_finished()] for search in self.searches
-        ]
-
-
-class DelayedNucleusBeamSearch(stock.DelayedNucleusBeamSearch):
-    """ParlAI's borrows a method of nucleus sampling, which calls two more that it lacks."""
-
-    get_mask = stock.NucleusSampling.get_mask
-    update_p = stock.NucleusSampling.update_p
-
-
-class FactualNucleusSampling(stock.FactualNucleusSampling):
-    """ParlAI's resets p at full stops whatever ``--p-reset`` says."""
-
-    def update_p(self, tokens: Tensor) -> None:
-        if not self.p_reset:
-            self.full_stop_list = self.full_stop_list[:0]
-        super().update_p(tokens)
-
-
-class PhraseBlocklist(stock.SearchBlocklist):
-    """
-    ParlAI's blocks the tokens of a phrase at the start of a text. Most tokenizers write a word
-    with other tokens behind a space, so those are blocked too.
-    """
-
-    def _add_literal(self, phrase_literal: str):
-        super()._add_literal(phrase_literal)
-        if not phrase_literal.startswith(" "):
-            super()._add_literal(f" {phrase_literal}")
-
-
-def block_list(opt: Opt, dictionary: P2botDictionary) -> PhraseBlocklist:
-    """
-    The phrases of ``--beam-block-list-filename``, one a line.
-
-    :raises P2botError: where the file cannot be read.
-    """
-    blocked, path = PhraseBlocklist(dictionary), opt["beam_block_list_filename"]
-    if path:
-        try:
-            with PathManager.open(path) as file:
-                for line in file:
-                    blocked.add(line)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"--beam-block-list-filename {path} cannot be read: {error}"
-            ) from error
-    return blocked
-
-
-class LastToken:
-    """What factual nucleus sampling asks for its full stops: it expects one token each."""
-
-    def __init__(self, dictionary: P2botDictionary):
-        self.dictionary = dictionary
-
-    def txt2vec(self, text: str) -> list[int]:
-        return self.dictionary.txt2vec(text)[-1:]
-
-
-def tree_search(
-    opt: Opt, beam_size: int, dictionary: P2botDictionary, device, verbose: bool = False
-) -> TreeSearch:
-    """ParlAI's search of ``--inference``; ``multinomial`` is top-k over the whole vocabulary."""
-    ways = {
-        "greedy": (stock.GreedySearch, ()),
-        "beam": (stock.BeamSearch, ()),
-        "delayedbeam": (stock.DelayedBeamSearch, ("topk", "beam_delay")),
-        "delayednucleusbeam": (DelayedNucleusBeamSearch, ("topp", "beam_delay")),
-        "topk": (stock.TopKSampling, ("topk",)),
-        "nucleus": (stock.NucleusSampling, ("topp",)),
-        "factual_nucleus": (
-            FactualNucleusSampling,
-            ("topp", "lambda_decay", "omega_bound", "p_reset"),
-        ),
-    }
-    way, tokens = opt["inference"], dictionary.p2bot
-    if way == "multinomial":
-        kind, own = stock.TopKSampling, [len(dictionary)]
-    else:
-        kind, names = ways[way]
-        own = [opt[name] for name in names]
-    return kind(
-        *own,
-        beam_size,
-        min_length=min_length(opt),
-        block_ngram=opt["beam_block_ngram"],
-        context_block_ngram=opt["beam_context_block_ngram"],
-        length_penalty=opt["beam_length_penalty"],
-        padding_token=tokens.pad,
-        bos_token=tokens.self_,
-        eos_token=tokens.eos,
-        device=device,
-        verbose=verbose,
-        dict=LastToken(dictionary) if way == "factual_nucleus" else dictionary,
-    )

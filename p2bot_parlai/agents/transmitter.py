@@ -26,7 +26,8 @@ from p2bot_parlai.agents.options.transmitter import (
 )
 from p2bot_parlai.agents.response_loss import Counts, counted, response_loss
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
-from p2bot_parlai.agents.scoring import Finished, PhraseBlocklist, Responder, block_list
+from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.stock_searches import Finished, PhraseBlocklist, block_list
 from p2bot_parlai.agents.whole_dialogues import TurnReader
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones

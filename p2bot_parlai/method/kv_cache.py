@@ -214,7 +214,6 @@ class GrowingLayer(DynamicLayer):
         self._show(self._move(beam_idx, end), end)
 
     def _move(self, rows: Tensor | None, size: int) -> Room:
-        """All rows, or some, to a room of ``size`` slots and some to spare."""
         self._room = Room(_grown(self.keys, rows, size), _grown(self.values, rows, size), 0)
         return self._room
 
@@ -225,6 +224,7 @@ class GrowingLayer(DynamicLayer):
 
 
 def _grown(old: Tensor, rows: Tensor | None, size: int) -> Tensor:
+    """A copy of all rows, or some, with room for ``size`` slots, and some to spare."""
     count, heads, start, width = old.shape
     count = count if rows is None else len(rows)
     new = old.new_empty(count, heads, size + SPARE_SLOTS, width)

@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from p2bot_parlai import P2Bot
 
-
 HEAD = "backbone.tokens_embed.weight"  # GPT's output matrix, which `TiedHead` looks after
 
 

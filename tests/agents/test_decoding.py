@@ -10,7 +10,7 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import nn
 
-from p2bot_parlai.agents.scoring import BEAM_SEARCHES, tree_search
+from p2bot_parlai.agents.stock_searches import BEAM_SEARCHES, tree_search
 
 WAYS = [
     {"inference": "greedy"},

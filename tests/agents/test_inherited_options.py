@@ -32,9 +32,9 @@ from tokenizers.trainers import BpeTrainer
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.options.inherited import NEEDS
-from p2bot_parlai.agents.scoring import PhraseBlocklist
+from p2bot_parlai.agents.stock_searches import PhraseBlocklist
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.decoding import TensorSearch
+from p2bot_parlai.method.searches import TensorSearch
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 SPEAKERS = ("p2bot", "p2bot/profile_memory", "p2bot/seq2seq")

@@ -7,8 +7,8 @@ import torch
 from parlai.core import torch_generator_agent as stock
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from p2bot_parlai.agents.scoring import RowByRow
-from p2bot_parlai.method.decoding import TensorSearch, beam, greedy, nucleus, top_k
+from p2bot_parlai.agents.stock_searches import RowByRow
+from p2bot_parlai.method.searches import TensorSearch, beam, greedy, nucleus, top_k
 
 START, EOS, PAD, V = 5, 1, 0, 9
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from asking import PERSONA, QUESTIONS, ask, ask_together
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
-from p2bot_parlai.agents.scoring import tree_search
+from p2bot_parlai.agents.stock_searches import tree_search
 from p2bot_parlai.errors import P2botError
 
 

@@ -94,8 +94,8 @@ def keep_casts(device: torch.device) -> contextlib.AbstractContextManager:
 def freeze_casts(network: nn.Module) -> None:
     """
     Store the linear layers of a frozen bf16 network as its passes would cast them: the same
-    results with half the memory. (autocast keeps no copies of weights without gradients.) Embeddings
-    and norms stay fp32: they are not cast.
+    results with half the memory. (autocast keeps no copies of weights without gradients.)
+    Embeddings and norms stay fp32: they are not cast.
     """
     for backbone in network.modules():
         if isinstance(backbone, Computing) and backbone.precision == "bf16":
