@@ -12,7 +12,7 @@ from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.common import Options, add_options
 from p2bot_parlai.agents.perplexity import Perplexity
-from p2bot_parlai.agents.scoring import PhraseBlocklist, block_list, tree_search
+from p2bot_parlai.agents.stock_searches import PhraseBlocklist, block_list, tree_search
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.context import Dialogue, build_context
 from p2bot_parlai.method.model_files import check_description, read_model_file

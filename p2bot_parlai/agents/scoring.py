@@ -1,38 +1,35 @@
 """
 Responses scored and found by one network: ranking (Eq. 2, Eq. 3, next utterance) and decoding.
 
-The searches are ParlAI's, with every ``--inference`` and every kind of blocking. The loop around
-them is ours: the same results with less computation.
-
-- Finished rows leave the batch.
-- The hypotheses of a row share one cache. What tells them apart is a mask: each sees its
-  context and the tokens that it descends from. So no cache is multiplied by the beam size,
-  and none is reordered when hypotheses change places.
-- The first token is predicted once per row: all its hypotheses begin alike.
+The usual searches are those of `p2bot_parlai.method.searches`; ParlAI's do what these do not:
+delayed beams, factual nucleus sampling, blocking, and details of tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from parlai.core import torch_generator_agent as stock
 from parlai.core.opt import Opt
-from parlai.core.torch_generator_agent import TreeSearch
-from parlai.utils.io import PathManager
 from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
-from p2bot_parlai.errors import UsageError
-from p2bot_parlai.method import transmitter
+from p2bot_parlai.agents.stock_searches import (
+    BEAM_SEARCHES,
+    RowByRow,
+    hypotheses,
+    min_length,
+    tree_search,
+)
+from p2bot_parlai.method import searches, transmitter
+from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
-BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
 # candidates of a context that are ranked in one row: attention is quadratic in their tokens
 RANKED_AT_ONCE = 32
-
-# tokens, score and details of a hypothesis, as ParlAI's searches give them
-Hypothesis = tuple[Tensor, Tensor, list | None]
 
 
 class Responder:
@@ -94,17 +91,18 @@ class Responder:
         states: ContextStates,
         contexts: Tensor,
         verbose: bool = False,
-    ) -> tuple[list[Hypothesis], list[TreeSearch]]:
+    ) -> tuple[list[Hypothesis], list[list[Hypothesis]]]:
         """
         :param states: B encoded contexts. :param contexts: int (B, T), padded: what
             ``--beam-context-block-ngram`` looks at.
-        :param verbose: whether the searches note details of each token.
-        :return: the best hypothesis of each row, and the searches.
+        :param verbose: whether hypotheses come with details of each token.
+        :return: of each row its best hypothesis, and all finished ones, by the search's score.
         """
-        searches = self._searches(contexts, verbose)
-        for _ in self._steps(states, searches):
+        search = self._search(contexts, verbose)
+        for _ in self._steps(states, search):
             pass
-        return self._best(states, searches), searches
+        finished = search.finished()
+        return self._best(states, finished), finished
 
     @torch.no_grad()
     def grow(self, states: ContextStates, contexts: Tensor) -> Iterator[str]:
@@ -114,192 +112,58 @@ class Responder:
         The last text is the response, the same as `respond` finds. Of several hypotheses
         none is the response before all are finished: then it is the only one.
         """
-        searches, said = self._searches(contexts), []
-        for step in self._steps(states, searches):
+        search, said = self._search(contexts), []
+        for newest in self._steps(states, search):
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and step + 1 < self.longest:
-                said.append(int(searches[0].get_output_from_current_step()[0]))
+            if self.beam_size == 1 and len(said) + 1 < self.longest:
+                said.append(int(newest[0, 0]))
                 yield self.tokens.decode(said)
-        yield self.tokens.decode(self._best(states, searches)[0][0].tolist())
+        yield self.tokens.decode(self._best(states, search.finished())[0].tokens.tolist())
 
-    def _searches(self, contexts: Tensor, verbose: bool = False) -> list[TreeSearch]:
-        """One for each row, at its start."""
-        return [
-            tree_search(self.opt, self.beam_size, self.dictionary, self.network.device, verbose)
+    def _search(self, contexts: Tensor, verbose: bool = False) -> Search:
+        """At its start."""
+        opt, device = self.opt, self.network.device
+        ways: dict[str, searches.Choose] = {
+            "greedy": searches.greedy,
+            "beam": searches.beam,
+            "topk": partial(searches.top_k, k=opt["topk"]),
+            "multinomial": partial(searches.top_k, k=len(self.dictionary)),
+            "nucleus": partial(searches.nucleus, p=opt["topp"]),
+        }
+        blocks = opt["beam_block_ngram"] > 0 or opt["beam_context_block_ngram"] > 0 or self.blocked
+        if opt["inference"] in ways and not blocks and not verbose:
+            return TensorSearch(
+                ways[opt["inference"]],
+                (self.longest, len(contexts), self.beam_size),
+                self.tokens.self_,
+                self.tokens.eos,
+                min_length(opt),
+                opt["beam_length_penalty"],
+                device,
+            )
+        return RowByRow(
+            tree_search(opt, self.beam_size, self.dictionary, device, verbose)
             .set_batch_context(contexts, row, False)
             .set_block_list(self.blocked)
             for row in range(len(contexts))
-        ]
+        )
 
-    def _steps(self, states, searches) -> Iterator[int]:
+    def _steps(self, states: ContextStates, search: Search) -> Iterator[Tensor]:
         start = self.tokens.self_
-        return decode(self.network, states, searches, start, self.longest, self._log_p)
+        return decode(self.network, states, search, start, self.longest, self._log_p)
 
     def _log_p(self, hidden: Tensor) -> Tensor:
         """Log-probabilities of the next token under ``--temperature``: (..., D) -> (..., V)."""
         logits = self.network.output(hidden) / self.opt["temperature"]
         return logits.log_softmax(dim=-1, dtype=torch.float32)
 
-    def _best(self, states: ContextStates, searches: list[TreeSearch]) -> list[Hypothesis]:
+    def _best(self, states: ContextStates, finished: list[list[Hypothesis]]) -> list[Hypothesis]:
         """Of each row; in beam search by Eq. 3, which is Eq. 2 where --alpha is 1."""
-        finished = [search.get_rescored_finished() for search in searches]
         if self.opt["inference"] not in BEAM_SEARCHES:
             return [found[0] for found in finished]
-        responses = [[tokens[1:].tolist() for tokens, _, _ in found] for found in finished]
+        responses = [[one.tokens[1:].tolist() for one in found] for found in finished]
         best = []
         for found, scores in zip(finished, self.score(states, responses, "both"), strict=True):
             first = int(scores.argsort(descending=True, stable=True)[0])
-            tokens, _, details = found[first]
-            best.append((tokens, scores[first], details))
+            best.append(found[first]._replace(score=scores[first]))
         return best
-
-
-def hypotheses(opt: Opt) -> int:
-    """Hypotheses per response: several in beam search, elsewhere if --beam-size is given."""
-    if opt["inference"] in ("greedy", "multinomial"):
-        return 1
-    if opt["inference"] in BEAM_SEARCHES:
-        return opt["beam_size"]
-    return int(opt.get("override", {}).get("beam_size", 1))
-
-
-class DelayedNucleusBeamSearch(stock.DelayedNucleusBeamSearch):
-    """ParlAI's borrows a method of nucleus sampling, which calls two more that it lacks."""
-
-    get_mask = stock.NucleusSampling.get_mask
-    update_p = stock.NucleusSampling.update_p
-
-
-class FactualNucleusSampling(stock.FactualNucleusSampling):
-    """ParlAI's resets p at full stops whatever ``--p-reset`` says."""
-
-    def update_p(self, tokens: Tensor) -> None:
-        if not self.p_reset:
-            self.full_stop_list = self.full_stop_list[:0]
-        super().update_p(tokens)
-
-
-class PhraseBlocklist(stock.SearchBlocklist):
-    """
-    ParlAI's blocks the tokens of a phrase at the start of a text. Most tokenizers write a word
-    with other tokens behind a space, so those are blocked too.
-    """
-
-    def _add_literal(self, phrase_literal: str):
-        super()._add_literal(phrase_literal)
-        if not phrase_literal.startswith(" "):
-            super()._add_literal(f" {phrase_literal}")
-
-
-def block_list(opt: Opt, dictionary: P2botDictionary) -> PhraseBlocklist:
-    """
-    The phrases of ``--beam-block-list-filename``, one a line.
-
-    :raises P2botError: where the file cannot be read.
-    """
-    blocked, path = PhraseBlocklist(dictionary), opt["beam_block_list_filename"]
-    if path:
-        try:
-            with PathManager.open(path) as file:
-                for line in file:
-                    blocked.add(line)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"--beam-block-list-filename {path} cannot be read: {error}"
-            ) from error
-    return blocked
-
-
-class LastToken:
-    """What factual nucleus sampling asks for its full stops: it expects one token each."""
-
-    def __init__(self, dictionary: P2botDictionary):
-        self.dictionary = dictionary
-
-    def txt2vec(self, text: str) -> list[int]:
-        return self.dictionary.txt2vec(text)[-1:]
-
-
-def tree_search(
-    opt: Opt, beam_size: int, dictionary: P2botDictionary, device, verbose: bool = False
-) -> TreeSearch:
-    """ParlAI's search of ``--inference``; ``multinomial`` is top-k over the whole vocabulary."""
-    ways = {
-        "greedy": (stock.GreedySearch, ()),
-        "beam": (stock.BeamSearch, ()),
-        "delayedbeam": (stock.DelayedBeamSearch, ("topk", "beam_delay")),
-        "delayednucleusbeam": (DelayedNucleusBeamSearch, ("topp", "beam_delay")),
-        "topk": (stock.TopKSampling, ("topk",)),
-        "nucleus": (stock.NucleusSampling, ("topp",)),
-        "factual_nucleus": (
-            FactualNucleusSampling,
-            ("topp", "lambda_decay", "omega_bound", "p_reset"),
-        ),
-    }
-    way, tokens = opt["inference"], dictionary.p2bot
-    # as in ParlAI, these two may say nothing, unless the user asks for a length
-    least = 0 if way in ("greedy", "multinomial") else opt["beam_min_length"]
-    if way == "multinomial":
-        kind, own = stock.TopKSampling, [len(dictionary)]
-    else:
-        kind, names = ways[way]
-        own = [opt[name] for name in names]
-    return kind(
-        *own,
-        beam_size,
-        min_length=opt.get("override", {}).get("beam_min_length", least),
-        block_ngram=opt["beam_block_ngram"],
-        context_block_ngram=opt["beam_context_block_ngram"],
-        length_penalty=opt["beam_length_penalty"],
-        padding_token=tokens.pad,
-        bos_token=tokens.self_,
-        eos_token=tokens.eos,
-        device=device,
-        verbose=verbose,
-        dict=LastToken(dictionary) if way == "factual_nucleus" else dictionary,
-    )
-
-
-@torch.no_grad()
-def decode(
-    network: Transmitter,
-    states: ContextStates,
-    searches: Sequence[TreeSearch],
-    start: int,
-    longest: int,
-    log_p: Callable[[Tensor], Tensor],
-) -> Iterator[int]:
-    """
-    Advance every search until it is done, ``longest`` tokens at most.
-
-    :param states: B encoded contexts. :param searches: one per row, of K hypotheses each.
-    :param start: the token before a response.
-    :param log_p: from hidden states (B, K, D) to log-probabilities (B, K, V).
-    :return: the number of each step, from 0, once all unfinished searches have taken it.
-    """
-    going = torch.arange(len(searches), device=states.valid.device)  # rows that are not done
-    tokens = torch.full_like(going, start)[:, None]
-    seen = states.valid[:, None]
-    for step in range(longest):
-        hidden, states = network.step(states, tokens, seen)
-        scores = log_p(hidden)
-        running = [searches[row] for row in going.tolist()]
-        if step == 0:
-            scores = scores.repeat(1, running[0].beam_size, 1)
-        for search, own in zip(running, scores, strict=True):
-            search.advance(own, step)
-        yield step
-        left = [i for i, search in enumerate(running) if not search.is_done()]
-        if not left:
-            return
-        running = [running[i] for i in left]
-        kept = torch.tensor(left, device=going.device)
-        itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=going.device)
-        seen = torch.cat([seen, itself.expand(len(going), -1, -1)], dim=2)[kept]
-        states, going = states.select(kept), going[kept]
-        if step == 0:
-            seen = seen.expand(-1, running[0].beam_size, -1)
-        # each hypothesis sees what the one that it goes on from has seen
-        parents = torch.stack([search.get_backtrack_from_current_step() for search in running])
-        seen = seen.gather(1, parents.long()[:, :, None].expand(-1, -1, seen.shape[2]))
-        tokens = torch.stack([search.get_output_from_current_step() for search in running])

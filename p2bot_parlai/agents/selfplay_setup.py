@@ -16,7 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.options.selfplay import check_rewards, receiver_beside, rewards_of
-from p2bot_parlai.agents.scoring import Responder, block_list
+from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.stock_searches import block_list
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
 from p2bot_parlai.method.backbones import Backbone

@@ -26,7 +26,8 @@ from p2bot_parlai.agents.options.transmitter import (
 )
 from p2bot_parlai.agents.response_loss import Counts, counted, response_loss
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
-from p2bot_parlai.agents.scoring import PhraseBlocklist, Responder, block_list
+from p2bot_parlai.agents.scoring import Responder
+from p2bot_parlai.agents.stock_searches import Finished, PhraseBlocklist, block_list
 from p2bot_parlai.agents.whole_dialogues import TurnReader
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method import backbones
@@ -364,9 +365,9 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details
         own: SupervisedBatch = batch.p2bot
-        found, searches = self.responder.respond(own.states, contexts, verbose)
-        own.scores = [float(score) for _, score, _ in found]
-        return found, searches
+        best, finished = self.responder.respond(own.states, contexts, verbose)
+        own.scores = [float(one.score) for one in best]
+        return best, [Finished(found) for found in finished]
 
     def rank_eval_label_candidates(self, batch, batchsize):
         if batch.candidate_vecs is None:

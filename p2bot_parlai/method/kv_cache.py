@@ -202,24 +202,42 @@ class GrowingLayer(DynamicLayer):
             return super().update(key_states, value_states, *args, **kwargs)
         start, count = self.keys.shape[2], key_states.shape[2]
         room, end = self._room, start + count
-        # selected, cropped or joined rows are other tensors than the view
+        # cropped or joined rows are other tensors than the view
         free = room and self.keys is self._view and room.used == start
         if room is None or not free or end > room.keys.shape[2]:
-            room = self._room = Room(self._grown(self.keys, end), self._grown(self.values, end), 0)
+            room = self._move(None, end)
         room.keys[:, :, start:end] = key_states
         room.values[:, :, start:end] = value_states
+        self._show(room, end)
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Rows chosen, into a new room: the next token is not another copy of all."""
+        if torch.is_grad_enabled() or not self.get_seq_length():
+            return super().reorder_cache(beam_idx)
+        end = self.keys.shape[2]
+        self._show(self._move(beam_idx, end), end)
+
+    def _move(self, rows: Tensor | None, size: int) -> Room:
+        self._room = Room(_grown(self.keys, rows, size), _grown(self.values, rows, size), 0)
+        return self._room
+
+    def _show(self, room: Room, end: int) -> None:
         room.used = end
         self.keys, self.values = room.keys[:, :, :end], room.values[:, :, :end]
         self._view = self.keys
-        return self.keys, self.values
 
-    @staticmethod
-    def _grown(old: Tensor, size: int) -> Tensor:
-        """A copy with room for ``size`` slots, and some to spare."""
-        rows, heads, start, width = old.shape
-        new = old.new_empty(rows, heads, size + SPARE_SLOTS, width)
+
+def _grown(old: Tensor, rows: Tensor | None, size: int) -> Tensor:
+    """A copy of all rows, or some, with room for ``size`` slots, and some to spare."""
+    count, heads, start, width = old.shape
+    count = count if rows is None else len(rows)
+    new = old.new_empty(count, heads, size + SPARE_SLOTS, width)
+    if rows is None:
         new[:, :, :start] = old
-        return new
+    else:
+        torch.index_select(old, 0, rows, out=new[:, :, :start])
+    return new
 
 
 def growing_cache() -> Cache:

@@ -10,10 +10,13 @@ from parlai.core.message import Message
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import nn
 
-from p2bot_parlai.agents.scoring import BEAM_SEARCHES, tree_search
+from p2bot_parlai.agents.stock_searches import BEAM_SEARCHES, tree_search
 
 WAYS = [
     {"inference": "greedy"},
+    {"inference": "greedy", "beam_block_ngram": 1},
+    {"inference": "beam", "beam_size": 1},
+    {"inference": "beam", "beam_size": 3, "beam_length_penalty": 2.0},
     {"inference": "beam", "beam_size": 3, "beam_block_ngram": 2, "beam_context_block_ngram": 2},
     {"inference": "beam", "beam_size": 4, "beam_min_length": 6, "temperature": 0.5},
     {"inference": "topk", "topk": 5},
@@ -164,8 +167,8 @@ def test_rows_that_are_done_are_not_computed(tiny_model, monkeypatch):
         agent.network, "step", lambda s, ids, seen: rows.append(len(ids)) or step(s, ids, seen)
     )
     torch.manual_seed(0)
-    _, searches = agent._generate(batch, 1, 24)
-    lengths = torch.tensor([len(search.outputs) - 1 for search in searches])
+    best, _ = agent._generate(batch, 1, 24)
+    lengths = torch.tensor([len(tokens) - 1 for tokens, _, _ in best])
     assert len(set(lengths.tolist())) > 2
     assert rows == [int((lengths > n).sum()) for n in range(int(lengths.max()))]
 
@@ -173,11 +176,11 @@ def test_rows_that_are_done_are_not_computed(tiny_model, monkeypatch):
 def test_the_cache_is_not_multiplied_by_the_beam_size(tiny_model, monkeypatch):
     agent = make(tiny_model, False, inference="beam", beam_size=4)
     batch, sizes = batch_of(agent, texts()), []
-    select = type(batch.p2bot.states).select
+    step = agent.network.step
     monkeypatch.setattr(
-        type(batch.p2bot.states),
-        "select",
-        lambda self, rows: sizes.append(len(rows)) or select(self, rows),
+        agent.network,
+        "step",
+        lambda states, *given: sizes.append(len(states.valid)) or step(states, *given),
     )
     agent._generate(batch, 4, 24)
-    assert max(sizes) <= len(texts())
+    assert max(sizes) == len(texts())

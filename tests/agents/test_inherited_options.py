@@ -32,8 +32,9 @@ from tokenizers.trainers import BpeTrainer
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.agents.options.inherited import NEEDS
-from p2bot_parlai.agents.scoring import PhraseBlocklist
+from p2bot_parlai.agents.stock_searches import PhraseBlocklist
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.searches import TensorSearch
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 SPEAKERS = ("p2bot", "p2bot/profile_memory", "p2bot/seq2seq")
@@ -194,14 +195,17 @@ def written(case: Case, agent) -> list:
 @contextlib.contextmanager
 def ending(token: int | None = None):
     """An end, or another token, is always likelier than all others."""
-    advance = TreeSearch.advance
 
-    def say_gladly(self, scores, step):
-        scores[:, self.eos if token is None else token] = scores.max() + 20
-        advance(self, scores, step)
+    def gladly(advance):
+        def say(self, scores, which):
+            scores[..., self.eos if token is None else token] = scores.max() + 20
+            return advance(self, scores, which)
+
+        return say
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TreeSearch, "advance", say_gladly)
+        for kind in (TreeSearch, TensorSearch):
+            patch.setattr(kind, "advance", gladly(kind.advance))
         yield
 
 

@@ -10,7 +10,7 @@ from asking import PERSONA, QUESTIONS, ask, ask_together
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
-from p2bot_parlai.agents.scoring import tree_search
+from p2bot_parlai.agents.stock_searches import tree_search
 from p2bot_parlai.errors import P2botError
 
 
@@ -69,8 +69,8 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
         with torch.no_grad():
             ids = batch.text_vec
             states = agent.network.encode_context(ids, ids != agent.NULL_IDX)
-            _, beams = agent.responder.respond(states, ids)
-            finished = [tokens[1:].tolist() for tokens, _, _ in beams[0].get_rescored_finished()]
+            _, (found,) = agent.responder.respond(states, ids)
+            finished = [one.tokens[1:].tolist() for one in found]
             by_hand = [
                 agent.responder.score(states, [[response]], "both")[0].item()
                 for response in finished

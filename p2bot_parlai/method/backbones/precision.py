@@ -105,16 +105,17 @@ def keep_casts(device: torch.device) -> contextlib.AbstractContextManager:
 
 def freeze_casts(network: nn.Module) -> None:
     """
-    Store the matrices of a frozen bf16 network as its passes would cast them: the same results
-    with half the memory. (autocast keeps no copies of weights without gradients.) Embeddings
-    and norms stay fp32: they are not cast.
+    Store the linear layers of a frozen bf16 network as its passes would cast them: the same
+    results with half the memory. (autocast keeps no copies of weights without gradients.)
+    Embeddings and norms stay fp32: they are not cast.
     """
     for backbone in network.modules():
         if isinstance(backbone, Computing) and backbone.precision == "bf16":
             for module in backbone.modules():
                 if isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad:
-                    low = module.weight.detach().to(torch.bfloat16)
-                    module.weight = nn.Parameter(low, requires_grad=False)
+                    for name, own in module.named_parameters(recurse=False):
+                        low = own.detach().to(torch.bfloat16)
+                        setattr(module, name, nn.Parameter(low, requires_grad=False))
 
 
 @contextlib.contextmanager

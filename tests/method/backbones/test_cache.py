@@ -68,6 +68,20 @@ def test_rows_that_were_moved_go_on_alone(change):
     assert torch.equal(cache.layers[0].keys, saved)
 
 
+@torch.no_grad()
+def test_chosen_rows_are_copied_once():
+    """And what is appended then is not another copy of all."""
+    cache = growing_cache()
+    cache.update(*part(3, 0), 0)
+    cache.reorder_cache(torch.tensor([1]))
+    layer, (keys, values) = cache.layers[0], part(3, 0)[:, 1:]
+    assert torch.equal(layer.keys, keys) and torch.equal(layer.values, values)
+    place, new = layer.keys.data_ptr(), part(1, 1)[:, 1:]
+    assert torch.equal(cache.update(*new, 0)[0], torch.cat([keys, new[0]], dim=2))
+    assert torch.equal(layer.values, torch.cat([values, new[1]], dim=2))
+    assert layer.keys.data_ptr() == place
+
+
 def test_gradients_flow_through_what_is_appended():
     cache = growing_cache()
     with torch.no_grad():
