@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.searches import Search
 from p2bot_parlai.method.transmitter import Transmitter
@@ -45,11 +46,11 @@ def decode(
         seen = torch.cat([seen, itself.expand(len(going), -1, -1)], dim=2)
         tokens, parents, done = search.advance(log_p(hidden), going)
         yield tokens
-        left = (~done).nonzero()[:, 0]
+        left = (~done.cpu()).nonzero()[:, 0]
         if not len(left):
             return
         if len(left) < len(going):
-            states = states.select(left)
+            states, left = states.select(left), moved(left, going.device)
             going, tokens, parents, seen = (x[left] for x in (going, tokens, parents, seen))
         # each hypothesis sees what the one that it goes on from has seen
         seen = seen.expand(-1, tokens.shape[1], -1)
