@@ -54,7 +54,10 @@ def rollouts(bot) -> Rollouts:
 
 @torch.no_grad()
 def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
-    """Behind [SELF], which is given; [EOS] is no word. One by one, and in several parts."""
+    """
+    Behind [SELF], which is given; [EOS] is no word. One by one, and in several parts, where no
+    logits are of padding.
+    """
     network, tokens = bot.network.eval(), bot.dict.p2bot
     expected = torch.zeros(2, 3)
     for b in range(2):
@@ -63,8 +66,23 @@ def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
             expected[b, n] = naive.log_p(network, [tokens.self_], words).mean()
     style = LanguageStyle(network.backbone, [tokens.self_], tokens)
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
-    monkeypatch.setattr(reward_models, "ROWS_AT_ONCE", 4)
+    output, computed = network.backbone.logits, []
+    monkeypatch.setattr(reward_models, "TOKENS_AT_ONCE", 12)
+    monkeypatch.setattr(
+        network.backbone, "logits", lambda h: computed.append(len(h)) or output(h)
+    )
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
+    real = sum(len(tokens.encode(text)) for texts in AGENT for text in texts)
+    assert sum(computed) == real and len(computed) > 1
+
+
+@torch.no_grad()
+def test_responses_without_words_have_a_style(bot):
+    """That of a uniform guess, in bf16 too, where a product of no rows might not be possible."""
+    backbone = from_json(bot.network.backbone.to_json()).eval()
+    style = LanguageStyle(backbone, [1], bot.dict.p2bot)
+    for backbone.precision in ("fp32", "bf16"):
+        close(style.score([[], []]), [-math.log(len(bot.dict.p2bot))] * 2)
 
 
 @torch.no_grad()
