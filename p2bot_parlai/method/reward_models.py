@@ -5,8 +5,10 @@ To add one, write a subclass of `Reward` and list it in `REWARDS`: options, repo
 the web page and Table 3 follow.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol, Self
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +27,7 @@ from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask, token_
 # per pass of a language model, padding included: vocabulary logits take memory
 TOKENS_AT_ONCE = 512
 CHAT_START = "<|im_start|>"
+Found = TypeVar("Found")
 
 
 class Models(Protocol):
@@ -162,6 +165,19 @@ class LanguageStyle(Reward):
         return rewards.language_style(found, scored, self.vocabulary)
 
 
+def _once(method: Callable[[Any, Rollouts], Found]) -> Callable[[Any, Rollouts], Found]:
+    """Compute what a method finds of finished rollouts once; forget it with them."""
+
+    @functools.wraps(method)
+    def remembering(self: Any, rollouts: Rollouts) -> Found:
+        known = vars(self).setdefault("_known", weakref.WeakKeyDictionary())
+        if rollouts not in known:
+            known[rollouts] = method(self, rollouts)
+        return known[rollouts]
+
+    return remembering
+
+
 class SupervisedReading:
     """
     Rollouts as the frozen supervised Transmitter reads them: once, for the coherence reward
@@ -170,17 +186,13 @@ class SupervisedReading:
 
     def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
         self.network, self.tokenizer = network, tokenizer
-        self._rollouts: Rollouts | None = None
 
+    @_once
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts) -> tuple[Layout, Tensor, Tensor]:
         """The packed turns, hidden states (P * T, D) and [CLS] scores (B * N,)."""
-        if self._rollouts is not rollouts:
-            packed = pack(rollouts.by_dialogue(), self.tokenizer.marks)
-            packed = packed.to(self.network.device)
-            self._found = (packed, *self.network.read(packed))
-            self._rollouts = rollouts
-        return self._found
+        packed = pack(rollouts.by_dialogue(), self.tokenizer.marks).to(self.network.device)
+        return packed, *self.network.read(packed)
 
 
 class DiscourseCoherence(Reward):
@@ -237,6 +249,7 @@ class PersonaPerception(Reward):
         agent, user = self.details(rollouts).values()
         return rewards.persona_perception(agent, user, self.gamma)
 
+    @_once
     def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """Eq. 9: r(a_n) and r(x_n)."""
         size, turns = rollouts.shape
@@ -283,6 +296,7 @@ class Coverage(PersonaPerception):
         agent, user = map(rewards.gains, self.details(rollouts).values())
         return rewards.persona_perception(agent, user, self.gamma)
 
+    @_once
     def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """The share of the agent's and of the user's profile that is known by each turn."""
         return {
