@@ -70,9 +70,7 @@ def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
     output, computed = network.backbone.logits, []
     monkeypatch.setattr(reward_models, "TOKENS_AT_ONCE", 12)
-    monkeypatch.setattr(
-        network.backbone, "logits", lambda h: computed.append(len(h)) or output(h)
-    )
+    monkeypatch.setattr(network.backbone, "logits", lambda h: computed.append(len(h)) or output(h))
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
     real = sum(len(tokens.encode(text)) for texts in AGENT for text in texts)
     assert sum(computed) == real and len(computed) > 1
