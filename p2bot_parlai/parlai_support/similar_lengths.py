@@ -21,6 +21,7 @@ from parlai.core.worlds import BatchWorld, MultiWorld, World
 from p2bot_parlai.parlai_support.mutators import labels_of, messages_of
 
 WINDOW = 10  # batches
+BESIDE = 16  # tokens of a turn besides its words: special ones, and a distractor
 
 
 class Window:
@@ -76,6 +77,7 @@ def _draws_anew(teacher: Teacher) -> bool:
 
 
 def _length(teacher: FixedDialogTeacher, number: int) -> int:
-    """Of an episode, in characters."""
+    """Of an episode: about how many tokens it will have."""
     messages = messages_of(teacher, number)
-    return sum(len(t) for m in messages for t in (m.get("text") or "", *labels_of(m)))
+    texts = [(message.get("text") or "", *labels_of(message)) for message in messages]
+    return sum(BESIDE + len(" ".join(turn).split()) for turn in texts)
