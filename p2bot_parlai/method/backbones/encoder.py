@@ -101,8 +101,9 @@ class SentenceEncoder(Computing):
 
     :param model: any model that takes ``input_ids`` and ``attention_mask`` and returns a
         ``last_hidden_state``.
-    :param budget: tokens that a pass with gradients keeps the activations of: the backward pass
-        computes them again, piece by piece (`pieces`), and the gradient is the same; 0: of all.
+    :param budget: tokens that are encoded at once; a pass with gradients keeps the activations of
+        no more: the backward pass computes them again, piece by piece (`pieces`), and the gradient
+        is the same. 0: `TOKENS_AT_ONCE`, and the activations of all are kept.
     """
 
     budget = 0
@@ -146,8 +147,7 @@ class SentenceEncoder(Computing):
             token; ignored by models without them. :return: (S, d)
         """
         device = self.model.get_input_embeddings().weight.device
-        budget = self.budget if self.budget and torch.is_grad_enabled() else TOKENS_AT_ONCE
-        chunks = pieces([len(ids) for ids in sentences], budget)
+        chunks = pieces([len(ids) for ids in sentences], self.budget or TOKENS_AT_ONCE)
         parts = [
             self._encode(
                 [sentences[i] for i in chunk],

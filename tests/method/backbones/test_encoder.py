@@ -26,6 +26,19 @@ def test_sorted_and_chunked_equals_one_by_one(small, monkeypatch):
         torch.testing.assert_close(small(SENTENCES), one_by_one, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_the_budget_holds_without_gradients_too(small, monkeypatch):
+    read, computed = small.model.forward, []
+    monkeypatch.setattr(
+        small.model,
+        "forward",
+        lambda input_ids, **more: computed.append(input_ids.shape) or read(input_ids, **more),
+    )
+    small.budget = 8
+    small(SENTENCES)
+    assert all(shape.numel() <= 8 or shape[0] == 1 for shape in computed) and len(computed) > 1
+
+
 @pytest.mark.parametrize("budget", [8, 1])
 def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monkeypatch, budget):
     """And what is kept for the backward pass is one piece's, not all of it."""
