@@ -71,7 +71,10 @@ OPTIONS = {
         "Probability of dropping a word from all utterances, or from all profile sentences, of a "
         "training batch, so that it cannot match the two",
     ),
-    "--tokens-per-batch": (-1, f"{TOKENS_PER_BATCH}. Each sentence is then encoded twice"),
+    "--tokens-per-batch": (
+        -1,
+        f"{TOKENS_PER_BATCH}. The sentences of a larger batch are encoded twice",
+    ),
     **sizes(f"--encoder {SCRATCH}", 2, 4, 128, 8000),
 }
 

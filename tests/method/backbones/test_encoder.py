@@ -45,7 +45,7 @@ def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monke
     monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", budget)  # the same numbers are drawn
     small.train()
     gradients, kept = [], []
-    for small.budget in (0, budget):
+    for small.budget in (0, budget, 1000):
         torch.manual_seed(1)
         small.zero_grad()
         saved = []
@@ -58,9 +58,10 @@ def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monke
         loss.backward()
         kept.append(sum(saved))
         gradients.append([p.grad.clone() for p in small.parameters() if p.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
-    assert kept[1] < kept[0] / 10
+    for one, *others in zip(*gradients, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    assert kept[1] < kept[0] / 10 and kept[2] == kept[0]  # all fits: nothing is computed again
 
 
 def test_no_sentences_and_empty_sentences_are_defined(small):
