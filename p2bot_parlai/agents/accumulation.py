@@ -3,14 +3,30 @@
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from parlai.core.metrics import Metric
+from parlai.core.opt import Opt
 from parlai.utils.distributed import is_distributed
 from torch import Tensor
 
+from p2bot_parlai.method.pieces import tokens_that_fit
 from p2bot_parlai.parlai_support.batches import Batch
 
 # computes a term of the loss of an update
 Loss = Callable[[], Tensor]
+
+
+def token_budget(opt: Opt, network: torch.nn.Module, width: int, vocabulary: int = 0) -> int:
+    """
+    ``--tokens-per-batch``; 0: no limit. Its default follows a GPU's memory.
+
+    :param width: of a token's vector. :param vocabulary: of the logits, where there are any.
+    """
+    first = next(network.parameters())
+    if opt["tokens_per_batch"] >= 0 or not first.is_cuda:
+        return max(0, opt["tokens_per_batch"])
+    memory = torch.cuda.get_device_properties(first.device).total_memory
+    return tokens_that_fit(memory, sum(p.numel() for p in network.parameters()), width, vocabulary)
 
 
 class Accumulating:

@@ -215,7 +215,7 @@ class Learner(Skipping):
     @classmethod
     def optim_opts(cls):
         """ParlAI's "adam" is AMSGrad; the paper's is Adam."""
-        return {**super().optim_opts(), "adam": _plain_adam}
+        return {**super().optim_opts(), "adam": FusedAdam}
 
     def init_optim(self, params, optim_states=None, saved_optim_type=None, is_finetune=False):
         """:raises P2botError: for an optimizer that cannot be made or resumed."""
@@ -305,8 +305,15 @@ def share_of_all(count: torch.Tensor) -> torch.Tensor:
     return sum_over_processes(count.float()) / num_workers()
 
 
-def _plain_adam(params, amsgrad=False, **kwargs):
-    return torch.optim.Adam(params, **kwargs)
+class FusedAdam(torch.optim.Adam):
+    """torch's Adam in one pass over each weight, also where its state was saved by another form."""
+
+    def __init__(self, params, amsgrad=False, **kwargs):
+        super().__init__(params, fused=True, **kwargs)
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        groups = [{**group, "fused": True} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
 
 
 class LinearDecay(ParlAILRScheduler):

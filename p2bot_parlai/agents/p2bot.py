@@ -189,8 +189,8 @@ class P2botAgent(TransmitterAgent):
         for scored, own in zip(self.played, self.compared.advantages.split(sizes), strict=True):
             metrics = dialogue_metrics(scored, self.dict.p2bot.eos)
             self.record_learnt(metrics, range(len(own)), messages)
-            marks, budget = self.dict.p2bot.marks, self.opt["tokens_per_batch"]
-            for piece in pack_in_pieces(scored.rollouts.by_dialogue(), marks, budget):
+            turns, marks = scored.rollouts.by_dialogue(), self.dict.p2bot.marks
+            for piece in pack_in_pieces(turns, marks, self.budget):
                 terms.append(partial(self._term, scored, own.flatten(), piece, messages, []))
         return [*ordinary, *terms]
 

@@ -9,7 +9,7 @@ from parlai.core.opt import Opt
 from parlai.core.torch_agent import Output, TorchAgent
 from torch import Tensor
 
-from p2bot_parlai.agents.accumulation import Accumulating, Loss
+from p2bot_parlai.agents.accumulation import Accumulating, Loss, token_budget
 from p2bot_parlai.agents.checkpoint import SavedModel
 from p2bot_parlai.agents.encoder_agent import EncoderAgent
 from p2bot_parlai.agents.learning import share_of_all
@@ -70,10 +70,11 @@ class ReceiverAgent(Accumulating, EncoderAgent, TorchAgent):
         self.perceiver = Perceiver(self.model, self.dict.p2bot, self.opt["tau_start"])
         states = self.load(self.saved.path) if self.saved else {}
         self.set_computing(self.model)
+        self.model.to("cuda" if self.use_cuda else "cpu")
+        budget = token_budget(self.opt, self.model, self.model.width)
         for encoder in self.model.modules():
             if isinstance(encoder, SentenceEncoder):  # within its adapters, where it has some
-                encoder.budget = self.opt["tokens_per_batch"]
-        self.model.to("cuda" if self.use_cuda else "cpu")
+                encoder.budget = budget
         if self._should_initialize_optimizer():
             was_reset = self.init_optim(
                 [p for p in self.model.parameters() if p.requires_grad],

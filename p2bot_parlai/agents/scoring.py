@@ -25,6 +25,7 @@ from p2bot_parlai.method import searches, transmitter
 from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
@@ -36,7 +37,11 @@ class Responder:
     """
     :param opt: options of ranking and decoding: ``alpha``, ``rank_by`` and ParlAI's.
     :param blocked: phrases that no response may contain.
+
+    ``budget``: tokens of responses that are scored at once, padding included; 0: no limit.
     """
+
+    budget = 0
 
     def __init__(
         self,
@@ -66,9 +71,15 @@ class Responder:
         longest = max(map(len, responses), default=0)
         for start in range(0, longest, RANKED_AT_ONCE):
             part = [row[start : start + RANKED_AT_ONCE] for row in responses]
-            found = self._scores_of(states, part, rank_by).float().cpu()
-            for row, own in enumerate(found.split([len(row) for row in part])):
-                scores[row] = torch.cat([scores[row], own])
+            there = [row for row, own in enumerate(part) if own]
+            tokens = [sum(len(self.tokens.marks.candidate(r)) for r in part[row]) for row in there]
+            for piece in pieces(tokens, self.budget):
+                rows = [there[i] for i in piece]
+                own = [part[row] for row in rows]
+                found = self._scores_of(states.select(torch.tensor(rows)), own, rank_by)
+                by_row = found.float().cpu().split([len(row) for row in own])
+                for row, values in zip(rows, by_row, strict=True):
+                    scores[row] = torch.cat([scores[row], values])
         return scores
 
     def _scores_of(self, states, responses: list[list[list[int]]], rank_by: str) -> Tensor:

@@ -9,7 +9,7 @@ from parlai.core.opt import Opt
 from parlai.core.torch_generator_agent import TorchGeneratorAgent
 from torch import Tensor
 
-from p2bot_parlai.agents.accumulation import Accumulating, Loss
+from p2bot_parlai.agents.accumulation import Accumulating, Loss, token_budget
 from p2bot_parlai.agents.batches import P2botBatch, SupervisedBatch, TrainingBatch
 from p2bot_parlai.agents.checkpoint import SavedModel, plain, start_of
 from p2bot_parlai.agents.dictionary import P2botDictionary
@@ -94,7 +94,11 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         super().__init__(opt, shared)
         if self.response_metrics and not shared:
             self.response_metrics.to(self.device)
+        backbone = self.network.backbone
+        size = backbone.hidden_size, backbone.vocabulary
+        self.budget = token_budget(opt, self.network, *size)
         self.responder = Responder(self.network, self.dict, self.opt, self.beam_block_list)
+        self.responder.budget = self.budget
         self.beam_size = self.responder.beam_size
         self.reader = TurnReader(
             self.dict,
@@ -102,7 +106,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
             self.label_truncate,
             opt["num_distractors"] if self.nup_coef > 0 else 0,
             self.others,
-            opt["tokens_per_batch"],
+            self.budget,
         )
 
     @staticmethod

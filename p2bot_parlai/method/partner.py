@@ -23,6 +23,7 @@ class PastSelves:
 
     def __init__(self, agent: Transmitter, most: int):
         self.most, self.selves = most, list[dict[str, Tensor]]()
+        self._now: dict[str, Tensor] | None = None
         backbone = backbones.from_json(agent.backbone.to_json(), like=agent.backbone)
         self.network = Transmitter(backbone).to(agent.device).freeze()
         self.remember(agent)
@@ -35,6 +36,10 @@ class PastSelves:
 
     def be(self, rng: random.Random) -> None:
         """Take the weights of one of the selves, each as likely as another."""
+        chosen = rng.choice(self.selves)
+        if chosen is self._now:
+            return
         # a copy: loading adds the weights of a shared base
-        self.network.load_state_dict(dict(rng.choice(self.selves)))
+        self.network.load_state_dict(dict(chosen))
         self.network.updates += 1  # cached states of the old weights are void
+        self._now = chosen

@@ -5,8 +5,10 @@ To add one, write a subclass of `Reward` and list it in `REWARDS`: options, repo
 the web page and Table 3 follow.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol, Self
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,13 +19,15 @@ from p2bot_parlai.method.backbones import Backbone
 from p2bot_parlai.method.layout import Layout, pack
 from p2bot_parlai.method.padding import pad
 from p2bot_parlai.method.perceiver import Perceiver
+from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.rollouts import Rollouts
 from p2bot_parlai.method.tokenizers import P2botTokenizer
-from p2bot_parlai.method.transmitter import Transmitter, token_log_likelihood
+from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask, token_log_likelihood
 
-# responses per pass of a language model: vocabulary logits take memory
-ROWS_AT_ONCE = 64
+# per pass of a language model, padding included: vocabulary logits take memory
+TOKENS_AT_ONCE = 512
 CHAT_START = "<|im_start|>"
+Found = TypeVar("Found")
 
 
 class Models(Protocol):
@@ -135,25 +139,43 @@ class LanguageStyle(Reward):
             [i for i in turn.response if i not in self.special and i < self.vocabulary]
             for turn in rollouts.by_dialogue()
         ]
-        parts = [
-            self.score(words[start : start + ROWS_AT_ONCE])
-            for start in range(0, len(words), ROWS_AT_ONCE)
-        ]
-        return torch.cat(parts).view(rollouts.shape)
+        return self.score(words).view(rollouts.shape)
 
     @torch.no_grad()
     def score(self, responses: Sequence[list[int]]) -> Tensor:
-        """Eq. 6 of responses as ids: (M,)."""
+        """Eq. 6 of responses as ids, those of similar length together: (M,)."""
+        rows = [[*self.prefix, *response] for response in responses]
+        chunks = pieces(list(map(len, rows)), TOKENS_AT_ONCE)
+        parts = [self._score([rows[i] for i in chunk]) for chunk in chunks]
+        order = torch.tensor([i for chunk in chunks for i in chunk])
+        return torch.cat(parts)[order.argsort().to(parts[0].device)]
+
+    def _score(self, responses: Sequence[list[int]]) -> Tensor:
+        """:param responses: behind the prefix."""
         device = next(self.backbone.parameters()).device
-        ids, valid = pad([[*self.prefix, *response] for response in responses], device)
+        ids, valid = pad(responses, device)
         rows, width = ids.shape
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         positions = torch.arange(width, device=device).expand(rows, width)
         # padding comes last: no real token sees it
         hidden = self.backbone(ids, positions, causal.expand(rows, width, width))
-        scores = token_log_likelihood(self.backbone.logits(hidden[:, :-1]), ids[:, 1:])
         scored = valid[:, 1:] & (positions[0, 1:] >= len(self.prefix))
-        return rewards.language_style(scores, scored, self.vocabulary)
+        logits = self.backbone.logits(hidden[:, :-1][scored])  # (K, V) of real tokens
+        found = scatter_to_mask(token_log_likelihood(logits, ids[:, 1:][scored]), scored)
+        return rewards.language_style(found, scored, self.vocabulary)
+
+
+def _once(method: Callable[[Any, Rollouts], Found]) -> Callable[[Any, Rollouts], Found]:
+    """Compute what a method finds of finished rollouts once; forget it with them."""
+
+    @functools.wraps(method)
+    def remembering(self: Any, rollouts: Rollouts) -> Found:
+        known = vars(self).setdefault("_known", weakref.WeakKeyDictionary())
+        if rollouts not in known:
+            known[rollouts] = method(self, rollouts)
+        return known[rollouts]
+
+    return remembering
 
 
 class SupervisedReading:
@@ -164,17 +186,13 @@ class SupervisedReading:
 
     def __init__(self, network: Transmitter, tokenizer: P2botTokenizer):
         self.network, self.tokenizer = network, tokenizer
-        self._rollouts: Rollouts | None = None
 
+    @_once
     @torch.no_grad()
     def __call__(self, rollouts: Rollouts) -> tuple[Layout, Tensor, Tensor]:
         """The packed turns, hidden states (P * T, D) and [CLS] scores (B * N,)."""
-        if self._rollouts is not rollouts:
-            packed = pack(rollouts.by_dialogue(), self.tokenizer.marks)
-            packed = packed.to(self.network.device)
-            self._found = (packed, *self.network.read(packed))
-            self._rollouts = rollouts
-        return self._found
+        packed = pack(rollouts.by_dialogue(), self.tokenizer.marks).to(self.network.device)
+        return packed, *self.network.read(packed)
 
 
 class DiscourseCoherence(Reward):
@@ -231,6 +249,7 @@ class PersonaPerception(Reward):
         agent, user = self.details(rollouts).values()
         return rewards.persona_perception(agent, user, self.gamma)
 
+    @_once
     def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """Eq. 9: r(a_n) and r(x_n)."""
         size, turns = rollouts.shape
@@ -277,6 +296,7 @@ class Coverage(PersonaPerception):
         agent, user = map(rewards.gains, self.details(rollouts).values())
         return rewards.persona_perception(agent, user, self.gamma)
 
+    @_once
     def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
         """The share of the agent's and of the user's profile that is known by each turn."""
         return {

@@ -30,7 +30,7 @@ class Opening:
     seed: int
 
 
-@dataclass
+@dataclass(eq=False)  # a key: what was computed of them is remembered
 class Rollouts:
     """
     A batch of finished dialogues. Each list holds N lists of B; in the order of speaking:

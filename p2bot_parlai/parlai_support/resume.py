@@ -135,6 +135,7 @@ def position(world: World) -> dict | None:
         "episode": teacher.episode_idx,
         "entry": getattr(teacher, "entry_idx", 0),  # unset before the first episode
         "episode_done": teacher._episode_done,
+        "waiting": list(teacher.window.waiting) if hasattr(teacher, "window") else [],
         "persona": list(dialogue.persona),
         "partner_persona": list(dialogue.partner_persona),
         "turns": [list(turn) for turn in dialogue.turns],
@@ -161,12 +162,14 @@ def _restore_position(world: World, saved: dict) -> None:
     teacher, agent = world.get_agents()
     if not saved["episode_done"]:
         # let the teacher open the episode itself, as mutators may change it
-        teacher.next_episode_idx = lambda *args, **kwargs: saved["episode"]
+        draw, teacher.next_episode_idx = teacher.next_episode_idx, lambda: saved["episode"]
         teacher._episode_done = True
         teacher.next_example()
-        del teacher.next_episode_idx
+        teacher.next_episode_idx = draw
         teacher.entry_idx, teacher._episode_done = saved["entry"], False
     teacher.index.value = saved["index"]
+    if hasattr(teacher, "window"):  # see `similar_lengths`
+        teacher.window.waiting = list(saved.get("waiting", ()))
     if hasattr(agent, "history"):
         turns = [(own, text) for own, text in saved["turns"]]
         agent.history.dialogue = Dialogue(saved["persona"], saved["partner_persona"], turns)

@@ -13,7 +13,8 @@ ParlAI's training loop, with what a long run of an agent of ours needs besides.
 - What cannot be validated, a ``--validation-metric`` that is not reported above all, is said
   before the run.
 - A progress line: examples a second and time left.
-- Agents that can train on whole dialogues get them, and all say what the run was (`provenance`).
+- Agents that can train on whole dialogues get them, those of similar length together
+  (`similar_lengths`), and all say what the run was (`provenance`).
 
 Other agents are trained by ParlAI's own loop.
 """
@@ -39,6 +40,7 @@ from p2bot_parlai.parlai_support.ours import agent_of, is_trainable
 from p2bot_parlai.parlai_support.patching import Patch, patched
 from p2bot_parlai.parlai_support.progress import ProgressLine
 from p2bot_parlai.parlai_support.reports import as_table
+from p2bot_parlai.parlai_support.similar_lengths import sort_by_length
 from p2bot_parlai.parlai_support.termination import (
     Terminated,
     Termination,
@@ -102,6 +104,8 @@ class P2botTrainLoop(train_model.TrainLoop):
         with self._loading(), shims.lengths_in_memory(), provenance.files_read() as read:
             build(opt)
             mutators.count_learnt(self.world, whole)
+            if whole:
+                sort_by_length(self.world)
             self.agent.begin_training()
         self.agent.provenance |= provenance.of_run(opt, read)
         # the agent is built: what is reloaded at the end, or ever, shall be the best model

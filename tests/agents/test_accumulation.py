@@ -1,5 +1,7 @@
 """An update in pieces, or of several batches, against one of the whole batch at once."""
 
+from types import SimpleNamespace
+
 import people
 import pytest
 import tiny
@@ -7,6 +9,7 @@ import torch
 from parlai.core.message import Message
 from parlai.scripts.build_dict import build_dict
 
+from p2bot_parlai.agents.accumulation import token_budget
 from p2bot_parlai.method.backbones.gpt import Attention
 
 PERSONA = "your persona: i own a cat.\nyour persona: i live in Oslo.\n"
@@ -67,6 +70,16 @@ def learn(agent, messages, batches: int) -> tuple[list[torch.Tensor], dict, list
 @pytest.fixture(autouse=True)
 def same_distractors(monkeypatch):
     monkeypatch.setattr("random.sample", lambda population, k: list(population)[:k])
+
+
+@pytest.mark.parametrize(("given", "on_gpu", "on_cpu"), [(-1, 10, 0), (0, 0, 0), (70, 70, 70)])
+def test_the_default_budget_follows_the_memory_of_a_gpu(monkeypatch, given, on_gpu, on_cpu):
+    memory = SimpleNamespace(total_memory=10_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {"cuda:1": memory}.get)
+    for cuda, expected in ((True, on_gpu), (False, on_cpu)):
+        weight = SimpleNamespace(is_cuda=cuda, device="cuda:1", numel=lambda: 96)
+        network = SimpleNamespace(parameters=lambda weight=weight: iter([weight]))
+        assert token_budget({"tokens_per_batch": given}, network, 2, 5) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The Transmitter as a ParlAI agent: its loss, its distractors, its defaults."""
 
+import copy
+
 import naive
 import pytest
 import tiny
@@ -16,6 +18,29 @@ def test_every_parameter_changes_in_training(learner):
     for name, parameter in learner.model.named_parameters():
         assert not torch.equal(parameter, before[name]), name
     assert not learner.optimizer.defaults["amsgrad"]  # the paper's Adam
+
+
+def test_adam_is_fused_and_goes_on_from_a_state_that_was_saved_without(learner):
+    """Against torch's plain form, from its state after one step."""
+    weights = [torch.full((3,), 2.0, requires_grad=True) for _ in range(2)]
+    gradients = torch.tensor([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]])
+    plain = torch.optim.Adam(weights[:1], lr=0.1, foreach=False)
+    fused = learner.optim_opts()["adam"](weights[1:], lr=0.1)
+
+    def step(optimizer, weight, gradient):
+        weight.grad = gradient.clone()
+        optimizer.step()
+
+    step(plain, weights[0], gradients[0])
+    # Adam's first step is as long as the learning rate, against the gradient
+    torch.testing.assert_close(weights[0].detach(), torch.tensor([1.9, 2.1, 1.9]))
+    weights[1].data.copy_(weights[0].data)
+    fused.load_state_dict(copy.deepcopy(plain.state_dict()))
+    step(plain, weights[0], gradients[1])
+    step(fused, weights[1], gradients[1])
+    torch.testing.assert_close(*weights)
+    assert fused.state_dict()["state"][0].keys() == plain.state_dict()["state"][0].keys()
+    assert all(group["fused"] for o in (fused, learner.optimizer) for group in o.param_groups)
 
 
 def _example(agent, i, **fields):

@@ -168,6 +168,28 @@ def test_more_candidates_than_fit_one_row_are_ranked_as_one_by_one(bot):
         assert scores[text] == pytest.approx(score, abs=1e-5)
 
 
+def test_ranking_within_a_budget_of_tokens_is_the_same(bot, monkeypatch):
+    """In pieces of at most so many, padding included, also where a message has no candidates."""
+    offered = [
+        [f"i eat {'soup ' * (i + n % 5)}." for n in range(2 + 20 * (i == 1))] for i in (0, 1, 2)
+    ]
+    messages = [
+        {"text": QUESTIONS[0], "label_candidates": candidates} for candidates in [*offered, []]
+    ]
+    plain = ask_together(bot, messages)
+    read, computed = bot.network.read, []
+    monkeypatch.setattr(
+        bot.network, "read", lambda rows, s: computed.append(rows.inputs.shape) or read(rows, s)
+    )
+    monkeypatch.setattr(bot.responder, "budget", 60)
+    for one, other in zip(ask_together(bot, messages), plain, strict=True):
+        assert one.get("text_candidates") == other.get("text_candidates")
+        if "cand_scores" in other:
+            assert one["cand_scores"] == pytest.approx(other["cand_scores"], abs=1e-5)
+    ranked = [shape for shape in computed if shape.numel() > 60]
+    assert len(computed) > 2 and all(len(shape) == 2 and shape[0] == 1 for shape in ranked)
+
+
 @pytest.mark.parametrize("dynamic", [{}, {"dynamic_batching": "full"}], ids=str)
 def test_batches_do_not_change_the_metrics(convai2, tiny_model, dynamic):
     one = tiny.evaluate(convai2, tiny_model, batchsize=1)

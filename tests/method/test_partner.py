@@ -46,6 +46,9 @@ def test_the_latest_is_the_newest_self(agent):
     partner.be(random.Random(0))
     assert torch.equal(computed(partner.network), moved)
     assert partner.network.weights_version() != version  # its cached states are void
+    version = partner.network.weights_version()
+    partner.be(random.Random(1))  # the same self again
+    assert partner.network.weights_version() == version
 
 
 def test_a_pool_has_the_newest(agent):

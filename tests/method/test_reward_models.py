@@ -1,6 +1,8 @@
 """Each reward on made-up dialogues: whose words it scores, and against which persona."""
 
+import copy
 import math
+import weakref
 
 import naive
 import pytest
@@ -54,7 +56,10 @@ def rollouts(bot) -> Rollouts:
 
 @torch.no_grad()
 def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
-    """Behind [SELF], which is given; [EOS] is no word. One by one, and in several parts."""
+    """
+    Behind [SELF], which is given; [EOS] is no word. One by one, and in several parts, where no
+    logits are of padding.
+    """
     network, tokens = bot.network.eval(), bot.dict.p2bot
     expected = torch.zeros(2, 3)
     for b in range(2):
@@ -63,8 +68,21 @@ def test_style_is_of_the_words_alone(bot, rollouts, monkeypatch):
             expected[b, n] = naive.log_p(network, [tokens.self_], words).mean()
     style = LanguageStyle(network.backbone, [tokens.self_], tokens)
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
-    monkeypatch.setattr(reward_models, "ROWS_AT_ONCE", 4)
+    output, computed = network.backbone.logits, []
+    monkeypatch.setattr(reward_models, "TOKENS_AT_ONCE", 12)
+    monkeypatch.setattr(network.backbone, "logits", lambda h: computed.append(len(h)) or output(h))
     torch.testing.assert_close(style(rollouts), expected, atol=1e-5, rtol=0)
+    real = sum(len(tokens.encode(text)) for texts in AGENT for text in texts)
+    assert sum(computed) == real and len(computed) > 1
+
+
+@torch.no_grad()
+def test_responses_without_words_have_a_style(bot):
+    """That of a uniform guess, in bf16 too, where a product of no rows might not be possible."""
+    backbone = from_json(bot.network.backbone.to_json()).eval()
+    style = LanguageStyle(backbone, [1], bot.dict.p2bot)
+    for backbone.precision in ("fp32", "bf16"):
+        close(style.score([[], []]), [-math.log(len(bot.dict.p2bot))] * 2)
 
 
 @torch.no_grad()
@@ -110,11 +128,27 @@ def test_coherence_is_eq_7_of_each_turn(bot, rollouts):
             torch.testing.assert_close(found[b, n], expected, atol=1e-5, rtol=0)
 
 
+def test_several_batches_of_an_update_are_read_once_each(bot, rollouts, monkeypatch):
+    """However often they are learnt from; then they are forgotten."""
+    reading = SupervisedReading(bot.network.eval(), bot.dict.p2bot)
+    read, given = bot.network.read, []
+    monkeypatch.setattr(bot.network, "read", lambda packed: given.append(packed) or read(packed))
+    batches = [copy.copy(rollouts) for _ in range(2)]
+    first = [reading(batch) for batch in batches]
+    assert all(reading(b) is f for b, f in zip(batches, first, strict=True)) and len(given) == 2
+    hidden = weakref.ref(first[0][1])
+    del first, batches
+    assert hidden() is None
+
+
 def test_each_speaker_is_held_to_its_own_persona(rollouts):
     class Table:
         """Scores by what was said and whose persona it was held against."""
 
+        asked = 0
+
         def score(self, said, personas):
+            self.asked += 1
             return torch.tensor([self.of(u, p) for u, p in zip(said, personas, strict=True)])
 
         @staticmethod
@@ -123,10 +157,12 @@ def test_each_speaker_is_held_to_its_own_persona(rollouts):
 
     agent = torch.tensor([[Table.of(u, [f"agent {b}"]) for u in AGENT[b]] for b in range(2)])
     user = torch.tensor([[Table.of(u, [f"user {b}"]) for u in USER[b]] for b in range(2)])
-    reward = PersonaPerception(Table(), 0.25)
+    table = Table()
+    reward = PersonaPerception(table, 0.25)
     found = reward.details(rollouts)
     assert torch.equal(found["perception"], agent) and torch.equal(found["user_perception"], user)
     assert torch.equal(reward(rollouts), rewards.persona_perception(agent, user, 0.25))
+    assert table.asked == 2  # of either speaker once: the reward and what it is made of are one
 
 
 def test_a_fact_is_covered_once(rollouts):

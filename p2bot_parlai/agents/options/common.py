@@ -51,10 +51,11 @@ def check_metric(opt: Opt, needs: Mapping[str, tuple[str, bool]]) -> None:
 Options = dict[str, tuple]
 
 
+TOKENS_OR_AUTO = ("at least -1", lambda value: value >= -1)
 TOKENS_PER_BATCH = (
-    "Compute a training batch in pieces of at most so many tokens, padding included, where memory "
-    "does not hold it at once; the update is the same. A longer row is a piece of its own. "
-    "0: no limit"
+    "Compute a batch in pieces of at most so many tokens, padding included, where memory does not "
+    "hold it at once, in training and in ranking; the update is the same. A longer row is a piece "
+    "of its own. 0: no limit. -1: on a GPU, what fits its memory by an estimate; on a CPU no limit"
 )
 
 

@@ -7,6 +7,7 @@ from p2bot_parlai.agents.options.common import (
     ABOVE_0,
     BELOW_1,
     NOT_NEGATIVE,
+    TOKENS_OR_AUTO,
     TOKENS_PER_BATCH,
     add_options,
     check_bounds,
@@ -28,7 +29,8 @@ OURS = {
 EPOCHS = 3
 BOUNDS = {
     **dict.fromkeys(("tau_start", "tau_end", "softmax_temperature"), ABOVE_0),
-    **dict.fromkeys(("margin", "beta", "tokens_per_batch"), NOT_NEGATIVE),
+    **dict.fromkeys(("margin", "beta"), NOT_NEGATIVE),
+    "tokens_per_batch": TOKENS_OR_AUTO,
     **dict.fromkeys(("word_dropout", "one_sided_dropout"), BELOW_1),
 }
 OPTIONS = {
@@ -69,7 +71,10 @@ OPTIONS = {
         "Probability of dropping a word from all utterances, or from all profile sentences, of a "
         "training batch, so that it cannot match the two",
     ),
-    "--tokens-per-batch": (0, f"{TOKENS_PER_BATCH}. Each sentence is then encoded twice"),
+    "--tokens-per-batch": (
+        -1,
+        f"{TOKENS_PER_BATCH}. The sentences of a larger batch are encoded twice",
+    ),
     **sizes(f"--encoder {SCRATCH}", 2, 4, 128, 8000),
 }
 

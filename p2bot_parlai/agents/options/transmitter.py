@@ -9,6 +9,7 @@ from p2bot_parlai.agents.options.common import (
     A_SHARE,
     AT_LEAST_1,
     NOT_NEGATIVE,
+    TOKENS_OR_AUTO,
     TOKENS_PER_BATCH,
     add_options,
     check_bounds,
@@ -41,7 +42,8 @@ DEFAULTS = {
 }
 BOUNDS = {
     "alpha": A_SHARE,
-    **dict.fromkeys(("nup_coef", "tokens_per_batch"), NOT_NEGATIVE),
+    "nup_coef": NOT_NEGATIVE,
+    "tokens_per_batch": TOKENS_OR_AUTO,
     **dict.fromkeys(("num_distractors", "beam_size", "topk"), AT_LEAST_1),
     **dict.fromkeys(("n_layers", "n_heads", "embedding_size"), AT_LEAST_1),
     "temperature": ("above 0, and finite", lambda value: 0 < value < math.inf),
@@ -117,7 +119,7 @@ OPTIONS = {
         "Recompute the activations of each layer in the backward pass instead of storing them: "
         "the same gradient with less memory, a third slower",
     ),
-    "--tokens-per-batch": (0, TOKENS_PER_BATCH),
+    "--tokens-per-batch": (-1, TOKENS_PER_BATCH),
     "--alpha": (
         PAPER["alpha"],
         "Weight of the length-normalised log-likelihood against the next-utterance "

@@ -102,8 +102,9 @@ class SentenceEncoder(Computing):
 
     :param model: any model that takes ``input_ids`` and ``attention_mask`` and returns a
         ``last_hidden_state``.
-    :param budget: tokens that a pass with gradients keeps the activations of: the backward pass
-        computes them again, piece by piece (`pieces`), and the gradient is the same; 0: of all.
+    :param budget: tokens that are encoded at once, `TOKENS_AT_ONCE` at most. Of more than these a
+        pass with gradients keeps no activations: the backward pass computes them again, piece by
+        piece (`pieces`), and the gradient is the same. 0: no limit.
     """
 
     budget = 0
@@ -147,12 +148,14 @@ class SentenceEncoder(Computing):
             token; ignored by models without them. :return: (S, d)
         """
         device = self.model.get_input_embeddings().weight.device
-        budget = self.budget if self.budget and torch.is_grad_enabled() else TOKENS_AT_ONCE
-        chunks = pieces([len(ids) for ids in sentences], budget)
+        lengths = [len(ids) for ids in sentences]
+        chunks = pieces(lengths, min(self.budget or TOKENS_AT_ONCE, TOKENS_AT_ONCE))
+        again = 0 < self.budget < sum(lengths) and torch.is_grad_enabled()
         parts = [
             self._encode(
                 [sentences[i] for i in chunk],
                 device,
+                again,
                 [segments[i] for i in chunk] if segments and self.knows_segments else None,
             )
             for chunk in chunks
@@ -166,11 +169,13 @@ class SentenceEncoder(Computing):
         self,
         sentences: Sequence[Sequence[int]],
         device: torch.device,
+        again: bool,
         segments: Sequence[Sequence[int]] | None = None,
     ) -> Tensor:
+        """:param again: whether the backward pass shall compute it again."""
         ids, mask = pad(sentences, device)
         more = {"token_type_ids": pad(segments, device)[0]} if segments else {}
-        if self.budget and torch.is_grad_enabled():
+        if again:
             # with the same adapters, and the same dropout: of the device that the tensors are on
             return checkpoint(as_now(self._read), ids, mask, more, use_reentrant=False)
         return self._read(ids, mask, more)

@@ -26,13 +26,26 @@ def test_sorted_and_chunked_equals_one_by_one(small, monkeypatch):
         torch.testing.assert_close(small(SENTENCES), one_by_one, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_the_budget_holds_without_gradients_too(small, monkeypatch):
+    read, computed = small.model.forward, []
+    monkeypatch.setattr(
+        small.model,
+        "forward",
+        lambda input_ids, **more: computed.append(input_ids.shape) or read(input_ids, **more),
+    )
+    small.budget = 8
+    small(SENTENCES)
+    assert all(shape.numel() <= 8 or shape[0] == 1 for shape in computed) and len(computed) > 1
+
+
 @pytest.mark.parametrize("budget", [8, 1])
 def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monkeypatch, budget):
     """And what is kept for the backward pass is one piece's, not all of it."""
     monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", budget)  # the same numbers are drawn
     small.train()
     gradients, kept = [], []
-    for small.budget in (0, budget):
+    for small.budget in (0, budget, 1000):
         torch.manual_seed(1)
         small.zero_grad()
         saved = []
@@ -45,9 +58,10 @@ def test_within_a_budget_the_gradient_is_the_same_also_with_dropout(small, monke
         loss.backward()
         kept.append(sum(saved))
         gradients.append([p.grad.clone() for p in small.parameters() if p.grad is not None])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
-    assert kept[1] < kept[0] / 10
+    for one, *others in zip(*gradients, strict=True):
+        for other in others:
+            torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    assert kept[1] < kept[0] / 10 and kept[2] == kept[0]  # all fits: nothing is computed again
 
 
 def test_no_sentences_and_empty_sentences_are_defined(small):
