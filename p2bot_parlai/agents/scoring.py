@@ -26,6 +26,7 @@ from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.pieces import pieces
+from p2bot_parlai.method.read_alone import ReadAlone
 from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
@@ -35,7 +36,8 @@ RANKED_AT_ONCE = 32
 
 class Responder:
     """
-    :param opt: options of ranking and decoding: ``alpha``, ``rank_by`` and ParlAI's.
+    :param opt: options of ranking and decoding: ``alpha``, ``rank_by``, ``mutual_information`` and
+        ParlAI's.
     :param blocked: phrases that no response may contain.
 
     ``budget``: tokens of responses that are scored at once, padding included; 0: no limit.
@@ -52,6 +54,7 @@ class Responder:
     ):
         self.network, self.dictionary, self.opt, self.blocked = network, dictionary, opt, blocked
         self.tokens = dictionary.p2bot
+        self.alone = ReadAlone(network, self.tokens.marks)
         self.beam_size = hypotheses(opt)
         self.longest = opt["label_truncate"]
 
@@ -91,9 +94,17 @@ class Responder:
         mask = branches.target_mask
         logits = self.network.output(hidden[branches.target_index[mask]])
         found = transmitter.token_log_likelihood(logits, branches.targets[mask])
-        normalised = transmitter.length_normalised(scatter_to_mask(found, mask), mask)
-        alpha = 1.0 if rank_by == "likelihood" else self.opt["alpha"]
-        return transmitter.joint_score(normalised, log_p_next, alpha)
+        token_scores = scatter_to_mask(found, mask)
+        normalised = transmitter.length_normalised(token_scores, mask)
+        if rank_by == "likelihood":
+            return normalised
+        joint = transmitter.joint_score(normalised, log_p_next, self.opt["alpha"])
+        weight = self.opt["mutual_information"]
+        if rank_by == "both" and not weight:
+            return joint
+        alone = self.alone([response for row in responses for response in row])
+        information = transmitter.log_likelihood(token_scores, mask) - alone
+        return information if rank_by == "mutual-information" else joint + weight * information
 
     # --------------------------------------------------------------------------- decoding
     @torch.no_grad()
@@ -169,7 +180,10 @@ class Responder:
         return logits.log_softmax(dim=-1, dtype=torch.float32)
 
     def _best(self, states: ContextStates, finished: list[list[Hypothesis]]) -> list[Hypothesis]:
-        """Of each row; in beam search by Eq. 3, which is Eq. 2 where --alpha is 1."""
+        """
+        Of each row; in beam search by Eq. 3, which is Eq. 2 where --alpha is 1, and the term of
+        --mutual-information.
+        """
         if self.opt["inference"] not in BEAM_SEARCHES:
             return [found[0] for found in finished]
         responses = [[one.tokens[1:].tolist() for one in found] for found in finished]

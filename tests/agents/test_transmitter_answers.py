@@ -85,11 +85,19 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima , hi there ."]
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("model", ["tiny_model", "original_style_model"])
-@pytest.mark.parametrize("rank_by", ["next-utterance", "likelihood", "both"])
-def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(request, model, rank_by):
-    override = {"rank_by": rank_by, "loglevel": "error"}
+@pytest.mark.parametrize(
+    ("rank_by", "weight"),
+    [
+        ("next-utterance", 0),
+        ("likelihood", 0),
+        ("both", 0),
+        ("mutual-information", 0),
+        ("both", 0.05),
+    ],
+)
+def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(request, model, rank_by, weight):
+    override = {"rank_by": rank_by, "mutual_information": weight, "loglevel": "error"}
     agent = create_agent_from_model_file(request.getfixturevalue(model), override)
     reply = ask(agent, PERSONA + QUESTIONS[0], label_candidates=CANDIDATES)
     tokens, context = agent.dict.p2bot, agent.clone()
@@ -98,11 +106,15 @@ def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(request, model
     scores = {}
     for text in CANDIDATES:
         response = agent.response_ids(text, 24)
-        mean = naive.log_p(agent.network, [*before, tokens.self_], response).mean().item()
-        score = naive.next_score(agent.network, tokens, before, response)
+        with torch.no_grad():
+            behind = naive.log_p(agent.network, [*before, tokens.self_], response)
+            alone = naive.log_p(agent.network, [tokens.self_], response).sum().item()
+            score = naive.next_score(agent.network, tokens, before, response)
+        mean, information = behind.mean().item(), behind.sum().item() - alone
         log_next = score.sigmoid().log().item()
-        both = 0.1 * mean + 0.9 * log_next
-        scores[text] = {"next-utterance": log_next, "likelihood": mean, "both": both}[rank_by]
+        both = 0.1 * mean + 0.9 * log_next + weight * information
+        found = {"next-utterance": log_next, "likelihood": mean, "both": both}
+        scores[text] = {**found, "mutual-information": information}[rank_by]
     assert reply["text_candidates"] == sorted(CANDIDATES, key=scores.get, reverse=True)
     assert reply["cand_scores"] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
 

@@ -128,8 +128,14 @@ OPTIONS = {
     "--rank-by": (
         "next-utterance",
         "What ranks label candidates: the next-utterance head, the length-normalised "
-        "log-likelihood (Eq. 2), or both (Eq. 3)",
-        ["next-utterance", "likelihood", "both"],
+        "log-likelihood (Eq. 2), both (Eq. 3), or the mutual information with the context, "
+        "log p(x | s) - log p(x), which asks for no head (Li et al., 2016)",
+        ["next-utterance", "likelihood", "both", "mutual-information"],
+    ),
+    "--mutual-information": (
+        0.0,
+        "Add this times log p(x | s) - log p(x) to Eq. 3, where beam hypotheses or candidates are "
+        "ranked by it: a response that fits any context counts less",
     ),
     "--persona": (
         None,
