@@ -203,7 +203,7 @@ def test_how_far_trainings_came_that_the_clock_ended(tmp_path):
     plan.model("Receiver.original.seed1").parent.mkdir(parents=True)
     stats = plan.file("Receiver.original.seed1", "model.trainstats")
     stats.write_text(json.dumps({"total_epochs": 0.125, "train_steps": 9}))
-    assert report.cut_short(plan) == {"Receiver.original.seed1": "0.12 epochs, 9 updates"}
+    assert report.cut_short(plan) == {"Receiver.original.seed1": "0.125 epochs, 9 updates"}
     assert report.cut_short(plan_of(tmp_path, "smollm2", "5")) == {}
 
 

@@ -60,7 +60,7 @@ def cut_short(plan: Plan) -> dict[str, str]:
     for name, step in plan.steps.items():
         if "--max-train-time" in step.command:
             stats = json.loads(plan.file(name, "model.trainstats").read_text(encoding="utf-8"))
-            found[name] = f"{stats['total_epochs']:.2f} epochs, {stats['train_steps']} updates"
+            found[name] = f"{stats['total_epochs']:.3g} epochs, {stats['train_steps']} updates"
     return found
 
 
