@@ -124,9 +124,7 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
     facts = {
         "command": command,
         "seeds": ", ".join(map(str, size.seeds)),
-        "validation examples": "all"
-        if size.examples < 0
-        else f"the first {size.examples}, rounded up to a whole batch",
+        "validation examples": "all" if size.examples < 0 else f"the first {size.examples}",
         "validation dialogues": plan.preset.dialogues or "all",
         "time": f"{seconds / 3600:.2f} hours, {cores / 3600:.2f} core-hours, {len(marks)} steps",
         "machine": machine.hardware(),
