@@ -35,7 +35,7 @@ def make_plan(opt: Opt) -> "Plan":
         given = f"--preset {opt['preset']}" if opt["preset"] else "--preset is missing"
         raise UsageError(f"{given}: choose from {', '.join(PRESETS)}")
     preset = PRESETS[opt["preset"]]
-    if opt["minutes"]:
+    if opt["minutes"] is not None:
         if not (math.isfinite(opt["minutes"]) and opt["minutes"] > 0):
             raise UsageError(f"--minutes {opt['minutes']} is not above 0")
         if opt["scale"] != 1:

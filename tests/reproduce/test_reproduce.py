@@ -24,7 +24,7 @@ plugin.register()
         ({"seeds": "1,x"}, "--seeds 1,x"),
         ({"scale": 0.0}, "--scale 0.0"),
         ({"examples": 0}, "--examples 0"),
-        ({"minutes": -1.0}, "--minutes -1.0"),
+        ({"minutes": 0.0}, "--minutes 0.0"),
         ({"minutes": 5.0, "scale": 0.5}, "--minutes and --scale"),
     ],
 )
