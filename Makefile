@@ -1,6 +1,7 @@
 # `make` alone lists the targets. The environment is .venv; a target first installs what it needs.
 PYTHON ?= python3
 DATAPATH ?=
+MINUTES ?= 10
 BENCH ?=
 CASES ?= 100000
 BIN := .venv/bin
@@ -11,10 +12,10 @@ READY := .venv/.installed
 READY_FOR_CHECK := .venv/.installed-for-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser lint test check fuzz demo zoo bench lines docs audit clean
+.PHONY: help setup browser lint test check fuzz demo zoo bench gpu-check lines docs audit clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) ## create .venv and install this package with the tested versions
 
@@ -47,9 +48,12 @@ zoo: $(READY) ## train the models that ship in zoo/sketch again (half an hour)
 	$(BIN)/python -m p2bot_parlai.tools.make_zoo .zoo
 
 bench: $(READY) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
-	$(BIN)/python bench/overhead.py
 	$(BIN)/python bench/growth.py
 	$(BIN)/python bench/speed.py $(BENCH)
+
+# with the machine's own python and packages: nothing is installed
+gpu-check: ## MINUTES=10 of tests, speed and training on a GPU; DATAPATH=<data> for real ConvAI2
+	$(PYTHON) bench/gpu_check.py --minutes $(MINUTES) $(if $(DATAPATH),--datapath $(DATAPATH))
 
 lines: $(READY) ## lines of code of the product and of the tests
 	$(BIN)/python bench/lines.py

@@ -27,9 +27,16 @@ class Panel:
 
 
 def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    """Until a GPU, too, has done it."""
+    started = now()
     run()
-    return time.perf_counter() - started
+    return now() - started
+
+
+def now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def by_turns(runs: dict[str, Callable[[], object]], pairs: int, warm_up: bool = True) -> dict:
@@ -56,10 +63,14 @@ def flops(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def peak(precision: str, side: int = 1024, repeats: int = 3) -> float:
-    """Floating-point operations a second of the fastest of a few square matrix products."""
+def peak(precision: str, repeats: int = 5) -> float:
+    """
+    Floating-point operations a second of the fastest of a few square matrix products, on the
+    device that the agents run on.
+    """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+    device, side = ("cuda", 8192) if torch.cuda.is_available() else ("cpu", 1024)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     a @ b
     return 2 * side**3 / min(seconds(lambda: a @ b) for _ in range(repeats))
 
@@ -97,8 +108,13 @@ def draw(panels: Sequence[Panel], path: Path, width: float = 4, height: float = 
         figure.savefig(path, metadata={"Date": None})
 
 
+def memory() -> float:
+    """The most that was held on the device that the agents run on, MB."""
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else resident()
+
+
 def memory_of(size: str, precision: str, work: str, side: str) -> dict:
-    """Peak memory of one side in a process of its own, MB: before the work, and after."""
+    """`memory` of one side in a process of its own: before the work, and after."""
     command = [sys.executable, Path(__file__), size, precision, work, side]
     command.append(str(torch.get_num_threads()))
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -112,6 +128,6 @@ if __name__ == "__main__":
     name, precision, work, side, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     made = Works(SIZES[name], precision).get(work)
-    before = resident()
+    before = memory()
     made.run[side]()
-    print(json.dumps({"before": before, "peak": resident()}))
+    print(json.dumps({"before": before, "peak": memory()}))

@@ -25,7 +25,8 @@ class Ours:
     def batch(self, dialogues: list[list[Turn]]) -> Batch:
         self.agent._local_metrics.clear()
         rows = [[ReadTurn(turn, len(turn.response)) for turn in turns] for turns in dialogues]
-        return self.agent.reader.batch(rows, list(range(len(rows))))
+        batch = self.agent.reader.batch(rows, list(range(len(rows))))
+        return batch.to(self.network.device) if self.agent.use_cuda else batch
 
     def loss(self, dialogues: list[list[Turn]]) -> Tensor:
         return self.agent.compute_loss(self.batch(dialogues))
@@ -37,7 +38,7 @@ class Ours:
     # ------------------------------------------------------------------------- ranking
     @torch.no_grad()
     def rank(self, context: list[int], candidates: list[list[int]]) -> Tensor:
-        ids = torch.tensor([context])
+        ids = torch.tensor([context], device=self.network.device)
         states = self.network.encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
         return self.agent.responder.score(states, [candidates], "next-utterance")[0]
 
@@ -45,7 +46,7 @@ class Ours:
     @torch.no_grad()
     def beam(self, contexts: list[list[int]], length: int, width: int = 2) -> list[list[int]]:
         """Re-ranking by Eq. 3 included. The last token, where nothing ended, is [EOS]."""
-        ids = torch.tensor(contexts)
+        ids = torch.tensor(contexts, device=self.network.device)
         with keep_casts(ids.device):
             states = self.network.eval().encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
             opt = Opt({**self.agent.opt, "beam_size": width, "label_truncate": length})
@@ -74,12 +75,13 @@ class Ours:
         """As `released.Naive.policy_gradient`: all turns of a dialogue in one row."""
         self.agent.zero_grad()
         turns = [turn for dialogue in zip(*played, strict=True) for turn in dialogue]
-        packed = pack(turns, self.tokens.marks)
+        packed = pack(turns, self.tokens.marks).to(self.network.device)
         logits, _ = self.network(packed)
         mask = packed.target_mask
         scores = scatter_to_mask(token_log_likelihood(logits, packed.targets[mask]), mask)
         log_p = log_likelihood(scores, mask)
         advantages = ESTIMATORS["mean"](rewards.T, torch.arange(rewards.shape[1]))  # (B, N)
         # turn n of dialogue b is b * N + n
-        policy_gradient_loss(log_p, advantages.flatten()).mean().backward()
+        advantages = advantages.flatten().to(log_p.device)
+        policy_gradient_loss(log_p, advantages).mean().backward()
         return log_p.detach().view(rewards.shape[1], rewards.shape[0]).T

@@ -6,6 +6,8 @@ example is a row of its own; nothing is cached; every position gets its vocabula
 It is fairer than the original in one way: layers and attention are our fused ones.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,15 +23,18 @@ class Naive:
     """:param network: whose weights are used, and learnt."""
 
     def __init__(self, network: Transmitter, tokenizer: P2botTokenizer, learning_rate: float):
-        self.network, self.tokens = network, tokenizer
+        self.network, self.tokens, self.device = network, tokenizer, network.device
         self.optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+
+    def put(self, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor(numbers, device=self.device)
 
     def read(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Hidden states (B, T, D) and logits (B, T, V) of rows, padded behind their ends."""
-        ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+        ids = pad_sequence([self.put(row) for row in rows], batch_first=True)
         size, length = ids.shape
-        causal = torch.ones(length, length, dtype=torch.bool).tril().expand(size, -1, -1)
-        hidden = self.network.backbone(ids, torch.arange(length).expand(size, -1), causal)
+        causal = ids.new_ones(length, length, dtype=torch.bool).tril().expand(size, -1, -1)
+        hidden = self.network.backbone(ids, self.put(range(length)).expand(size, -1), causal)
         return hidden, self.network.output(hidden)
 
     # ------------------------------------------------------------------------ training
@@ -45,11 +50,11 @@ class Naive:
             start = len(turn.context)
             predicted = logits[row, start : start + len(turn.response)]
             losses.append(
-                functional.cross_entropy(predicted, torch.tensor(turn.response), reduction="none")
+                functional.cross_entropy(predicted, self.put(turn.response), reduction="none")
             )
         ends = torch.tensor([len(row) - 1 for row in rows])
         scores = self.network.next_utterance(hidden[torch.arange(len(rows)), ends]).squeeze(-1)
-        right = torch.cat([torch.ones(len(turns)), torch.zeros(len(turns))])
+        right = torch.cat([scores.new_ones(len(turns)), scores.new_zeros(len(turns))])
         next_utterance = functional.binary_cross_entropy_with_logits(scores, right)
         return torch.cat(losses).mean() + next_utterance
 
@@ -78,7 +83,7 @@ class Naive:
         """The likeliest of ``width`` hypotheses of ``length`` tokens, none of which ends."""
         rows = [[*context, self.tokens.self_] for context in contexts for _ in range(width)]
         start = len(contexts[0]) + 1  # all are of one length
-        totals = torch.full((len(contexts), width), -torch.inf)
+        totals = torch.full((len(contexts), width), -torch.inf, device=self.device)
         totals[:, 0] = 0.0  # they are alike at the first step
         for _ in range(length):
             log_p = self.read(rows)[1][:, -1].log_softmax(dim=-1)
@@ -118,8 +123,8 @@ class Naive:
                 ends = torch.tensor([len(row) - 1 for row in rows])
                 logits = self.read(rows)[1][torch.arange(len(rows)), ends]
                 log_p = logits.log_softmax(dim=-1)
-                tokens = draw(log_p, numbers[alive, step])
-                found[alive, step] = log_p.gather(1, tokens[:, None]).squeeze(1)
+                tokens = draw(log_p, numbers[alive, step].to(self.device))
+                found[alive, step] = log_p.gather(1, tokens[:, None]).squeeze(1).cpu()
                 for b, token in zip(alive, tokens.tolist(), strict=True):
                     responses[b].append(token)
             played.append([Turn(*pair) for pair in zip(contexts, responses, strict=True)])
@@ -137,15 +142,15 @@ class Naive:
         :param rewards: (N, B). :return: log p(a | s), (N, B).
         """
         self.optimizer.zero_grad()
-        advantages = rewards - rewards.mean()
+        advantages = (rewards - rewards.mean()).to(self.device)
         found = []
         for turns, advantage in zip(played, advantages, strict=True):
             rows = [[*turn.context, self.tokens.self_, *turn.response] for turn in turns]
             log_p = self.read(rows)[1].log_softmax(dim=-1)
             sums = []
             for row, turn in enumerate(turns):
-                places = torch.arange(len(turn.response)) + len(turn.context)
-                sums.append(log_p[row, places, torch.tensor(turn.response)].sum())
+                places = self.put(range(len(turn.response))) + len(turn.context)
+                sums.append(log_p[row, places, self.put(turn.response)].sum())
             (-(advantage * torch.stack(sums)).sum() / rewards.numel()).backward()
             found.append(torch.stack(sums).detach())
         return torch.stack(found)

@@ -10,6 +10,7 @@ import torch
 from parlai.core.agents import create_agent
 from parlai.scripts.train_model import setup_args
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from p2bot_parlai import plugin
 from p2bot_parlai.method.context_style import SPECIAL_TOKENS
@@ -25,7 +26,9 @@ class Size:
     :param response: tokens of a response, distractor or candidate, [EOS] included.
     :param heard: tokens of what the partner says.
     :param batch: contexts that are decoded together. :param dialogues: played together.
-    :param turns: of a played dialogue. :param training_turns: of one that is learnt from.
+    :param group: of these have the same personas. :param turns: of a played dialogue.
+    :param training_turns: of one that is learnt from.
+    :param kv_heads: for keys and values, of a Llama in Hugging Face's form; 0: a backbone of ours.
     """
 
     backbone: str
@@ -42,6 +45,8 @@ class Size:
     dialogues: int = 6
     turns: int = 3
     training_turns: int = 7
+    group: int = 1
+    kv_heads: int = 0
 
     def having(self, **changes) -> "Size":
         return replace(self, **changes)
@@ -51,8 +56,11 @@ SIZES = {
     # of `make demo`, and of the paper
     "sketch": Size("sketch", 2, 128, 2, 2000),
     "gpt": Size("scratch", 12, 768, 12, 40478),
+    # SmolLM2's shape
+    "smollm2": Size("llama", 30, 576, 9, 49152, kv_heads=3),
     # for the test of this benchmark
     "tiny": Size("scratch", 1, 16, 2, 50, 40, 4, 3, 3, 2, 4, 2, 2, 3),
+    "tiny llama": Size("llama", 1, 16, 2, 50, 40, 4, 3, 3, 2, 4, 2, 2, 3, kv_heads=1),
 }
 
 
@@ -69,16 +77,17 @@ def build_agent(size: Size, precision: str):
             json.dumps(json.loads(backend.to_str())), encoding="utf-8"
         )
         torch.manual_seed(0)
+        if size.kv_heads:
+            save_llama(size, folder)
+            network = {"backbone": folder}
+        else:
+            network = {"backbone": size.backbone, "tokenizer": folder, "n_layers": size.n_layers}
+            network |= {"n_heads": size.n_heads, "embedding_size": size.embedding_size}
+            network |= {"n_positions": 1024, "dropout": 0.0}
         agent = create_agent(
             setup_args().parse_kwargs(
                 model="p2bot",
-                backbone=size.backbone,
-                tokenizer=folder,
-                n_layers=size.n_layers,
-                n_heads=size.n_heads,
-                embedding_size=size.embedding_size,
-                n_positions=1024,
-                dropout=0.0,
+                **network,
                 text_truncate=900,
                 label_truncate=size.decoded,
                 beam_min_length=size.decoded,  # nothing ends early: the work is always the same
@@ -96,6 +105,24 @@ def build_agent(size: Size, precision: str):
             if weight.dim() == 2 and "embed" not in name:
                 weight.data.mul_(1.5 / (0.02 * size.embedding_size**0.5))
     return agent
+
+
+def save_llama(size: Size, folder: str) -> None:
+    """Random weights of that shape, beside the tokenizer."""
+    PreTrainedTokenizerFast(
+        tokenizer_file=str(Path(folder, "tokenizer.json")), unk_token=SPECIAL_TOKENS[0]
+    ).save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=size.vocabulary,
+        hidden_size=size.embedding_size,
+        intermediate_size=round(size.embedding_size * 8 / 3),
+        num_hidden_layers=size.n_layers,
+        num_attention_heads=size.n_heads,
+        num_key_value_heads=size.kv_heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
 
 
 class Data:
@@ -140,7 +167,9 @@ class Data:
     def heads(self) -> list[list[int]]:
         """Personas of dialogues that are played."""
         size = self.size
-        return [self.head(size.turns, size.decoded + 1) for _ in range(size.dialogues)]
+        openings = range(size.dialogues // size.group)
+        heads = [self.head(size.turns, size.decoded + 1) for _ in openings]
+        return [head for head in heads for _ in range(size.group)]
 
     def said(self) -> list[list[list[int]]]:
         """What the user says: at each turn, in each dialogue."""

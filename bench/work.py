@@ -170,4 +170,4 @@ class Works:
 
 def _same(first, second) -> None:
     for a, b in zip(first, second, strict=True):
-        torch.testing.assert_close(a, b, **CLOSE)
+        torch.testing.assert_close(a.cpu(), b.cpu(), **CLOSE)

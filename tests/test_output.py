@@ -11,7 +11,9 @@ from parlai.scripts.self_chat import SelfChat
 from parlai.utils import logging
 from terminal import type_in
 
+from p2bot_parlai.errors import UsageError
 from p2bot_parlai.parlai_support.reports import table
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 
 REPORT = {
     "clen": 40.0,
@@ -131,6 +133,34 @@ def test_num_examples_is_exact_at_every_batch_size(convai2, tiny_model, task):
 def test_more_examples_than_there_are(convai2, tiny_model):
     given = {"num_examples": 1000, "skip_generation": True, "batchsize": 3}
     assert tiny.evaluate(convai2, tiny_model, **given)["exs"] == 32
+
+
+def test_dialogues_of_an_evaluation(convai2, tiny_model, tmp_path):
+    """The parts of the fold add up to it, and no dialogue is in two of them."""
+    given, found = {"skip_generation": True, "batchsize": 3}, {}
+    for part in (None, "1-2", "3-3", "4-500"):
+        logs = tmp_path / f"{part}.jsonl"
+        wanted = {"eval_dialogues": part} if part else {}
+        tiny.evaluate(convai2, tiny_model, world_logs=str(logs), **wanted, **given)
+        found[part] = sorted(example.name for example in read_world_logs(str(logs)))
+    assert len(found["3-3"]) == 4 and len(found["1-2"]) == 8
+    whole = found.pop(None)
+    assert sorted(name for part in found.values() for name in part) == whole
+
+
+@pytest.mark.parametrize("part", ["0-3", "5", "4-2", "9999-10000", "a-b"])
+def test_dialogues_that_are_not_there(convai2, tiny_model, part):
+    with pytest.raises(UsageError, match=f"--eval-dialogues {part}: "):
+        tiny.evaluate(convai2, tiny_model, eval_dialogues=part)
+
+
+def test_time_ends_an_evaluation_not_a_training(convai2, tiny_model, tmp_path):
+    given = {"skip_generation": True, "batchsize": 2}
+    assert tiny.evaluate(convai2, tiny_model, max_eval_time=1000, **given)["exs"] == 32
+    assert tiny.evaluate(convai2, tiny_model, max_eval_time=1e-9, **given).get("exs", 0) < 32
+    few = {"max_train_steps": 2, "max_eval_time": 100, "validation_every_n_steps": 1}
+    valid, _ = tiny.train(convai2, tmp_path / "model", eval_dialogues="1-1", **few)
+    assert 0 < float(valid["exs"]) < 8
 
 
 def test_num_examples_of_self_play(convai2, tiny_model, playing):

@@ -104,15 +104,42 @@ def compare(
     return found
 
 
+def interval(
+    examples: Sequence[Example], metric: str, resamples: int = 9999
+) -> tuple[float, float] | None:
+    """
+    95% interval of one system's metric, as the report has it: a bootstrap over dialogues.
+
+    :param examples: those of several seeds may be given together: a dialogue is one unit.
+    :return: None where fewer than two dialogues have the metric.
+    """
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for example in examples:
+        if metric in example.metrics:
+            groups.setdefault(example.dialogue, []).append(example.metrics[metric])
+    if len(groups) < 2:
+        return None
+    sums = np.array([np.sum(group, axis=0) for group in groups.values()])  # (U, sum or weight)
+    rng = np.random.default_rng([*metric.encode()])
+    return bootstrap_interval((sums[:, 0], sums[:, 1]), _ratio(metric), rng, resamples)
+
+
 # ------------------------------------------------------------------ means and perplexities
-def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
-    sums = np.array([_sums(metric, group) for group in groups])  # (U, system, sum or weight)
-    sums = sums[(sums[:, :, 1] > 0).any(axis=1)]
-    shape = np.exp if metric in PERPLEXITIES else (lambda value: value)
+def _ratio(metric: str):
+    """A metric from the sums and the weights of units."""
 
     def value(numerators, weights, axis=-1):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return shape(numerators.sum(axis=axis) / weights.sum(axis=axis))
+            mean = numerators.sum(axis=axis) / weights.sum(axis=axis)
+            return np.exp(mean) if metric in PERPLEXITIES else mean
+
+    return value
+
+
+def _compare_ratio(metric, groups, rng, resamples) -> Comparison:
+    sums = np.array([_sums(metric, group) for group in groups])  # (U, system, sum or weight)
+    sums = sums[(sums[:, :, 1] > 0).any(axis=1)]
+    value = _ratio(metric)
 
     def difference(n1, w1, n2, w2, axis=-1):
         return value(n2, w2, axis) - value(n1, w1, axis)

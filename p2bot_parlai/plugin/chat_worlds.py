@@ -4,7 +4,7 @@ from parlai.core import worlds
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.parlai_support.first_examples import EXACTLY, end_after
+from p2bot_parlai.parlai_support.evaluated import add_options, restrict
 from p2bot_parlai.parlai_support.mutators import add_answered
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
@@ -29,8 +29,7 @@ def with_our_worlds(stock):
                 return world(opt, user_agents)
             add_answered(opt)
         world = stock(opt, user_agents, default_world)
-        if number := opt.get(EXACTLY):
-            end_after(world.get_agents()[0], number)
+        restrict(world.get_agents()[0], opt)
         return world
 
     return create_task_world
@@ -57,6 +56,7 @@ def with_our_options(stock):
             world.add_cmdline_args(self, partial)
         else:
             stock(self, task, interactive_task, selfchat_task, partial)
+            add_options(self)
 
     return add_world_args
 

@@ -17,7 +17,7 @@ from parlai.scripts import eval_model as evaluation
 from parlai.scripts import interactive, interactive_web, self_chat
 from parlai.utils import logging
 
-from p2bot_parlai.parlai_support.first_examples import EXACTLY
+from p2bot_parlai.parlai_support.evaluated import EXACTLY
 from p2bot_parlai.parlai_support.names import SHORT_NAME
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch, patched

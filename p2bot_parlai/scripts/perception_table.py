@@ -9,7 +9,7 @@ import copy
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 from parlai.core.script import ParlaiScript, register_script
-from parlai.scripts.eval_model import eval_model
+from parlai.scripts.eval_model import eval_model, get_task_world_logs
 from parlai.scripts.eval_model import setup_args as eval_args
 from parlai.utils import logging
 from parlai.utils.io import PathManager
@@ -38,6 +38,8 @@ def measure(opt: Opt) -> dict[str, dict[str, dict]]:
         for task in opt["perception_tasks"].split(","):
             settings = Opt(copy.deepcopy(opt))
             settings.update(model=model, task=TASK, perception_task=task, report_filename="")
+            if logs := opt.get("world_logs"):  # a file for each
+                settings["world_logs"] = get_task_world_logs(f"{row}_{task}", logs, True)
             if row in BASELINES:
                 settings["model_file"] = settings["init_model"] = None
             logging.info(f"{row}: {task}")

@@ -18,7 +18,7 @@ from parlai.core.script import ParlaiScript, register_script
 from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.tools.figures import check_drawing
 from p2bot_parlai.tools.report import laid_out
-from p2bot_parlai.tools.reproduce.presets import PRESETS, TABLES
+from p2bot_parlai.tools.reproduce.presets import PRESETS, TABLES, in_minutes
 from p2bot_parlai.tools.reproduce.running import Runner
 
 if TYPE_CHECKING:  # transformers takes seconds to import, and every ``parlai`` command imports this
@@ -35,6 +35,12 @@ def make_plan(opt: Opt) -> "Plan":
         given = f"--preset {opt['preset']}" if opt["preset"] else "--preset is missing"
         raise UsageError(f"{given}: choose from {', '.join(PRESETS)}")
     preset = PRESETS[opt["preset"]]
+    if opt["minutes"] is not None:
+        if not (math.isfinite(opt["minutes"]) and opt["minutes"] > 0):
+            raise UsageError(f"--minutes {opt['minutes']} is not above 0")
+        if opt["scale"] != 1:
+            raise UsageError("--minutes and --scale both limit the training: give one of them")
+        preset = in_minutes(preset)
     tables = _unique((opt["table"] or ",".join(preset.tables)).split(","))
     for table in tables:
         if table not in TABLES:
@@ -52,7 +58,7 @@ def make_plan(opt: Opt) -> "Plan":
     if examples == 0 or examples < -1:
         raise UsageError(f"--examples {examples}: a positive number, or -1 for all")
     folder = Path(opt["outfile_folder"] or Path("reproduced") / opt["preset"])
-    size = Size(seeds, opt["scale"], examples)
+    size = Size(seeds, opt["scale"], examples, opt["precision"] or "", opt["minutes"] or 0)
     return Plan(preset, tables, folder, Path(opt["datapath"]), size)
 
 
@@ -66,6 +72,8 @@ def command(preset: str, plan: "Plan") -> str:
     words = ["parlai", "reproduce", "--preset", preset, "--table", ",".join(plan.measured)]
     words += ["--seeds", ",".join(map(str, size.seeds)), "--examples", str(size.examples)]
     words += ["--scale", f"{size.scale:g}"] if size.scale != 1 else []
+    words += ["--precision", size.precision] if size.precision else []
+    words += ["--minutes", f"{size.minutes:g}"] if size.minutes else []
     words += ["-dp", str(plan.datapath), "--outfile-folder", str(plan.folder)]
     return shlex.join(words)
 
@@ -107,6 +115,17 @@ class Reproduce(ParlaiScript):
             type=float,
             default=1.0,
             help="Share of every training that is done, for a trial; figures are then no results",
+        )
+        group.add_argument(
+            "--minutes",
+            type=float,
+            help="Share so many minutes among the three stages and their evaluation, without "
+            "ablations and baselines; how far they came is in the report",
+        )
+        group.add_argument(
+            "--precision",
+            choices=("fp32", "bf16"),
+            help="Of the three stages (docs/backbones.md); default: the presets'",
         )
         group.add_argument(
             "--dry-run", type="bool", default=False, help="Print the commands and run nothing"

@@ -24,6 +24,8 @@ plugin.register()
         ({"seeds": "1,x"}, "--seeds 1,x"),
         ({"scale": 0.0}, "--scale 0.0"),
         ({"examples": 0}, "--examples 0"),
+        ({"minutes": 0.0}, "--minutes 0.0"),
+        ({"minutes": 5.0, "scale": 0.5}, "--minutes and --scale"),
     ],
 )
 def test_what_cannot_be_meant_is_named(given, named):

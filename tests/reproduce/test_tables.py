@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.metrics.significance import Example
 from p2bot_parlai.tools.figures import draw_relevance_map
 from p2bot_parlai.tools.report import laid_out
 from p2bot_parlai.tools.reproduce import report
-from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, TABLES
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, TABLES, in_minutes
 from p2bot_parlai.tools.reproduce.running import Runner
-from p2bot_parlai.tools.reproduce.steps import Plan, Size, as_command, scaled
-from p2bot_parlai.tools.reproduce.tables import read_reports, summarise, tables
+from p2bot_parlai.tools.reproduce.steps import DUMP, Plan, Size, as_command, scaled
+from p2bot_parlai.tools.reproduce.tables import differences, read_reports, summarise, tables
 
 
 def plan_of(folder, preset="sketch", made=TABLES, size=None) -> Plan:
@@ -39,14 +40,14 @@ def test_table_1_has_ours_and_the_papers():
     original, revised = tables("1", reports)
     rows = {row[0]: row[1:] for row in original.rows}
     assert original.header[1:] == [
-        *("Hits@1 %", "[paper]", "ppl", "[paper]", "ppl a word", "F1 %", "[paper]")
+        *("Hits@1 %", "[paper]", "ppl", "[paper]", "ppl a word", "F1 %", "[paper]", "BLEU %")
     ]
     assert rows["P²Bot"] == [
         *("80.00 ± 0.00", "[81.90 ± 0.10]", "15.00 ± 0.00", "[15.12 ± 0.16]"),
-        *("20.00 ± 0.00", "20.00 ± 0.00", "[19.77 ± 0.08]"),
+        *("20.00 ± 0.00", "20.00 ± 0.00", "[19.77 ± 0.08]", "-"),
     ]
     # what a ranker says is one of the candidates: no F1
-    assert rows["IR"] == ["40.00", "-", "-", "-", "-", "-", "-"]
+    assert rows["IR"] == ["40.00", "-", "-", "-", "-", "-", "-", "-"]
     assert rows["Lost In Conversation"][:2] == ["-", "[17.30]"]
     assert {row[0]: row[2] for row in revised.rows}["P²Bot"] == "[68.60 ± 0.20]"
 
@@ -62,6 +63,41 @@ def test_table_3_and_its_changes_are_the_papers():
     assert rows["+ RS.3"][2:] == [
         *("11.00 (+10.0%)", "[19.08 (+5.2%)]", "0.50 (-50.0%)", "[0.75 (+33.9%)]")
     ]
+
+
+def answers(f1: float, dialogues: int = 20) -> list[Example]:
+    """Two of each dialogue; half of the dialogues are worse by 0.1, half better."""
+    return [
+        Example(f"{n} {turn}", str(n), "t", {"f1": (f1 + (0.1 if n % 2 else -0.1), 1.0)}, {})
+        for n in range(dialogues)
+        for turn in (1, 2)
+    ]
+
+
+def test_intervals_stand_beside_what_was_measured():
+    place = ("P²Bot-S", "revised")
+    (table,) = tables("3", {place: [{"f1": 0.2}] * 2}, (), {place: [answers(0.2)] * 2})
+    assert table.header[3:6] == ["F1 %", "95%", "[paper]"]
+    low, high = map(float, table.rows[0][4].split(" to "))
+    # of 20 dialogues at 10 and 30: standard error 10 / sqrt(20) = 2.2, whatever the seeds
+    assert 1.7 < (20 - low) / 1.96 < 2.7 and 1.7 < (high - 20) / 1.96 < 2.7
+    assert table.rows[1][4] == "-"
+
+
+def test_differences_are_of_the_same_dialogues():
+    names = ("hits@1", "f1", "bleu-4")
+    dumps = {}
+    for row, f1 in (("P²Bot-S", 0.2), ("+ RS.3", 0.23), ("- Persona", 0.5)):
+        found = answers(f1)
+        for example in found:
+            example.metrics |= dict.fromkeys(names, example.metrics["f1"])
+            example.name += "none" * (row == "- Persona")  # another persona is another example
+        dumps[row, "revised"] = [found] * 2
+    (table,) = differences("3", dumps)
+    columns = [(f"{metric} %", "95%", "p") for metric in ("Hits@1", "F1", "BLEU")]
+    assert table.header == ["", *itertools.chain(*columns)]
+    assert [row[0] for row in table.rows] == ["+ RS.3"]
+    assert table.rows[0][4:6] == ["+3.00", "+3.00 to +3.00"] and float(table.rows[0][6]) < 0.01
 
 
 def test_table_5_reads_a_perception_table(tmp_path):
@@ -138,6 +174,53 @@ def test_another_scale_is_another_command(tmp_path):
     assert "selfplay-dialogues" not in as_command(full)
 
 
+def option(step, name: str) -> str:
+    return step.command[step.command.index(name) + 1]
+
+
+def test_minutes_are_shared_by_trainings_and_evaluations(tmp_path):
+    size = Size(minutes=10)
+    plan = Plan(in_minutes(PRESETS["smollm2"]), TABLES, tmp_path / "out", tmp_path, size)
+    limits = {
+        name: float(option(step, flag))
+        for name, step in plan.steps.items()
+        for flag in ("--max-train-time", "--max-eval-time")
+        if flag in step.command
+    }
+    trained = {n.split(".")[0] for n, s in plan.steps.items() if s.command[0] == "train_model"}
+    assert trained == {"P2Bot-S", "P2Bot", "Receiver"}
+    assert len([n for n in limits if n.startswith("eval.")]) == 4
+    assert limits["P2Bot-S.original.seed1"] > limits["P2Bot.original.seed1"] > 0
+    assert 550 < sum(limits.values()) + 20 * len(plan.steps) < 610
+    for step in plan.steps.values():
+        if step.command[0] in ("eval_model", "perception_table"):
+            assert option(step, "--eval-dialogues") == "251-500"
+
+
+def test_how_far_trainings_came_that_the_clock_ended(tmp_path):
+    plan = plan_of(tmp_path, "smollm2", "5", Size(minutes=1))
+    assert list(plan.steps)[0] == "Receiver.original.seed1"
+    plan.model("Receiver.original.seed1").parent.mkdir(parents=True)
+    stats = plan.file("Receiver.original.seed1", "model.trainstats")
+    stats.write_text(json.dumps({"total_epochs": 0.125, "train_steps": 9}))
+    assert report.cut_short(plan) == {"Receiver.original.seed1": "0.125 epochs, 9 updates"}
+    assert report.cut_short(plan_of(tmp_path, "smollm2", "5")) == {}
+
+
+def test_the_rewards_are_those_of_the_preset(tmp_path):
+    plan = plan_of(tmp_path, "smollm2", "3")
+    assert plan.added == ["style", "coherence", "coverage"]
+    second = as_command(plan.steps["RS2.original.seed1"])
+    assert "--lambda-coverage 0 " in second and "lambda-persona" not in second
+
+
+def test_a_precision_is_that_of_the_stages(tmp_path):
+    steps = plan_of(tmp_path, made="13", size=Size(precision="bf16")).steps
+    for name in ("P2Bot-S", "no-next", "P2Bot"):
+        assert option(steps[f"{name}.both.seed1"], "--precision") == "bf16"
+    assert "--precision" not in steps["seq2seq.both.seed1"].command
+
+
 # ------------------------------------------------------------------------------ report
 @pytest.fixture
 def made(tmp_path):
@@ -153,6 +236,11 @@ def made(tmp_path):
             file.parent.mkdir(parents=True)
             figures = {"hits@1": 0.1 * seed, "f1": 0.2, "bleu-4": 0.01}
             file.write_text(json.dumps({"report": figures, "row": row}))
+            asked = {"text": "hi", "eval_labels": ["hello"], "id": "t"}
+            told = {"metrics": figures}
+            dialogues = [[[asked | {"text": f"hi {n}"}, told]] for n in "ab"]
+            lines = [json.dumps({"dialog": dialogue}) for dialogue in dialogues]
+            file.with_name(DUMP).write_text("\n".join(lines))
     turn = {"user": "hi <b>", "agent": "hello", "rewards": {}, "weighted": {}, "reward": 0.0}
     dialogue = {"user_persona": ["i swim ."], "agent_persona": ["i sing ."], "turns": [turn]}
     plan.dialogues.parent.mkdir(parents=True)
@@ -168,12 +256,13 @@ def made(tmp_path):
 
 def test_the_report_says_everything(made):
     runner = Runner(made.folder, list(made.steps.values()))
-    (table,) = report.write(made, runner, "parlai reproduce --preset sketch")
+    table, changes = report.write(made, runner, "parlai reproduce --preset sketch")
+    assert len(changes.rows) == len(table.rows) - 1
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     text = (made.folder / "report.md").read_text(encoding="utf-8")
     cell = r" *</td><td[^>]*> *"
-    assert re.search(rf"P²Bot-S{cell}15.00 ± 7.07{cell}\[68.70\]", page)
-    assert re.search(r"\| P²Bot-S +\| +15.00 ± 7.07 \| +\[68.70\] \|", text)
+    assert re.search(rf"P²Bot-S{cell}15.00 ± 7.07{cell}15.00 to 15.00{cell}\[68.70\]", page)
+    assert re.search(r"\| P²Bot-S +\| +15.00 ± 7.07 \| 15.00 to 15.00 \| +\[68.70\] \|", text)
     assert "hi &lt;b&gt;" in page and "http" not in page.split("<pre>")[0]
     for part in (
         *("parlai reproduce --preset sketch", "core-hours", "torch", "not measured here"),

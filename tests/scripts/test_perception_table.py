@@ -3,7 +3,9 @@
 import json
 
 import people
+import pytest
 
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.scripts.perception_table import PerceptionTable, format_table
 
 
@@ -12,6 +14,7 @@ def test_table_of_a_trained_receiver(tmp_path, capsys):
     people.train(folder, tmp_path / "model")
     given = {name: people.RECEIVER[name] for name in ("distractors", "hard_candidates")}
     given["report_filename"] = str(tmp_path / "table.json")
+    given["world_logs"] = str(tmp_path / "logs.jsonl")
     table = PerceptionTable.main(
         model_file=str(tmp_path / "model"), datapath=folder, loglevel="error", **given
     )
@@ -25,6 +28,12 @@ def test_table_of_a_trained_receiver(tmp_path, capsys):
     written = json.loads((tmp_path / "table.json").read_text())
     assert written["Receiver"]["convai2:self_revised"]["hits@1"] == revised["hits@1"]
     assert list(written) == list(table)
+    for row in table:
+        logs = read_world_logs(str(tmp_path / f"logs_{row}_convai2:self_revised.jsonl"))
+        for name in ("hits@1", "mrr"):
+            values = [example.metrics[name][0] for example in logs]
+            found = written[row]["convai2:self_revised"][name]
+            assert sum(values) / len(values) == pytest.approx(found)
 
 
 def test_the_true_cell_where_the_task_knows_it_else_a_dash():

@@ -25,8 +25,10 @@ class Preset:
     :param stages: how the option presets of the three stages begin.
     :param baselines: how those of the baselines begin.
     :param transfertransfo: the preset of that row, and options that are added to it.
-    :param options: stage -> options that are added to its preset.
+    :param options: stage, or "baselines" -> options that are added to its preset.
     :param rows: of Table 3; empty: all.
+    :param systems: of Tables 1 and 4; empty: all.
+    :param dialogues: of the validation fold, that an evaluation reads, such as "251-500".
     :param examples: validation examples that an evaluation reads; -1: all.
     :param save_every: seconds between two checkpoints of a training.
     :param jobs: steps that run at a time.
@@ -40,6 +42,8 @@ class Preset:
     options: dict[str, dict] = field(default_factory=dict)
     tables: tuple[str, ...] = TABLES
     rows: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    dialogues: str = ""
     seeds: str = "1,2,3"
     examples: int = -1
     save_every: int = 600
@@ -83,7 +87,8 @@ PRESETS = {
     "demo": DEMO,
     "demo_convai2": DEMO_CONVAI2,
     "sketch": SKETCH,
-    # weights that come as pip packages; learns from original personas alone
+    # weights that come as pip packages; learns from original personas alone. Figures are those of
+    # dialogues that no choice was made on (1 to 250 are for that)
     "smollm2": Preset(
         source="convai2",
         trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
@@ -94,6 +99,12 @@ PRESETS = {
             # eight dialogues with three distractors each take 15 GB of a SmolLM2
             {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100, "batchsize": 2},
         ),
+        dialogues="251-500",
+        options={
+            "transmitter": {"num_epochs": 1},
+            "selfplay": {"adapter_rank": 16, "selfplay_dialogues": 640},
+            "baselines": {"max_train_time": 600},
+        },
     ),
     # section 5.1: GPT and BERT, a model for original and one for revised personas
     "paper": Preset(
@@ -103,3 +114,9 @@ PRESETS = {
         baselines="small",
     ),
 }
+
+
+def in_minutes(preset: Preset) -> Preset:
+    """What `--minutes` leaves of a preset: the method alone, without ablations and baselines."""
+    ours = ("P²Bot-S", "P²Bot")
+    return replace(preset, rows=("P²Bot-S", "+ RS.3"), systems=ours, seeds="1")

@@ -1,35 +1,66 @@
 """report.md and report.html of `parlai reproduce`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from p2bot_parlai.tools.human_eval import side_by_side
 from p2bot_parlai.tools.report import Report, curves, svg_element, train_reports
 from p2bot_parlai.tools.reproduce import machine
 from p2bot_parlai.tools.reproduce.running import Runner
-from p2bot_parlai.tools.reproduce.steps import ADDED, Plan, as_command
-from p2bot_parlai.tools.reproduce.tables import LAYOUTS, PAPER, Table, read_reports, tables
+from p2bot_parlai.tools.reproduce.steps import Plan, as_command
+from p2bot_parlai.tools.reproduce.tables import (
+    LAYOUTS,
+    PAPER,
+    Table,
+    differences,
+    read_dumps,
+    read_reports,
+    tables,
+)
 
 # kind of training, by how its step begins -> metrics whose curves are drawn
 CURVES = {
     "P2Bot-S.": ("loss", "nup_acc"),
     "Receiver.": ("loss", "true_first"),
-    "P2Bot.": ("reward", *ADDED, "kl"),
+    "P2Bot.": ("reward", "kl"),
 }
+CUT = "Trainings were limited in time, see above."
 NOTE = (
     "Figures in brackets are the paper's own, taken from it and not measured here: its data, "
     "models and length of training may be others. Figures are means over seeds ± sample standard "
-    "deviation; a single seed has none."
+    "deviation; a single seed has none. Beside them stands the 95% interval (bootstrap over "
+    "dialogues, all seeds together)."
 )
 
 
 def make_tables(plan: Plan) -> list[Table]:
     """Every table that was asked for."""
     found = []
+    cut = f" {CUT}" if cut_short(plan) else ""
     for number, measured in sorted(plan.measured.items()):
         if number in LAYOUTS:
             rows = plan.preset.rows if number == "3" else ()
-            found += tables(number, read_reports(number, measured, plan.preset.source), rows)
+            reports = read_reports(number, measured, plan.preset.source)
+            counts = {float(r["exs"]) for seeds in reports.values() for r in seeds if "exs" in r}
+            bounds = sorted({min(counts), max(counts)}) if counts else ()
+            more = f" Examples: {' to '.join(f'{n:,.0f}' for n in bounds)}." if counts else ""
+            more += f" The rewards are {', '.join(plan.added)}." if number == "3" else ""
+            dumps = read_dumps(number, measured, plan.preset.source)
+            made = tables(number, reports, rows, dumps)
+            if LAYOUTS[number].base:
+                made += differences(number, dumps, rows)
+            found += [replace(table, note=table.note + more + cut) for table in made]
+    return found
+
+
+def cut_short(plan: Plan) -> dict[str, str]:
+    """How far the trainings came that the clock ended, by the name of the step."""
+    found = {}
+    for name, step in plan.steps.items():
+        if "--max-train-time" in step.command:
+            stats = json.loads(plan.file(name, "model.trainstats").read_text(encoding="utf-8"))
+            found[name] = f"{stats['total_epochs']:.3g} epochs, {stats['train_steps']} updates"
     return found
 
 
@@ -58,6 +89,8 @@ def write(plan: Plan, runner: Runner, command: str) -> list[Table]:
     report.section("Learning")
     for begins, metrics in CURVES.items():
         runs = {n: train_reports(plan.model(n)) for n in plan.steps if n.startswith(begins)}
+        if "reward" in metrics:
+            metrics = (*metrics, *plan.added)
         if runs:
             report.drawing(curves(runs, metrics), begins.rstrip("."))
     if plan.dialogues:
@@ -91,14 +124,15 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
     facts = {
         "command": command,
         "seeds": ", ".join(map(str, size.seeds)),
-        "validation examples": "all"
-        if size.examples < 0
-        else f"the first {size.examples}, rounded up to a whole batch",
+        "validation examples": "all" if size.examples < 0 else f"the first {size.examples}",
+        "validation dialogues": plan.preset.dialogues or "all",
         "time": f"{seconds / 3600:.2f} hours, {cores / 3600:.2f} core-hours, {len(marks)} steps",
         "machine": machine.hardware(),
         "versions": now,
         "paper": f"{PAPER['source']}, {PAPER['url']}",
     }
+    for name, done in cut_short(plan).items():
+        facts[f"limited in time: {name}"] = done
     for name, mark in marks.items():
         for versions in set(mark.get("versions", ())) - {now}:
             facts[f"other versions: {name}"] = versions

@@ -6,9 +6,10 @@ and the seed, as in ``P2Bot-S.both.seed1``; evaluations add the personas that th
 """
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from p2bot_parlai import zoo
@@ -26,13 +27,8 @@ SUPERVISED = {
     "- Persona": ("no-persona", "none", {}),
     "- Next": ("no-next", "", {"nup_coef": 0, "alpha": 1, "rank_by": "likelihood"}),
 }
-# the rewards that are on by default, in the order in which Table 3 adds them
-ADDED = [name for name, reward in REWARDS.items() if reward.weight]
-# rows of self-play -> (name of the step, the rewards that are off)
-REWARDED = {
-    f"+ RS.{n}": (f"RS{n}" if ADDED[n:] else "P2Bot", tuple(ADDED[n:]))
-    for n in range(1, len(ADDED) + 1)
-}
+# rows of self-play, each with one reward more -> name of the step
+REWARDED = {"+ RS.1": "RS1", "+ RS.2": "RS2", "+ RS.3": "P2Bot"}
 BEST = list(REWARDED)[-1]  # P²Bot itself
 # full validation is for the evaluations that follow
 SHORT = {"validation_max_exs": 64, "short_final_eval": True}
@@ -43,6 +39,16 @@ BATCH, IR_BATCH = 16, 1
 LEAST_DIALOGUES = 2000
 # contexts of Table 4
 ANSWERED = 5
+# the answers of an evaluation, beside its report
+DUMP = "answers.jsonl"
+# what a limited time is shared by: script -> how a step begins -> parts
+SHARES = {
+    "train_model": {"P2Bot-S": 6, "P2Bot": 4, "Receiver": 2, "else": 4},
+    "eval_model": {"else": 1.5},
+    "perception_table": {"else": 0.3},  # for each ranker and task
+}
+# seconds in which a step has imported torch, read its models, and ended
+STARTING = 20
 
 
 def as_command(step: Step) -> str:
@@ -56,11 +62,15 @@ class Size:
     :param seeds: of every training.
     :param scale: share of the training (updates, epochs, dialogues of self-play) that is done.
     :param examples: validation examples an evaluation; -1: all.
+    :param precision: of our trainings, and so of their evaluation; "": the presets'.
+    :param minutes: that everything shall take together; 0: as long as it takes.
     """
 
     seeds: tuple[int, ...] = (1,)
     scale: float = 1.0
     examples: int = -1
+    precision: str = ""
+    minutes: float = 0
 
 
 class Plan:
@@ -75,6 +85,9 @@ class Plan:
     ):
         self.preset, self.folder, self.datapath, self.size = preset, folder, datapath, size
         self.steps: dict[str, Step] = {}
+        weights = _stored(f"p2bot/{preset.stages}_selfplay")
+        # the rewards that are on, in the order in which Table 3 adds them
+        self.added = [n for n, r in REWARDS.items() if weights.get(f"lambda_{n}", r.weight)]
         self.measured: dict[str, dict[tuple[str, str], list[Path]]] = {t: {} for t in tables}
         self.dialogues: Path | None = None
         self.answers: Path | None = None  # Table 4
@@ -83,14 +96,19 @@ class Plan:
         for seed in size.seeds:
             for table in tables:
                 make[table](seed)
+        if size.minutes:
+            self._share_time(60 * size.minutes)
 
     # ------------------------------------------------------------------ tables
     def _table1(self, seed: int) -> None:
         for variant in VARIANTS:
             trained_on = self.preset.trained_on[variant]
-            for row in BASELINES:
+            for row in self._systems(BASELINES):
                 bs = IR_BATCH if row == "IR" else BATCH
                 self._measure("1", row, self.baseline(row, trained_on, seed), variant, bs)
+            for row in self._systems(("P²Bot-S", "- Persona")):
+                model = self.transmitter(row, trained_on, seed)
+                self._measure("1", row, model, variant, read=_read(row))
             self._measure("1", OURS, self.selfplay(BEST, trained_on, seed), variant)
         self._sample(seed)
 
@@ -98,8 +116,7 @@ class Plan:
         trained_on = self.preset.trained_on["revised"]
         for row in self.preset.rows or (*SUPERVISED, *REWARDED):
             train = self.transmitter if row in SUPERVISED else self.selfplay
-            read = "none" if row == "- Persona" else ""
-            self._measure("3", row, train(row, trained_on, seed), "revised", read=read)
+            self._measure("3", row, train(row, trained_on, seed), "revised", read=_read(row))
         self._sample(seed)
 
     def _table4(self, seed: int) -> None:
@@ -107,7 +124,7 @@ class Plan:
         if self.answers:
             return
         trained_on = self.preset.trained_on["original"]
-        models = {row: self.baseline(row, trained_on, seed) for row in BASELINES}
+        models = {row: self.baseline(row, trained_on, seed) for row in self._systems(BASELINES)}
         models[OURS] = self.selfplay(BEST, trained_on, seed)
         name = f"answers.{_named(trained_on)}.seed{seed}"
         self.answers = self.file(name, "answers.jsonl")
@@ -127,6 +144,7 @@ class Plan:
             options = {"task": f"p2bot:persona_perception:{tasks[0]}"}
             options |= {"perception_tasks": ",".join(tasks), "model_file": self.model(receiver)}
             options |= {"batchsize": BATCH, **self._examples(), "report_filename": report}
+            options["world_logs"] = self.file(name, DUMP)
             self._add(name, "perception_table", options, [receiver], [report])
             for variant in read:
                 self.measured["5"].setdefault(("Receiver", variant), []).append(report)
@@ -158,12 +176,12 @@ class Plan:
 
     def selfplay(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """Self-play from P²Bot-S with the rewards of a row of Table 3 (section 3.2)."""
-        name, off = REWARDED[row]
+        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 :]
         task = self._tasks(trained_on[:1])
         needs = [self.transmitter("P²Bot-S", trained_on, seed)]
         options = {"task": f"p2bot:selfplay:{task}", "evaltask": task}
         options |= {"init_model": self.model(needs[0])}
-        if any(REWARDS[name].needs_receiver for name in ADDED if name not in off):
+        if any(REWARDS[name].needs_receiver for name in self.added if name not in off):
             needs.append(self.receiver(trained_on, seed))
             options["receiver"] = self.model(needs[1])
         options |= {f"lambda_{reward}": 0 for reward in off} | QUICK
@@ -176,6 +194,7 @@ class Plan:
         if row == "Transfertransfo":
             preset, more = self.preset.transfertransfo
         options = {"o": f"p2bot/{preset}", "task": self._tasks(trained_on), **more, **SHORT}
+        options |= self.preset.options.get("baselines", {})
         return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed)
 
     def _stage(
@@ -189,6 +208,7 @@ class Plan:
     ) -> str:
         preset = {"o": f"p2bot/{self.preset.stages}_{stage}"}
         options = {**preset, **options, **self.preset.options.get(stage, {})}
+        options |= {"precision": self.size.precision} if self.size.precision else {}
         return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed, needs)
 
     def _train(self, name: str, options: dict, seed: int, needs: Sequence[str] = ()) -> str:
@@ -198,6 +218,7 @@ class Plan:
         model = self.model(name)
         options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
         options |= {"log_every_n_steps": 20, "model_file": model}
+        options |= {"validation_max_exs": BATCH} if self.size.minutes else {}
         # the report comes last: after SIGTERM a training ends with status 0 and has none
         made = [model, model.with_name(f"{model.name}.test")]
         return self._add(name, "train_model", options, needs, made, "*.checkpoint*")
@@ -212,7 +233,8 @@ class Plan:
         report = self.file(name, "report.json")
         options = {"task": f"{self.preset.source}:{read}", "model_file": self.model(model)}
         options |= {"batchsize": batchsize, **self._examples(), "report_filename": report}
-        self._add(name, "eval_model", options, [model], [report])
+        dump = options["world_logs"] = self.file(name, DUMP)
+        self._add(name, "eval_model", options, [model], [report, dump])
         self.measured[table].setdefault((row, variant), []).append(report)
 
     def _sample(self, seed: int) -> None:
@@ -263,7 +285,26 @@ class Plan:
         return ",".join(f"{self.preset.source}:{variant}" for variant in variants)
 
     def _examples(self) -> dict:
-        return {} if self.size.examples < 0 else {"num_examples": self.size.examples}
+        found: dict = {} if self.size.examples < 0 else {"num_examples": self.size.examples}
+        return found | ({"eval_dialogues": self.preset.dialogues} if self.preset.dialogues else {})
+
+    def _systems(self, rows: Sequence[str]) -> list[str]:
+        return [row for row in rows if row in (self.preset.systems or rows)]
+
+    def _share_time(self, seconds: float) -> None:
+        """Give trainings and evaluations what `STARTING` every step leaves, by `SHARES`."""
+        shares = {name: SHARES.get(step.command[0], {}) for name, step in self.steps.items()}
+        shares = {n: s.get(n.partition(".")[0], s["else"]) for n, s in shares.items() if s}
+        left = max(seconds / 4, seconds - STARTING * len(self.steps)) / sum(shares.values())
+        for name, share in shares.items():
+            step, limit = self.steps[name], math.ceil(share * left)
+            option = "--max-train-time" if step.command[0] == "train_model" else "--max-eval-time"
+            self.steps[name] = replace(step, command=(*step.command, option, str(limit)))
+
+
+def _read(row: str) -> str:
+    """The variant of the task that a row of ours reads, if not that of the evaluation."""
+    return "none" if row == "- Persona" else ""
 
 
 def _named(trained_on: Sequence[str]) -> str:

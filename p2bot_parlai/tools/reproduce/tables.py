@@ -1,14 +1,23 @@
-"""The paper's tables from evaluation reports: mean ± standard deviation over seeds."""
+"""
+The paper's tables from evaluation reports: mean ± standard deviation over seeds, and intervals
+over dialogues.
+"""
 
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
+
+from parlai.scripts.eval_model import get_task_world_logs
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.metrics.significance import Example, compare, interval, pair_up
+from p2bot_parlai.parlai_support.world_logs import read_world_logs
 from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS
-from p2bot_parlai.tools.reproduce.steps import BEST, OURS, REWARDED, SUPERVISED
+from p2bot_parlai.tools.reproduce.steps import BEST, DUMP, OURS, REWARDED, SUPERVISED
 
 PAPER = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
 NOTHING = "-"
@@ -24,7 +33,10 @@ TITLES = {
 # rankers answer with one of the candidates, one of them the truth: their F1 means nothing
 RANKERS = ("Dually Interactive Matching", "IR")
 
+# by row and personas: a report a seed, and the examples of each seed
 Reports = Mapping[tuple[str, str], Sequence[Mapping]]
+Dumps = Mapping[tuple[str, str], Sequence[Sequence[Example]]]
+INTERVAL = "95%"
 
 
 @dataclass(frozen=True)
@@ -40,10 +52,11 @@ class Layout:
 
 LAYOUTS = {
     "1": Layout(
-        (*BASELINES, "Lost In Conversation", OURS),
-        ("hits@1", "ppl", "ppl_word", "f1"),
+        (*BASELINES, "Lost In Conversation", "P²Bot-S", "- Persona", OURS),
+        ("hits@1", "ppl", "ppl_word", "f1", "bleu-4"),
         VARIANTS,
-        "On the validation fold. Perplexity is per token, and tokens differ with the vocabulary: "
+        "On the validation fold. P²Bot-S and - Persona are those of Table 3. "
+        "Perplexity is per token, and tokens differ with the vocabulary: "
         "compare systems by ppl a word. Rankers have none. Dually Interactive Matching is a "
         "bi-encoder here, IR is not in the paper; Lost In Conversation is another network that is "
         "not trained here (docs/baselines.md).",
@@ -92,16 +105,19 @@ def summarise(reports: Sequence[Mapping], metric: str) -> Summary | None:
     values = [report.get(metric) for report in reports]
     if not values or None in values:
         return None
-    numbers = [float(value) * (100 if TITLES[metric].endswith("%") else 1) for value in values]
+    numbers = [_scaled(float(value), metric) for value in values]
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
     return Summary(statistics.fmean(numbers), spread)
 
 
-def tables(number: str, reports: Reports, rows: Sequence[str] = ()) -> list[Table]:
+def tables(
+    number: str, reports: Reports, rows: Sequence[str] = (), dumps: Dumps = MappingProxyType({})
+) -> list[Table]:
     """
     Table ``number`` of the paper, one for each set of personas.
 
     :param rows: those of it; empty: all.
+    :param dumps: what intervals are computed from.
     """
     layout = LAYOUTS[number]
     rows = rows or layout.rows
@@ -112,6 +128,11 @@ def tables(number: str, reports: Reports, rows: Sequence[str] = ()) -> list[Tabl
             header.append(TITLES[metric])
             ours = {row: _ours(reports.get((row, variant), ()), row, metric) for row in rows}
             columns.append(_column(ours, layout.base))
+            pooled = {row: chain(*dumps.get((row, variant), ())) for row in rows if ours[row]}
+            spans = {row: interval(list(examples), metric) for row, examples in pooled.items()}
+            if any(spans.values()):
+                header.append(INTERVAL)
+                columns.append([_span(spans.get(row), metric) for row in rows])
             papers = {row: _papers(PAPER[number].get(row, {}), variant, metric) for row in rows}
             if any(papers.values()):
                 header.append("[paper]")
@@ -120,6 +141,44 @@ def tables(number: str, reports: Reports, rows: Sequence[str] = ()) -> list[Tabl
         lines = [list(line) for line in zip(*columns, strict=True)]
         found.append(Table(f"Table {number}, {variant} personas", layout.note, header, lines))
     return found
+
+
+def differences(number: str, dumps: Dumps, rows: Sequence[str] = ()) -> list[Table]:
+    """
+    What the rows of a table differ by from its base on the same examples (`parlai compare`).
+
+    :param rows: those of it; empty: all.
+    """
+    layout, found = LAYOUTS[number], []
+    for variant in layout.variants:
+        header, lines = ["", *(TITLES[m] for m in layout.metrics for _ in range(3))], []
+        header[2::3], header[3::3] = [INTERVAL] * len(layout.metrics), ["p"] * len(layout.metrics)
+        bases = dumps.get((layout.base, variant), ())
+        for row in rows or layout.rows:
+            seeds = zip(bases, dumps.get((row, variant), ()), strict=False)
+            pairs = [pair for base, own in seeds for pair in pair_up(base, own)]
+            if row == layout.base or not pairs:  # other personas are other examples
+                continue
+            cells = [row]
+            for one in compare(pairs, layout.metrics, seed=0):
+                cells += [f"{_scaled(one.difference, one.metric):+.2f}"]
+                cells += [_span((one.low, one.high), one.metric, "+"), f"{one.p:.3f}"]
+            lines.append(cells)
+        if lines:
+            title = f"Table {number}, {variant} personas: differences from {layout.base}"
+            note = "On the same examples: paired bootstrap and permutation test over dialogues."
+            found.append(Table(title, note, header, lines))
+    return found
+
+
+def _scaled(value: float, metric: str) -> float:
+    return value * (100 if TITLES[metric].endswith("%") else 1)
+
+
+def _span(span: tuple[float, float] | None, metric: str, sign: str = "") -> str:
+    if span is None:
+        return NOTHING
+    return " to ".join(f"{_scaled(bound, metric):{sign}.2f}" for bound in span)
 
 
 def _ours(reports: Sequence[Mapping], row: str, metric: str) -> Summary | None:
@@ -168,4 +227,18 @@ def read_reports(
                 raise P2botError(f"{file} is no report of an evaluation: {error}") from error
             for system, report in by_row.items():
                 found.setdefault((system, variant), []).append(report)
+    return found
+
+
+def read_dumps(
+    table: str, measured: Mapping[tuple[str, str], Sequence[Path]], source: str
+) -> dict[tuple[str, str], list[list[Example]]]:
+    """The examples of the evaluations, by row and personas, a list a seed; as `read_reports`."""
+    found: dict[tuple[str, str], list[list[Example]]] = {}
+    for (row, variant), files in measured.items():
+        for file in (str(file.with_name(DUMP)) for file in files):
+            for system in LAYOUTS["5"].rows if table == "5" else (row,):
+                named = f"{system}_{source}:self_{variant}"
+                path = get_task_world_logs(named, file, is_multitask=table == "5")
+                found.setdefault((system, variant), []).append(read_world_logs(path))
     return found
