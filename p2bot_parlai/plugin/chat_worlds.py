@@ -29,7 +29,7 @@ def with_our_worlds(stock):
                 return world(opt, user_agents)
             add_answered(opt)
         world = stock(opt, user_agents, default_world)
-        if number := opt.get(EXACTLY):
+        if (number := opt.get(EXACTLY)) is not None:
             end_after(world.get_agents()[0], number)
         return world
 
