@@ -41,6 +41,7 @@ def register() -> None:
         opt_files,
         sharding,
         shims,
+        torchrun,
         training_loop,
     )
     from p2bot_parlai.plugin import command, output
@@ -48,6 +49,7 @@ def register() -> None:
 
     command.install()
     shims.install()
+    torchrun.install()
     sharding.install()
     opt_files.install()
     training_loop.install()
