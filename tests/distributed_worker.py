@@ -9,6 +9,7 @@ self-play run; NAME=VALUE are options, also of the model.
 
 import sys
 
+import pairs
 import people
 import tiny
 import torch
@@ -68,19 +69,24 @@ def pair(number: int) -> dict:
     return {"text": f"look at these {people.THINGS[number]} !\ni own cats.", "labels": [label]}
 
 
-EXAMPLES = {"p2bot": dialogue, "p2bot/receiver": question, "p2bot/persona_nli": pair}
+OF_AGENT = {
+    "p2bot": (tiny.agent, dialogue),
+    "p2bot/receiver": (people.agent, question),
+    "p2bot/persona_nli": (pairs.agent, pair),
+}
 
 
 def learn(opt, rank: int, processes: int):
     kind = opt.get("model", "p2bot")
-    agent = (tiny if kind == "p2bot" else people).agent(**opt)
+    make, example = OF_AGENT[kind]
+    agent = make(**opt)
     if kind == "p2bot":
         agent.others.texts = []  # what is drawn from them depends on the process
     learnt = [weight for weight in agent.network.parameters() if weight.requires_grad]
     before = [weight.detach().clone() for weight in learnt]
     for step in range(STEPS * int(opt.get("update_freq", 1))):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
-        told = [Message({**EXAMPLES[kind](n), "episode_done": True}) for n in numbers]
+        told = [Message({**example(n), "episode_done": True}) for n in numbers]
         agent.batch_act([agent.clone().observe(message) for message in told])
     away = [(now - old).abs().max() for now, old in zip(learnt, before, strict=True)]
     assert max(away) > 1e-3
@@ -122,6 +128,7 @@ def weights_of(process: int, port: str, folder: str, datapath: str, out: str, *m
     if models:  # there the model decides, which plays and learns without dropout
         opt |= {"task": "p2bot:selfplay", "evaltask": "convai2", "user_inference": "multinomial"}
         opt |= {"init_model": models[0], "receiver": models[1], "kl_coef": 0.1}
+        opt |= dict.fromkeys(("backbone", *tiny.PRETRAINED))  # they come with the model
     else:
         opt["dropout"] = 0.0
         opt |= tiny.PRETRAINED if "adapter" in opt else {}

@@ -48,7 +48,7 @@ SUPERVISED = {
 ENCODERS = {
     "receiver": ("model=p2bot/receiver", "update_freq=2"),
     "receiver's adapters": ("model=p2bot/receiver", "adapter=lora", "adapter_rank=2"),
-    "nli": ("model=p2bot/persona_nli", "task=p2bot:persona_nli:sketch"),
+    "nli": ("model=p2bot/persona_nli",),
 }
 
 

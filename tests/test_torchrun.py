@@ -28,6 +28,7 @@ from p2bot_parlai.plugin import command, output
 
 def start(*words, processes: int = 2, **options) -> subprocess.Popen:
     """A command, with options as ParlAI's Python calls take them."""
+    options.pop("verbose", None)  # a flag without a value
     flags = [part for k, v in options.items() for part in (f"--{k.replace('_', '-')}", str(v))]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(

@@ -27,7 +27,7 @@ TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error 
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
 WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
 LONGEST = 1000  # characters of a message
-HEAD_START = 5  # seconds
+HEAD_START = 10  # seconds
 USAGE = 2  # exit status, argparse's own
 # how ParlAI says that -mf names nothing (core/agents.py:462), or is not there (:484)
 NO_MODEL = "WARNING: Model file does not exist, check to make sure it is correct: "
