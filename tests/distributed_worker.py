@@ -1,14 +1,16 @@
 """
-One process of a data-parallel run; see test_distributed.py.
+Learns alone and as two processes that share the data; see test_distributed.py.
 
-usage: distributed_worker.py RANK PROCESSES PORT FOLDER DATAPATH OUT [TRANSMITTER RECEIVER]
-       [NAME=VALUE ...]
+usage: distributed_worker.py PORT FOLDER DATAPATH OUT [TRANSMITTER RECEIVER] [NAME=VALUE ...]
 
-With a Transmitter and a Receiver it is a self-play run; NAME=VALUE are options.
+Writes the weights to OUT.alone, OUT.0 and OUT.1. With a Transmitter and a Receiver it is a
+self-play run; NAME=VALUE are options, also of the model.
 """
 
 import sys
 
+import pairs
+import people
 import tiny
 import torch
 from parlai.core.message import Message
@@ -52,15 +54,42 @@ def dialogue(number: int) -> dict:
     return {"text": turns[0]["text"], "labels": turns[0]["labels"], "dialogue": turns}
 
 
+def question(number: int) -> dict:
+    """For a Receiver: utterances, and who of two people said them."""
+    things = [people.THINGS[n % len(people.THINGS)] for n in (number, number + 1)]
+    personas = [f"i own {thing}.\ni like {thing}." for thing in things]
+    said = [f"look at these {things[0]} !"] * (1 + number % 3)
+    offered = {"label_candidates": personas, "candidate_people": [number, number + 1]}
+    return {"text": "\n".join(said), "labels": personas[:1], **offered}
+
+
+def pair(number: int) -> dict:
+    """For the entailment classifier."""
+    label = ("positive", "neutral", "negative")[number % 3]
+    return {"text": f"look at these {people.THINGS[number]} !\ni own cats.", "labels": [label]}
+
+
+OF_AGENT = {
+    "p2bot": (tiny.agent, dialogue),
+    "p2bot/receiver": (people.agent, question),
+    "p2bot/persona_nli": (pairs.agent, pair),
+}
+
+
 def learn(opt, rank: int, processes: int):
-    agent = tiny.agent(**opt)
-    agent.others.texts = []  # what is drawn from them depends on the process
-    before = agent.network.backbone.tokens_embed.weight.detach().clone()
-    for step in range(STEPS):
+    kind = opt.get("model", "p2bot")
+    make, example = OF_AGENT[kind]
+    agent = make(**opt)
+    if kind == "p2bot":
+        agent.others.texts = []  # what is drawn from them depends on the process
+    learnt = [weight for weight in agent.network.parameters() if weight.requires_grad]
+    before = [weight.detach().clone() for weight in learnt]
+    for step in range(STEPS * int(opt.get("update_freq", 1))):
         numbers = [step * BATCH + row for row in range(BATCH)][rank::processes]
-        told = [Message({**dialogue(number), "episode_done": True}) for number in numbers]
+        told = [Message({**example(n), "episode_done": True}) for n in numbers]
         agent.batch_act([agent.clone().observe(message) for message in told])
-    assert (agent.network.backbone.tokens_embed.weight - before).abs().max() > 1e-3
+    away = [(now - old).abs().max() for now, old in zip(learnt, before, strict=True)]
+    assert max(away) > 1e-3
     return agent.network.state_dict()
 
 
@@ -88,36 +117,35 @@ def opening(number: int) -> dict:
     return {"text": fields["utterance"], "opening": fields, "learn": True, "episode_done": True}
 
 
-def main():
-    rank, processes, port = map(int, sys.argv[1:4])
-    folder, datapath, out = sys.argv[4:7]
-    plugin.register()
-    torch.set_num_threads(1)
+def weights_of(process: int, port: str, folder: str, datapath: str, out: str, *more: str) -> None:
+    """:param process: 0 is alone, 1 and 2 are together."""
     opt = {"datapath": datapath, "model_file": f"{folder}/none"}
     opt |= {"dict_file": f"{folder}/model.dict"}
-    models = [word for word in sys.argv[7:] if "=" not in word]
-    given = dict(word.split("=") for word in sys.argv[7:] if "=" in word)
-    work = learn
-    opt |= given
-    if models:
-        work = play
+    opt |= dict(word.split("=") for word in more if "=" in word)
+    models = [word for word in more if "=" not in word]
+    # not Adam, whose first steps are as long where a gradient is next to nothing
+    opt |= {"optimizer": "sgd", "learningrate": 0.5}
+    if models:  # there the model decides, which plays and learns without dropout
         opt |= {"task": "p2bot:selfplay", "evaltask": "convai2", "user_inference": "multinomial"}
         opt |= {"init_model": models[0], "receiver": models[1], "kl_coef": 0.1}
-        # not Adam, whose first steps are as long where a gradient is next to nothing
-        opt |= {"optimizer": "sgd", "learningrate": 0.5}
-    else:  # in self-play the model decides, which plays and learns without dropout
-        opt["dropout"] = 0.0
-    torch.manual_seed(42)
-    if processes == 1:
-        weights = work(opt, 0, 1)
+        opt |= dict.fromkeys(("backbone", *tiny.PRETRAINED))  # they come with the model
     else:
-        group = {"distributed_world_size": processes, "verbose": False}
-        address = f"tcp://127.0.0.1:{port}"
-        with distributed.distributed_context(rank, group, init_method=address):
-            torch.manual_seed(42)
-            weights = work(opt, rank, processes)
-    torch.save(weights, f"{out}.{rank}")
+        opt["dropout"] = 0.0
+        opt |= tiny.PRETRAINED if "adapter" in opt else {}
+    work = play if models else learn
+    torch.manual_seed(42)
+    if process == 0:
+        torch.save(work(opt, 0, 1), f"{out}.alone")
+        return
+    rank, group = process - 1, {"distributed_world_size": 2, "verbose": False}
+    address = f"tcp://127.0.0.1:{port}"
+    with distributed.distributed_context(rank, group, init_method=address):
+        torch.manual_seed(42)
+        torch.save(work(opt, rank, 2), f"{out}.{rank}")
 
 
 if __name__ == "__main__":
-    main()
+    plugin.register()
+    torch.set_num_threads(1)
+    # forks: to import all this takes longer than to learn
+    torch.multiprocessing.start_processes(weights_of, sys.argv[1:], nprocs=3, start_method="fork")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import tiny
-from parlai.scripts.train_model import TrainModel
+from parlai.core.agents import create_agent
+from parlai.scripts.train_model import TrainModel, setup_args
 
 THINGS = ("tea", "milk", "soup", "rice", "corn", "cake")
 NLI = {
@@ -48,6 +49,11 @@ def write_pairs(folder) -> str:
 def train(datapath, model_file, **changes):
     given = {**NLI, "datapath": str(datapath), "model_file": str(model_file), **changes}
     return TrainModel.main(**{name: value for name, value in given.items() if value is not None})
+
+
+def agent(datapath, model_file, **changes):
+    given = {**NLI, "datapath": str(datapath), "model_file": str(model_file), **changes}
+    return create_agent(setup_args().parse_kwargs(**given))
 
 
 def evaluate(datapath, model_file, **changes) -> dict[str, float]:

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import tiny
+import torch
+import transformers
 from parlai.core.agents import create_agent
 from parlai.scripts.train_model import TrainModel, setup_args
+
+from p2bot_parlai.method.tokenizers import SentenceTokenizer
 
 THINGS = (
     "apples", "boats", "candles", "drums", "eagles", "flutes", "grapes", "horses",
@@ -90,3 +94,24 @@ def agent(datapath, model_file, **changes):
 def evaluate(datapath, model_file=None, **changes) -> dict[str, float]:
     given = {name: RECEIVER[name] for name in ("task", "distractors", "hard_candidates")}
     return tiny.evaluate(datapath, model_file, **{**given, **changes})
+
+
+def save_encoder(folder, seed: int = 0, dropout: float = 0.1) -> str:
+    """A folder in Hugging Face form: a tiny BERT with random weights and its tokenizer."""
+    backend = SentenceTokenizer.train(
+        ["look at these boats !", "my uncle sells drums."], 320
+    ).backend
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(
+        vocab_size=backend.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    backend.save(str(Path(folder) / "tokenizer.json"))
+    return str(folder)

@@ -30,12 +30,13 @@ def test_the_default_scheduler_can_be_built_and_lowers_the_rate():
 
 def test_a_gloo_group_of_one(tmp_path):
     opt = Opt(distributed_world_size=1)
-    threads = torch.get_num_threads()
+    threads, hook = torch.get_num_threads(), sys.excepthook
     wrap = torch.nn.parallel.DistributedDataParallel.__init__
     with distributed.distributed_context(0, opt, init_method=f"file://{tmp_path}/group") as own:
         assert dist.get_backend() == "gloo"
         assert (own["rank"], own["gpu"], own["override"]["gpu"]) == (0, -1, -1)
         assert distributed.all_gather_list("x") == ["x"]
+        assert sys.excepthook is hook
         # ParlAI's agents always name a GPU
         torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1), device_ids=[-1])
     assert "gpu" not in opt

@@ -59,12 +59,12 @@ def restrict(teacher: Teacher, opt: Opt) -> None:
     :raises UsageError: for dialogues that are not there.
     """
     before, last = wanted_dialogues(opt)
-    seconds, number = opt.get("max_eval_time", -1), opt.get(EXACTLY) or math.inf
-    whole = not last and seconds <= 0 and number == math.inf
+    seconds, number = opt.get("max_eval_time", -1), opt.get(EXACTLY, math.inf)
+    whole = last is None and seconds <= 0 and number == math.inf
     if whole or DatatypeHelper.is_training(opt["datatype"]):
         return
     kind, left, until = type(teacher), number, math.inf
-    if last:
+    if last is not None:
         # each of several processes holds every n-th dialogue
         before, last = (len(range(get_rank(), n, num_workers())) for n in (before, last))
         if not isinstance(teacher, FixedDialogTeacher) or teacher.num_episodes() <= before:
@@ -104,6 +104,6 @@ def restrict(teacher: Teacher, opt: Opt) -> None:
             return super().next_episode_idx(num_eps, loop)
 
         def num_episodes(self):
-            return min(last or math.inf, super().num_episodes())
+            return min(math.inf if last is None else last, super().num_episodes())
 
     teacher.__class__ = Ending

@@ -12,9 +12,11 @@ from parlai.core.mutators import EpisodeMutator, register_mutator
 from parlai.core.opt import Opt
 from parlai.core.teachers import DialogTeacher, FixedDialogTeacher, ParlAIDialogTeacher
 from parlai.core.worlds import MultiWorld, World
+from parlai.utils import distributed
 from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.parlai_support.sharding import is_shared_out
 
 ANSWERED, WHOLE_DIALOGUE = "p2bot_answered", "p2bot_whole_dialogue"
 
@@ -111,7 +113,7 @@ def without_whole_dialogues(names: list[str]) -> list[str]:
 def count_learnt(world: World, whole: bool) -> None:
     """
     Let an epoch be an epoch: ParlAI asks a teacher for the lines of its file, and we train on the
-    `answered` ones, or on whole dialogues.
+    `answered` ones, or on whole dialogues, of all processes.
 
     :raises P2botError: where no example has a label.
     """
@@ -131,6 +133,8 @@ def count_learnt(world: World, whole: bool) -> None:
                 "behind a tab"
             )
         number = sum(map(bool, counts)) if whole else sum(counts)
+        if is_shared_out(teacher.opt["datatype"]):
+            number = sum(distributed.all_gather_list(number))
         teacher.num_examples = lambda: number
     elif whole and isinstance(teacher, FixedDialogTeacher):
         teacher.num_examples = teacher.num_episodes

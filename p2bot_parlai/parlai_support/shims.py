@@ -8,6 +8,7 @@ import contextlib
 import copy
 import ctypes
 import functools
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -85,10 +86,19 @@ def on_gloo(stock):
     def distributed_context(rank, opt, rank_offset=0, gpu=None, init_method=None):
         where = {"init_method": init_method} if init_method else {}
         if torch.cuda.is_available() and not opt.get("no_cuda"):
-            return stock(rank, opt, rank_offset, gpu, **where)
-        return _gloo_context(rank + rank_offset, opt, **where)
+            return _with_excepthook(stock(rank, opt, rank_offset, gpu, **where))
+        return _with_excepthook(_gloo_context(rank + rank_offset, opt, **where))
 
     return distributed_context
+
+
+@contextlib.contextmanager
+def _with_excepthook(group) -> Iterator:
+    """torch 2.13 wraps ``sys.excepthook``, and loses what one prints that then exits, as ours."""
+    hook = sys.excepthook
+    with group as opt:
+        sys.excepthook = hook
+        yield opt
 
 
 @contextlib.contextmanager

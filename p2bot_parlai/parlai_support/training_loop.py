@@ -22,6 +22,7 @@ Other agents are trained by ParlAI's own loop.
 import contextlib
 import functools
 import os
+import random
 from collections.abc import Iterator
 
 import numpy as np
@@ -172,6 +173,7 @@ class P2botTrainLoop(train_model.TrainLoop):
         ParlAI reads, is written before them and may be ahead.
         """
         state, model = self.agent.run_state, self.opt.get("model_file")
+        self._seconds = self.train_time.time()
         if self.resumed is None:
             state.clear()  # of the model that it starts from
             self._set_counts(resume.NOTHING_DONE)
@@ -196,7 +198,7 @@ class P2botTrainLoop(train_model.TrainLoop):
     def _set_counts(self, counts: dict) -> None:
         self.parleys, self._train_steps = counts["parleys"], counts["train_steps"]
         self._preempted_epochs = counts["total_epochs"]
-        self.train_time.total = counts["train_time"]
+        self.train_time.total = self._seconds = counts["train_time"]
         self.best_valid, self.impatience = counts["best_valid"], counts["impatience"]
         for reports in (self.train_reports, self.valid_reports):
             reports[:] = [r for r in reports if r.get("parleys", 0) <= self.parleys]
@@ -238,6 +240,8 @@ class P2botTrainLoop(train_model.TrainLoop):
     def _restore(self) -> None:
         self._total_epochs = self._preempted_epochs
         state = self.agent.run_state
+        if is_distributed():  # or all would draw the same examples, and the same dropout
+            train_model.set_seed(distributed.sync_object(random.getrandbits(32)) + get_rank())
         if state and self.parleys:
             self._last_valid_steps = state["last_valid_steps"]
             if len(state["workers"]) == len(distributed.all_gather_list(None)):
@@ -347,7 +351,7 @@ class P2botTrainLoop(train_model.TrainLoop):
         done = (
             self._total_epochs / self.max_num_epochs,
             self._train_steps / self.max_train_steps,
-            self.train_time.time() / self.max_train_time,
+            self._seconds / self.max_train_time,
         )  # an unset limit is infinite
         return min(1.0, max(done))
 
@@ -360,6 +364,7 @@ class P2botTrainLoop(train_model.TrainLoop):
     def _get_time(self, world):
         """The stock loop asks for the time after every step."""
         times = super()._get_time(world)
+        self._seconds = times[0]  # of the primary: all shall learn at one rate, and end together
         self._tell_progress()
         self._line.update(self.share_done(), self._examples_done())
         if self.share_done() >= 1 and self._keeps_checkpoints():

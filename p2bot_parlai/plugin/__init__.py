@@ -36,12 +36,21 @@ def register() -> None:
     from parlai.scripts import multiprocessing_eval, multiprocessing_train
 
     from p2bot_parlai import scripts
-    from p2bot_parlai.parlai_support import convai2_files, opt_files, shims, training_loop
+    from p2bot_parlai.parlai_support import (
+        convai2_files,
+        opt_files,
+        sharding,
+        shims,
+        torchrun,
+        training_loop,
+    )
     from p2bot_parlai.plugin import command, output
     from p2bot_parlai.plugin.chat_worlds import install_worlds
 
     command.install()
     shims.install()
+    torchrun.install()
+    sharding.install()
     opt_files.install()
     training_loop.install()
     convai2_files.install()

@@ -9,6 +9,7 @@ import errno
 import gc
 import os
 import sys
+import time
 import traceback
 from types import TracebackType
 from typing import NoReturn
@@ -16,7 +17,7 @@ from typing import NoReturn
 from parlai.core.opt import Opt
 
 from p2bot_parlai.errors import P2botError, UsageError
-from p2bot_parlai.parlai_support import files
+from p2bot_parlai.parlai_support import files, torchrun
 from p2bot_parlai.parlai_support.names import no_model
 from p2bot_parlai.parlai_support.ours import concerns_us
 from p2bot_parlai.parlai_support.patching import Patch
@@ -26,6 +27,7 @@ TRACEBACK = "P2BOT_TRACEBACK"  # environment: set it to 1 to see where an error 
 # how torch.multiprocessing ends the traceback of a worker that it hands to the parent
 WORKER_ERRORS = tuple(f"\n{e.__module__}.{e.__name__}: " for e in (P2botError, UsageError))
 LONGEST = 1000  # characters of a message
+HEAD_START = 10  # seconds
 USAGE = 2  # exit status, argparse's own
 # how ParlAI says that -mf names nothing (core/agents.py:462), or is not there (:484)
 NO_MODEL = "WARNING: Model file does not exist, check to make sure it is correct: "
@@ -61,16 +63,29 @@ def one_line_errors(stock):
         if isinstance(known, UsageError):
             end(known)  # SystemExit is the one exception that Python heeds in here
         interrupted = isinstance(known, KeyboardInterrupt)
-        # below the line that Ctrl-C was typed on
-        print("\ninterrupted" if interrupted else message_for_users(known), file=sys.stderr)
+        if not interrupted:
+            say(message_for_users(known))
+        elif not torchrun.rank():
+            say("\ninterrupted")  # below the line that Ctrl-C was typed on
 
     return excepthook
 
 
 def end(error: UsageError) -> NoReturn:
     """Say what is wrong with a command line, and exit."""
-    print(message_for_users(error), file=sys.stderr)
+    say(message_for_users(error))
     sys.exit(USAGE)
+
+
+def say(text: str) -> None:
+    """
+    On stderr, once for all processes of `torchrun`: where one ends, torchrun ends the others. So
+    the primary goes first, and another one says what it alone has to say.
+    """
+    if rank := torchrun.rank():
+        time.sleep(HEAD_START)
+        text = f"rank {rank}: {text}"
+    sys.stderr.write(f"{text}\n")  # ParlAI has silenced `print` of all but the primary
 
 
 def message_for_users(error: BaseException) -> str | None:

@@ -16,6 +16,7 @@ from parlai.core.opt import Opt
 from parlai.scripts import eval_model as evaluation
 from parlai.scripts import interactive, interactive_web, self_chat
 from parlai.utils import logging
+from parlai.utils.distributed import get_rank, num_workers
 
 from p2bot_parlai.parlai_support.evaluated import EXACTLY
 from p2bot_parlai.parlai_support.names import SHORT_NAME
@@ -117,7 +118,8 @@ def unsaid(stock):
 def with_exact_number(stock):
     def _eval_single_world(opt, agent, task):
         if opt["num_examples"] > 0 and is_ours(type(agent)):
-            opt = Opt({**opt, "num_examples": -1, EXACTLY: opt["num_examples"]})
+            own = len(range(get_rank(), opt["num_examples"], num_workers()))
+            opt = Opt({**opt, "num_examples": -1, EXACTLY: own})
         return stock(opt, agent, task)
 
     return _eval_single_world

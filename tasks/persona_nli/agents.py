@@ -20,6 +20,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.metrics.nli import LABELS
 from p2bot_parlai.parlai_support.dialogues import SpokenDialogue
 from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.parlai_support.sharding import own_share
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 from p2bot_parlai.tasks.sketch.corpus import DIALOGUES
 from p2bot_parlai.tasks.sketch.nli import sketch_pairs
@@ -59,6 +60,7 @@ class PersonaNliTeacher(FixedDialogTeacher):
         super().__init__(opt, shared)
         self.id = opt["task"].removeprefix("p2bot:")
         self.pairs = shared["pairs"] if shared else self._read()
+        self._own = self.pairs[own_share(opt)]
         self.reset()
 
     def _read(self) -> list[LabelledPair]:
@@ -78,13 +80,14 @@ class PersonaNliTeacher(FixedDialogTeacher):
         return {**super().share(), "pairs": self.pairs}
 
     def num_episodes(self) -> int:
-        return len(self.pairs)
+        return len(self._own)
 
     def num_examples(self) -> int:
-        return len(self.pairs)
+        """In training of all processes, as ParlAI adds up their epochs."""
+        return len(self.pairs if self.training else self._own)
 
     def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
-        utterance, sentence, label = self.pairs[episode_idx]
+        utterance, sentence, label = self._own[episode_idx]
         return Message(text=f"{utterance}\n{sentence}", labels=[label], episode_done=True)
 
 

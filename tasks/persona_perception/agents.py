@@ -8,7 +8,6 @@ from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
-from parlai.utils.distributed import get_rank, is_distributed, num_workers
 
 from p2bot_parlai.errors import UsageError
 from p2bot_parlai.method.personas import SHARED_SENTENCES
@@ -19,6 +18,7 @@ from p2bot_parlai.parlai_support.dialogues import (
     read_dialogues,
     task_behind,
 )
+from p2bot_parlai.parlai_support.sharding import own_share
 
 
 def source_task(opt: Opt) -> str:
@@ -106,10 +106,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
         opt["mutators"] = None  # the task behind this one has applied them
         super().__init__(opt, shared)
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
-        # in evaluation each worker takes its part; in training each draws at random
-        shard = self.evaluating and is_distributed()
-        first, step = (get_rank(), num_workers()) if shard else (0, 1)
-        self._indices = range(first, len(self.fold), step)
+        self._indices = range(len(self.fold))[own_share(opt)]
         self.reset()
 
     @staticmethod
@@ -125,7 +122,8 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
         return len(self._indices)
 
     def num_examples(self) -> int:
-        return self.num_episodes()
+        """In training of all processes, as ParlAI adds up their epochs."""
+        return self.num_episodes() if self.evaluating else len(self.fold)
 
     def get(self, episode_idx: int, entry_idx: int = 0) -> Message:
         index = self._indices[episode_idx]

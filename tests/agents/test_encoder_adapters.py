@@ -1,7 +1,6 @@
 """--adapter lora of the Receiver's encoders, and of the entailment classifier's."""
 
 import copy
-from pathlib import Path
 
 import pairs
 import people
@@ -14,7 +13,6 @@ from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.backbones.adapted import Adapted
 from p2bot_parlai.method.backbones.encoder import load_encoder
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
-from p2bot_parlai.method.tokenizers import SentenceTokenizer
 from p2bot_parlai.metrics.nli import load_judge
 from p2bot_parlai.scripts.blend_receiver import BlendReceiver
 from p2bot_parlai.scripts.export_hf import ExportHf
@@ -26,31 +24,12 @@ SAID = ["look at these boats !", "uncle has drums .", "hello"]
 PROFILE = ["i collect boats.", "my uncle sells drums."]
 
 
-def save_encoder(folder, seed: int = 0, dropout: float = 0.1) -> str:
-    """A folder in Hugging Face form: a tiny BERT with random weights and its tokenizer."""
-    backend = SentenceTokenizer.train([*SAID, *PROFILE], 320).backend
-    torch.manual_seed(seed)
-    config = transformers.BertConfig(
-        vocab_size=backend.get_vocab_size(),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=64,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-    )
-    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    backend.save(str(Path(folder) / "tokenizer.json"))
-    return str(folder)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A tiny encoder, and Receivers on it: of two encoders, of one, and another of two."""
     home = tmp_path_factory.mktemp("encoder_adapters")
     people.write_people(home / "data")
-    given = {**ADAPTER, "encoder": save_encoder(home / "base")}
+    given = {**ADAPTER, "encoder": people.save_encoder(home / "base")}
     of_two = {**given, "adapter_targets": "value"}
     people.train(home / "data", home / "two", **of_two, save_after_valid=True)
     people.train(home / "data", home / "one", **given, share_encoders=True)
@@ -81,7 +60,7 @@ def test_the_file_holds_adapters_alone_and_a_shared_encoder_once(home):
 def test_in_pieces_it_learns_the_same(tmp_path):
     """--tokens-per-batch computes layers again in the backward pass, with the adapters on."""
     people.write_people(tmp_path / "data")
-    given = {**ADAPTER, "encoder": save_encoder(tmp_path / "base", dropout=0.0)}
+    given = {**ADAPTER, "encoder": people.save_encoder(tmp_path / "base", dropout=0.0)}
     learnt = []
     for budget in (0, 20):
         path = tmp_path / str(budget)
@@ -187,7 +166,7 @@ def test_a_blend_of_two_is_an_adapter_of_both_ranks(home, tmp_path):
 
 def test_another_base_is_named(home, tmp_path):
     states = copy.deepcopy(read_model_file(home / "two"))
-    states["p2bot"]["encoder"]["base"]["name"] = save_encoder(tmp_path / "other", seed=1)
+    states["p2bot"]["encoder"]["base"]["name"] = people.save_encoder(tmp_path / "other", seed=1)
     torch.save(states, tmp_path / "model")
     with pytest.raises(P2botError, match="belong to another .*other: its weights had SHA-256"):
         load_perceiver(str(tmp_path / "model"))
