@@ -29,7 +29,8 @@ def run(function, tensors, dtype) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("heads", "shared", "queries", "keys"), [(4, 4, 9, 9), (6, 2, 2 * BLOCK + 3, 280), (6, 3, 2, 30)]
+    ("heads", "shared", "queries", "keys"),
+    [(4, 4, 9, 9), (6, 2, 2 * BLOCK + 3, 280), (6, 3, 2, 30)],
 )
 def test_products_are_attention(heads, shared, queries, keys):
     *tensors, mask = drawn(heads, shared, queries, keys)
