@@ -10,6 +10,7 @@ import torch
 from parlai.core.agents import create_agent
 from parlai.scripts.train_model import setup_args
 from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from p2bot_parlai import plugin
 from p2bot_parlai.method.context_style import SPECIAL_TOKENS
@@ -21,6 +22,7 @@ class Size:
     """
     A network, and how much work it gets.
 
+    :param backbone: ``llama`` is one of SmolLM2's kind, with random weights.
     :param context: tokens of a context; where a dialogue has several turns, their mean.
     :param response: tokens of a response, distractor or candidate, [EOS] included.
     :param heard: tokens of what the partner says.
@@ -51,6 +53,8 @@ SIZES = {
     # of `make demo`, and of the paper
     "sketch": Size("sketch", 2, 128, 2, 2000),
     "gpt": Size("scratch", 12, 768, 12, 40478),
+    # its shape: three query heads share a key
+    "smollm2": Size("llama", 30, 576, 9, 49159),
     # for the test of this benchmark
     "tiny": Size("scratch", 1, 16, 2, 50, 40, 4, 3, 3, 2, 4, 2, 2, 3),
 }
@@ -69,10 +73,25 @@ def build_agent(size: Size, precision: str):
             json.dumps(json.loads(backend.to_str())), encoding="utf-8"
         )
         torch.manual_seed(0)
+        if size.backbone == "llama":
+            LlamaForCausalLM(
+                LlamaConfig(
+                    vocab_size=size.vocabulary,
+                    hidden_size=size.embedding_size,
+                    intermediate_size=8 * size.embedding_size // 3,
+                    num_hidden_layers=size.n_layers,
+                    num_attention_heads=size.n_heads,
+                    num_key_value_heads=size.n_heads // 3,
+                    max_position_embeddings=1024,
+                    tie_word_embeddings=True,
+                    bos_token_id=None,
+                    eos_token_id=None,
+                )
+            ).save_pretrained(folder)
         agent = create_agent(
             setup_args().parse_kwargs(
                 model="p2bot",
-                backbone=size.backbone,
+                backbone=folder if size.backbone == "llama" else size.backbone,
                 tokenizer=folder,
                 n_layers=size.n_layers,
                 n_heads=size.n_heads,

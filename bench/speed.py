@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> dict:
         "--gpt-rows",
         type=int,
         default=1,
-        help="contexts decoded and dialogues played by the reference at GPT size; it reads them "
-        "one by one, and its time is scaled to all of ours",
+        help="contexts decoded and dialogues played by the reference at GPT's and SmolLM2's size; "
+        "it reads them one by one, and its time is scaled to all of ours",
     )
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of ours")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> dict:
 
 def of_size(name: str, args) -> dict:
     size, pairs = SIZES[name], args.pairs
-    rows = args.gpt_rows if name == "gpt" else None
+    rows = args.gpt_rows if name in ("gpt", "smollm2") else None
     exact = Works(size, "fp32", rows)
     for work in args.works:
         exact.get(work).check()
@@ -66,7 +66,8 @@ def of_size(name: str, args) -> dict:
     found = {}
     for work in args.works:
         made = works.get(work)
-        found[work] = timed(made, pairs, peaks)
+        sides = {"naive": works.naive.network, "ours": works.ours.network}
+        found[work] = timed(made, pairs, peaks, sides)
         if args.memory:
             found[work]["memory"] = {
                 side: memory_of(name, args.precision, work, side) for side in made.run
@@ -77,8 +78,9 @@ def of_size(name: str, args) -> dict:
     return found
 
 
-def timed(work: Work, pairs: int, peaks: dict[str, float]) -> dict:
-    done = {side: flops(run) for side, run in work.run.items()}  # warms up, too
+def timed(work: Work, pairs: int, peaks: dict[str, float], networks: dict) -> dict:
+    # warms up, too
+    done = {side: flops(run, networks[side].backbone) for side, run in work.run.items()}
     spent = by_turns(work.run, pairs, warm_up=False)
     # as if the reference had done all of it
     spent["naive"] = [seconds / work.naive_share for seconds in spent["naive"]]
