@@ -67,7 +67,8 @@ def of_size(name: str, args) -> dict:
     found = {}
     for work in args.works:
         made = works.get(work)
-        found[work] = timed(made, pairs, peaks)
+        sides = {"naive": works.naive.network, "ours": works.ours.network}
+        found[work] = timed(made, pairs, peaks, sides)
         if args.memory:
             found[work]["memory"] = {
                 side: memory_of(name, args.precision, work, side) for side in made.run
@@ -78,8 +79,9 @@ def of_size(name: str, args) -> dict:
     return found
 
 
-def timed(work: Work, pairs: int, peaks: dict[str, float]) -> dict:
-    done = {side: flops(run) for side, run in work.run.items()}  # warms up, too
+def timed(work: Work, pairs: int, peaks: dict[str, float], networks: dict) -> dict:
+    # warms up, too
+    done = {side: flops(run, networks[side].backbone) for side, run in work.run.items()}
     spent = by_turns(work.run, pairs, warm_up=False)
     # as if the reference had done all of it
     spent["naive"] = [seconds / work.naive_share for seconds in spent["naive"]]

@@ -198,6 +198,10 @@ class GrowingLayer(DynamicLayer):
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Append (B, heads, T, D / heads). :return: all keys and all values."""
+        # rotary positions leave keys in fp32, which attention would cast again at every token
+        kind = key_states.device.type
+        if torch.is_autocast_enabled(kind):
+            key_states = key_states.to(torch.get_autocast_dtype(kind))
         if torch.is_grad_enabled() or not self.get_seq_length():
             return super().update(key_states, value_states, *args, **kwargs)
         start, count = self.keys.shape[2], key_states.shape[2]

@@ -16,6 +16,7 @@ from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones.attention import attend
 from p2bot_parlai.method.backbones.precision import Computing
 from p2bot_parlai.method.backbones.token_rows import TiedHead
 from p2bot_parlai.method.kv_cache import growing_cache
@@ -62,13 +63,7 @@ class Attention(nn.Module):
         )  # each (B, heads, T, D / heads)
         if cache is not None:
             key, value = cache.update(key, value, self.layer)
-        attended = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask[:, None],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        attended = attend(query, key, value, mask[:, None], self.dropout * self.training)
         attended = attended.transpose(1, 2).reshape(batch, length, width)
         return self.resid_dropout(self.c_proj(attended))
 

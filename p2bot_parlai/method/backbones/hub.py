@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import Cache, modeling_layers
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.backbones import agreement
+from p2bot_parlai.method.backbones import agreement, attention
 from p2bot_parlai.method.backbones.names import ALIASES, SCRATCH, SKETCH
 from p2bot_parlai.method.backbones.packaged import ENCODERS, LANGUAGE_MODELS
 from p2bot_parlai.method.backbones.precision import Computing
@@ -193,6 +193,8 @@ class CausalLM(Computing):
     def __init__(self, lm: nn.Module):
         super().__init__()
         self.lm = lm
+        if self.lm._can_set_attn_implementation():  # not a family with attention of its own
+            self.lm.set_attn_implementation(attention.NAME)
         self.reads(agreement.SHORT)
 
     @classmethod

@@ -57,7 +57,8 @@ class LoraLinear(PeftLinear):
         y = self.base_layer(x)
         for name in names_on():
             if name in self.lora_A:
-                y = y + self.scaling[name] * self.lora_B[name](self.lora_A[name](x))
+                # the scale where it is narrow, the sum in place: both are memory, not arithmetic
+                y.add_(self.lora_B[name](self.scaling[name] * self.lora_A[name](x)))
         return y
 
 
@@ -195,7 +196,7 @@ def merge(backbone: Any, names: Iterable[str]) -> None:
     embedding, head = backbone.token_modules()
     for module in (embedding, head):
         if isinstance(module, TokenRows) and (rows := module.newest(names)) is not None:
-            module.base.weight.data[module.tokens] = rows.to(module.base.weight)
+            module.base.weight[module.tokens] = rows.to(module.base.weight)
     backbone.set_token_modules(
         *(module.base if isinstance(module, TokenRows) else module for module in (embedding, head))
     )

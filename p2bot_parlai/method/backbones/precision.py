@@ -17,7 +17,7 @@ from transformers import Cache
 from transformers.pytorch_utils import Conv1D
 
 from p2bot_parlai.method.backbones.adapters import as_now
-from p2bot_parlai.method.memory import bound_product_caches
+from p2bot_parlai.method.memory import bound_product_caches, reuse_memory
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -82,6 +82,7 @@ def set_computing(
     :param gradient_checkpointing: None: as it is; a frozen network may share its base with one
         that learns.
     """
+    reuse_memory()
     if precision == "bf16":
         bound_product_caches()
     for module in network.modules():

@@ -104,17 +104,38 @@ class TokenLogits(TokenRows):
 
 
 class TiedHead(nn.Module):
-    """The output matrix of a backbone whose token embedding is that matrix."""
+    """
+    The output matrix of a backbone whose token embedding is that matrix.
+
+    autocast keeps no copies of frozen weights, so this keeps its own.
+    """
 
     bias = None
 
     def __init__(self, embedding: Any):
         super().__init__()
         self._embedding = [embedding]  # in a list: it is no part of this module
+        self._cast: tuple[Tensor, int, Tensor] | None = None
 
     @property
     def weight(self) -> Tensor:
         return self._embedding[0].weight
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return functional.linear(hidden, self.weight)
+        weight, kind = self.weight, hidden.device.type
+        if weight.requires_grad or not torch.is_autocast_enabled(kind):
+            self._cast = None
+        else:
+            weight = self._copy(torch.get_autocast_dtype(kind))
+        return functional.linear(hidden, weight)
+
+    def _copy(self, dtype: torch.dtype) -> Tensor:
+        weight = self.weight
+        # the weights are held, so that no others can lie where these lay
+        if self._cast is not None:
+            source, version, copied = self._cast
+            same = source.data_ptr() == weight.data_ptr() and version == weight._version
+            if same and copied.dtype == dtype:
+                return copied
+        self._cast = (weight.detach(), weight._version, weight.detach().to(dtype))
+        return self._cast[2]

@@ -1,11 +1,14 @@
 """--precision bf16 against fp32: training, metrics, saved files, self-play."""
 
+import copy
+
 import naive
 import pytest
 import tiny
 import torch
 from playing import agent_for, opening
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import build_untrained
@@ -88,6 +91,46 @@ def test_a_frozen_head_and_a_network_in_fp32_stay():
     set_computing(network, "bf16")
     freeze_casts(network)
     assert network.next_utterance.weight.dtype == torch.float32
+
+
+def test_a_frozen_tied_matrix_is_cast_once_and_again_when_it_changes():
+    backbone = build_untrained("scratch", 30, SIZES).eval().requires_grad_(False)
+    set_computing(backbone, "bf16")
+    hidden, weight = torch.randn(1, 3, 16), backbone.tokens_embed.weight
+
+    def expected():
+        return (hidden.bfloat16() @ weight.bfloat16().T).float()
+
+    backbone.logits(hidden)
+    with Casts() as casts:
+        assert torch.equal(backbone.logits(hidden), expected())
+    assert casts.of.count(weight.shape) == 1  # that of `expected`
+    with torch.no_grad():
+        weight.mul_(2)
+    assert torch.equal(backbone.logits(hidden), expected())
+    weight.data = weight.data + 1
+    assert torch.equal(backbone.logits(hidden), expected())
+    copied = copy.deepcopy(backbone)
+    with torch.no_grad():
+        weight.mul_(3)
+    assert torch.equal(backbone.logits(hidden), expected())
+    assert not torch.equal(copied.logits(hidden), expected())
+    backbone.requires_grad_(True)
+    backbone.logits(hidden).sum().backward()
+    assert weight.grad.abs().sum() > 0
+
+
+class Casts(TorchDispatchMode):
+    """Within, ``of`` notes the shapes of what is cast."""
+
+    def __init__(self):
+        super().__init__()
+        self.of = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default:
+            self.of.append(args[0].shape)
+        return function(*args, **(kwargs or {}))
 
 
 def test_kept_casts_leave_no_gradient_behind(backbone):
