@@ -104,6 +104,9 @@ def saved(network: Transmitter) -> int:
     # without memory too, but computed as on a CPU
     with FakeTensorMode(allow_non_fake_inputs=True), saved_tensors_hooks(keep, lambda kept: kept):
         network.to_empty(device="cpu")
+        for module in network.modules():
+            if isinstance(module, hub.CausalLM):  # our attention is for CPUs, and keeps less
+                module.lm.set_attn_implementation("sdpa")
         ids = torch.zeros(ROWS, LENGTH, dtype=torch.long)
         mask = torch.ones(ROWS, LENGTH, LENGTH, dtype=torch.bool)
         hidden = network.backbone(ids, ids, mask).flatten(0, 1)

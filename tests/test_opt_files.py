@@ -19,7 +19,7 @@ from parlai.core.script import superscript_main
 from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method import backbones
-from p2bot_parlai.method.backbones import hub
+from p2bot_parlai.method.backbones import attention, hub
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.plugin import command
 
@@ -189,7 +189,7 @@ def test_a_saved_configuration_names_no_code(target):
     }
     sizes = {"vocab_size": 40, "n_layer": 1, "n_head": 1}
     built = backbones.from_json({"kind": "hub", "config": {**config, **sizes, "text_config": None}})
-    assert built.lm.config._attn_implementation == "sdpa"
+    assert built.lm.config._attn_implementation == attention.NAME
     assert not hasattr(built.lm.config, "auto_map")
 
 

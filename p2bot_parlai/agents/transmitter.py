@@ -95,7 +95,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         if self.response_metrics and not shared:
             self.response_metrics.to(self.device)
         backbone = self.network.backbone
-        size = backbone.hidden_size, backbone.vocabulary
+        size = backbone.hidden_size, len(self.dict)
         self.budget = token_budget(opt, self.network, *size)
         self.responder = Responder(self.network, self.dict, self.opt, self.beam_block_list)
         self.responder.budget = self.budget

@@ -13,6 +13,9 @@ from parlai.core.message import Message
 from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.agents.skipping import PATIENCE
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.memory import trim_memory
+
+ROWS = 3000
 
 
 def _examples(agent, count, field="labels"):
@@ -107,7 +110,8 @@ def test_accumulated_gradients_are_checked_together(
 # --------------------------------------------------------------------------- memory
 @contextlib.contextmanager
 def _little_memory(megabytes):
-    """This process may have so much more than it has."""
+    """This process may have so much more than it has, but for what it holds free."""
+    trim_memory()
     status = Path("/proc/self/status").read_text()
     (size,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmSize")]
     limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -119,18 +123,18 @@ def _little_memory(megabytes):
 
 
 def test_a_batch_that_memory_does_not_hold_is_skipped_in_training_and_named_in_evaluation(learner):
-    before, large = _weights(learner), _examples(learner, 1500)
+    before, large = _weights(learner), _examples(learner, ROWS)
     with _little_memory(64):
         replies = learner.batch_act(large)
-    assert len(replies) == 1500
+    assert len(replies) == ROWS
     assert _same(_weights(learner), before)
     assert learner.report()["skipped_batches"].value() == 1
     learner.batch_act(_examples(learner, 3))
     assert not _same(_weights(learner), before)
 
-    large = _examples(learner, 1500, "eval_labels")
+    large = _examples(learner, ROWS, "eval_labels")
     longest = max(len(row["text_vec"]) for row in large)
-    said = f"out of memory with 1500 rows of up to {longest} tokens: lower --batchsize or --text"
+    said = f"out of memory with {ROWS} rows of up to {longest} tokens: lower --batchsize or --text"
     with _little_memory(64), pytest.raises(P2botError, match=said):
         learner.batch_act(large)
 
