@@ -88,8 +88,8 @@ class _Products(torch.autograd.Function):
         found = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
         found = found.transpose(1, 2)
         for part, seen, bias in _blocks(mask):
-            weights = _weights(_grouped(query[:, :, part], key), key[:, :, :seen], bias, scale)
-            found[:, :, part] = _split(weights @ value[:, :, :seen], query)
+            weights = _weights(_grouped(query[:, :, part], key), _first(key, seen), bias, scale)
+            found[:, :, part] = _split(weights @ _first(value, seen), query)
         return found
 
     @staticmethod
@@ -98,11 +98,11 @@ class _Products(torch.autograd.Function):
         of_query = torch.empty_like(query)
         of_key, of_value = torch.zeros_like(key), torch.zeros_like(value)
         for part, seen, bias in _blocks(mask):
-            queries, keys = _grouped(query[:, :, part], key), key[:, :, :seen]
+            queries, keys = _grouped(query[:, :, part], key), _first(key, seen)
             grads = _grouped(grad[:, :, part], key)
             weights = _weights(queries, keys, bias, ctx.scale)
             of_value[:, :, :seen] += weights.transpose(2, 3) @ grads
-            of_weights = grads @ value[:, :, :seen].transpose(2, 3)
+            of_weights = grads @ _first(value, seen).transpose(2, 3)
             # through the softmax: p * (g - sum(p * g))
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
             of_query[:, :, part] = _split(of_scores @ keys, query).mul_(ctx.scale)
@@ -118,6 +118,11 @@ def _blocks(mask: Tensor) -> Iterator[tuple[slice, int, Tensor]]:
         hidden = mask[:, :, rows, :seen].logical_not()
         bias = torch.zeros(hidden.shape, dtype=torch.bfloat16, device=mask.device)
         yield rows, seen, bias.masked_fill_(hidden, -torch.inf)
+
+
+def _first(keys: Tensor, seen: int) -> Tensor:
+    """In one piece: a product copies what is not, and a transposed copy is slow."""
+    return keys[:, :, :seen].contiguous()
 
 
 def _grouped(query: Tensor, key: Tensor) -> Tensor:
