@@ -6,7 +6,8 @@ products are taken themselves, some queries at a time, with no key behind the la
 see; the backward pass takes those of the forward pass again instead of keeping them. Elsewhere,
 and with dropout, it is torch's kernel.
 
-B rows, H heads of width d, which share K heads of keys, T queries, S keys.
+B rows, H heads of width d, which share K heads of keys, T queries, S keys. Values may be of another
+width, e.
 """
 
 from collections.abc import Iterator
@@ -81,12 +82,12 @@ class _Products(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
     ) -> Tensor:
-        """Keys and values may have fewer heads: (B, K, S, d)."""
+        """Keys and values may have fewer heads: (B, K, S, d), (B, K, S, e) -> (B, H, T, e)."""
         ctx.save_for_backward(query, key, value, mask)
         ctx.scale = scale
-        # (B, H, T, d), as (B, T, H, d) lies: so it goes on
-        found = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-        found = found.transpose(1, 2)
+        # (B, H, T, e), as (B, T, H, e) lies: so it goes on
+        rows, heads, length, _ = query.shape
+        found = value.new_empty(rows, length, heads, value.shape[-1]).transpose(1, 2)
         for part, seen, bias in _blocks(mask):
             weights = _weights(_grouped(query[:, :, part], key), key[:, :, :seen], bias, scale)
             found[:, :, part] = _split(weights @ value[:, :, :seen], query)
