@@ -68,7 +68,7 @@ def _by_products(query: Tensor, mask: Tensor, dropout: float) -> bool:
         query.device.type == "cpu"
         and (low or query.dtype == torch.bfloat16)
         and mask.dtype == torch.bool
-        and mask.shape[1] == 1
+        and mask.shape[1:3] == (1, query.shape[2])
         and dropout == 0
     )
 
@@ -113,8 +113,8 @@ class _Products(torch.autograd.Function):
 
 def _blocks(mask: Tensor) -> Iterator[tuple[slice, int, Tensor]]:
     """Queries, how many of the first keys they see, and what is added to scores: (B, 1, t, seen)"""
-    for part in torch.arange(mask.shape[2]).split(BLOCK):
-        rows = slice(int(part[0]), int(part[-1]) + 1)
+    for start in range(0, mask.shape[2], BLOCK):
+        rows = slice(start, start + BLOCK)
         seen = int(mask[:, 0, rows].view(torch.uint8).amax(dim=(0, 1)).nonzero()[-1]) + 1
         hidden = mask[:, :, rows, :seen].logical_not()
         bias = torch.zeros(hidden.shape, dtype=torch.bfloat16, device=mask.device)

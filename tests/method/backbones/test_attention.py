@@ -55,6 +55,14 @@ def test_products_are_attention(heads, shared, queries, keys, width):
         assert error < min(0.01, 3 * others)
 
 
+def test_a_mask_may_be_the_same_for_all_rows_or_all_queries():
+    query, key, value, mask = drawn(4, 4, 9, 9)
+    for same in (mask[:1], mask[:, :, -1:]):
+        found = attend(*(t.bfloat16() for t in (query, key, value)), same)
+        expected = attend(query, key, value, same)
+        torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0)
+
+
 def test_under_autocast_queries_may_be_in_fp32():
     *tensors, mask = drawn(4, 4, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
