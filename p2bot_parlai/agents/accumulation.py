@@ -26,7 +26,9 @@ def token_budget(opt: Opt, network: torch.nn.Module, width: int, vocabulary: int
     if opt["tokens_per_batch"] >= 0 or not first.is_cuda:
         return max(0, opt["tokens_per_batch"])
     memory = torch.cuda.get_device_properties(first.device).total_memory
-    return tokens_that_fit(memory, sum(p.numel() for p in network.parameters()), width, vocabulary)
+    weights = [*network.parameters(), *network.buffers()]  # a quantised base is of buffers
+    held = sum(w.numel() * (16 if w.requires_grad else w.element_size()) for w in weights)
+    return tokens_that_fit(memory, held, sum(w.numel() for w in weights), width, vocabulary)
 
 
 class Accumulating:

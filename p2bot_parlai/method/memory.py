@@ -9,6 +9,7 @@ KEPT_PRODUCTS = "32"
 # parameters of glibc's mallopt, and their values
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 LARGEST = 2**31 - 1  # bytes; mallopt takes an int
+LARGEST_OF_OLD = 2**25  # bytes, that older glibc takes as M_MMAP_THRESHOLD: mallopt(3)
 MORE = 64 * 2**20  # bytes, that the heap grows by at a time
 
 
@@ -36,7 +37,8 @@ def reuse_memory() -> None:
     """
     if platform.libc_ver()[0] == "glibc" and "glibc.malloc" not in os.getenv("GLIBC_TUNABLES", ""):
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+        # the other two would fix the threshold where it is, at 128 kB maybe
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST) or libc.mallopt(M_MMAP_THRESHOLD, LARGEST_OF_OLD)
         libc.mallopt(M_TRIM_THRESHOLD, LARGEST)
         libc.mallopt(M_TOP_PAD, MORE)
 

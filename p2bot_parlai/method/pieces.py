@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 
 
-def tokens_that_fit(memory: int, parameters: int, width: int, vocabulary: int) -> int:
+def tokens_that_fit(memory: int, held: int, parameters: int, width: int, vocabulary: int) -> int:
     """
     How many tokens can be learnt from at once, by a rough and cautious estimate in fp32.
 
-    Half of the memory is left to other networks and the allocator; weights, gradients and Adam's
-    moments are 16 bytes a parameter. Of a token a layer keeps 17 vectors (Korthikanti et al., 2022,
-    section 4.1), and layers have 12 width^2 parameters; a target token has its logits, their
-    softmax and the gradient.
+    Half of the memory is left to other networks and the allocator. Of a token a layer keeps 17
+    vectors (Korthikanti et al., 2022, section 4.1), and layers have 12 width^2 parameters; a target
+    token has its logits, their softmax and the gradient.
 
-    :param memory: in bytes. :param parameters: of the network. :param width: of a vector.
+    :param memory: in bytes. :param held: of it, by the network's weights, their gradients and
+        Adam's moments. :param parameters: of the network. :param width: of a vector.
     """
     token = 4 * (17 * parameters // (12 * width) + 3 * vocabulary)
-    return max(1, (memory // 2 - 16 * parameters) // token)
+    return max(1, (memory // 2 - held) // token)
 
 
 def pieces(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -149,7 +149,7 @@ class TensorSearch:
     def _ends(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """bool (steps, b, K): where [EOS] is, and where it ends a hypothesis."""
         ends = self.tokens[: self.step, rows] == self.eos
-        return ends, ends & (self.scores[: self.step, rows] > DEAD)
+        return ends, ends & ~(self.scores[: self.step, rows] <= DEAD)  # or nan
 
     def finished(self) -> list[list[Hypothesis]]:
         """

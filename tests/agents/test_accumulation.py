@@ -77,9 +77,38 @@ def test_the_default_budget_follows_the_memory_of_a_gpu(monkeypatch, given, on_g
     memory = SimpleNamespace(total_memory=10_000)
     monkeypatch.setattr(torch.cuda, "get_device_properties", {"cuda:1": memory}.get)
     for cuda, expected in ((True, on_gpu), (False, on_cpu)):
-        weight = SimpleNamespace(is_cuda=cuda, device="cuda:1", numel=lambda: 96)
-        network = SimpleNamespace(parameters=lambda weight=weight: iter([weight]))
+        network = network_of(cuda, learns=96)
         assert token_budget({"tokens_per_batch": given}, network, 2, 5) == expected
+
+
+def test_frozen_weights_have_no_moments_and_quantised_ones_count(monkeypatch):
+    memory = SimpleNamespace(total_memory=10_000)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", {"cuda:1": memory}.get)
+    # 16 bytes of each of 24 that learn, 4 of 48 frozen and 1 of 24 in a buffer: 600 of 5,000 bytes;
+    # of the 96, 332 bytes a token as above
+    network = network_of(True, learns=24, frozen=48, quantised=24)
+    assert token_budget({"tokens_per_batch": -1}, network, 2, 5) == 4400 // 332
+
+
+def network_of(cuda: bool, learns: int, frozen: int = 0, quantised: int = 0):
+    """So many weights of 4 bytes, and quantised ones of 1, on a GPU or not."""
+
+    def tensors(*of):
+        return iter(
+            SimpleNamespace(
+                is_cuda=cuda,
+                device="cuda:1",
+                requires_grad=has_gradient,
+                numel=lambda n=number: n,
+                element_size=lambda size=size: size,
+            )
+            for number, has_gradient, size in of
+        )
+
+    return SimpleNamespace(
+        parameters=lambda: tensors((learns, True, 4), (frozen, False, 4)),
+        buffers=lambda: tensors((quantised, False, 1)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,17 @@ def test_the_same_steps_hypotheses_and_scores(way, ties):
     assert unfinished and (several or way != "beam")
 
 
+@pytest.mark.parametrize("way", ["greedy", "beam"])
+def test_a_hypothesis_of_unknown_score_ends_too(way):
+    for seed in range(8):
+        torch.manual_seed(seed)
+        shape = (6, 2, 1 if way == "greedy" else 2)
+        predicted = predictions(shape, ties=False)
+        predicted[1, 0] = torch.nan
+        ours, theirs = pair(way, shape, 0, 0.65)
+        assert repr(run(ours, predicted)) == repr(run(theirs, predicted))
+
+
 def test_scores_by_hand():
     """Two hypotheses of 1 and 2 tokens, [EOS] included; the longer goes on from the second."""
     search = TensorSearch(beam, (3, 1, 2), START, EOS, 0, 2.0, CPU)

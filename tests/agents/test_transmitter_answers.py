@@ -157,6 +157,7 @@ def test_a_persona_longer_than_the_window_is_named(bot):
         ({"embedding_size": 15}, "--embedding-size 15 is not a multiple of --n-heads 2"),
         ({"text_truncate": 1}, "--text-truncate must be at least 2"),
         ({"temperature": 0.0}, "--temperature 0.0 is not above 0"),
+        ({"mutual_information": math.nan}, "--mutual-information nan is not finite"),
         ({"person_tokens": True}, "--person-tokens does not apply"),
         ({"n_positions": 64}, "--text-truncate 128 and --label-truncate 24 need 154 positions"),
         ({"tokenizer": "no/such/folder"}, "--tokenizer no/such/folder: there is no such folder"),

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from p2bot_parlai.method import memory
 
 START = """
 import resource
@@ -72,6 +75,22 @@ def test_batches_of_ever_other_shapes_do_not_fill_memory():
     """Without a bound each shape keeps 0.7 MB."""
     (grown,) = printed(SHAPES)
     assert grown < 20
+
+
+@pytest.mark.parametrize("most", [2**25, 2**31])
+def test_tensors_of_megabytes_stay_where_glibc_limits_its_threshold(monkeypatch, most):
+    """mallopt(3): M_MMAP_THRESHOLD is at most 32 MB, as it was before glibc took any."""
+    set_to = {}
+
+    def mallopt(name: int, value: int) -> int:
+        fits = name != memory.M_MMAP_THRESHOLD or value <= most
+        return set_to.update({name: value} if fits else {}) or int(fits)
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    memory.reuse_memory()
+    assert set_to[memory.M_MMAP_THRESHOLD] == min(most, memory.LARGEST)
+    assert set_to[memory.M_TRIM_THRESHOLD] == memory.LARGEST
 
 
 @pytest.mark.slow

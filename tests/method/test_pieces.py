@@ -25,9 +25,9 @@ def test_pieces_by_hand(budget, expected):
 def test_what_fits_a_memory_by_hand():
     # a layer has 12 * 2 * 2 = 48 of 96 parameters: two of them, of 17 vectors of 2 numbers each,
     # and 3 * 5 of the vocabulary: 4 * (68 + 15) = 332 bytes a token
-    # half of 10,000 bytes less 16 * 96 for the weights is 3,464: 10 tokens
-    assert tokens_that_fit(10_000, 96, 2, 5) == 10
-    assert tokens_that_fit(100, 96, 2, 5) == 1  # less than the weights need
+    # half of 10,000 bytes less 1,536 for the weights is 3,464: 10 tokens
+    assert tokens_that_fit(10_000, 1536, 96, 2, 5) == 10
+    assert tokens_that_fit(100, 1536, 96, 2, 5) == 1  # less than the weights need
 
 
 def test_no_rows_are_no_pieces():

@@ -42,6 +42,7 @@ DEFAULTS = {
 }
 BOUNDS = {
     "alpha": A_SHARE,
+    "mutual_information": ("finite", math.isfinite),
     "nup_coef": NOT_NEGATIVE,
     "tokens_per_batch": TOKENS_OR_AUTO,
     **dict.fromkeys(("num_distractors", "beam_size", "topk"), AT_LEAST_1),

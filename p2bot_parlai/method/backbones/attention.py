@@ -6,7 +6,8 @@ products are taken themselves, some queries at a time, with no key behind the la
 see; the backward pass takes those of the forward pass again instead of keeping them. Elsewhere,
 and with dropout, it is torch's kernel.
 
-B rows, H heads of width d, which share K heads of keys, T queries, S keys.
+B rows, H heads of width d, which share K heads of keys, T queries, S keys. Values may be of another
+width, e.
 """
 
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def _by_products(query: Tensor, mask: Tensor, dropout: float) -> bool:
         query.device.type == "cpu"
         and (low or query.dtype == torch.bfloat16)
         and mask.dtype == torch.bool
-        and mask.shape[1] == 1
+        and mask.shape[1:3] == (1, query.shape[2])
         and dropout == 0
     )
 
@@ -81,12 +82,12 @@ class _Products(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float
     ) -> Tensor:
-        """Keys and values may have fewer heads: (B, K, S, d)."""
+        """Keys and values may have fewer heads: (B, K, S, d), (B, K, S, e) -> (B, H, T, e)."""
         ctx.save_for_backward(query, key, value, mask)
         ctx.scale = scale
-        # (B, H, T, d), as (B, T, H, d) lies: so it goes on
-        found = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-        found = found.transpose(1, 2)
+        # (B, H, T, e), as (B, T, H, e) lies: so it goes on
+        rows, heads, length, _ = query.shape
+        found = value.new_empty(rows, length, heads, value.shape[-1]).transpose(1, 2)
         for part, seen, bias in _blocks(mask):
             weights = _weights(_grouped(query[:, :, part], key), _first(key, seen), bias, scale)
             found[:, :, part] = _split(weights @ _first(value, seen), query)
@@ -112,8 +113,8 @@ class _Products(torch.autograd.Function):
 
 def _blocks(mask: Tensor) -> Iterator[tuple[slice, int, Tensor]]:
     """Queries, how many of the first keys they see, and what is added to scores: (B, 1, t, seen)"""
-    for part in torch.arange(mask.shape[2]).split(BLOCK):
-        rows = slice(int(part[0]), int(part[-1]) + 1)
+    for start in range(0, mask.shape[2], BLOCK):
+        rows = slice(start, start + BLOCK)
         seen = int(mask[:, 0, rows].view(torch.uint8).amax(dim=(0, 1)).nonzero()[-1]) + 1
         hidden = mask[:, :, rows, :seen].logical_not()
         bias = torch.zeros(hidden.shape, dtype=torch.bfloat16, device=mask.device)
