@@ -10,6 +10,7 @@ from torch import Tensor
 
 from p2bot_parlai.method.context_style import ContextStyle
 from p2bot_parlai.method.layout import lay_out
+from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.transmitter import (
     Transmitter,
     log_likelihood,
@@ -17,9 +18,8 @@ from p2bot_parlai.method.transmitter import (
     token_log_likelihood,
 )
 
-# responses that are read together; attention is quadratic in the tokens of a row
-IN_A_ROW, ROWS = 8, 32
-KEPT = 100_000
+TOGETHER = 4096  # tokens that are read at once
+KEPT = 100_000  # responses
 
 
 class ReadAlone:
@@ -42,19 +42,15 @@ class ReadAlone:
         unknown = list(dict.fromkeys(key for key in keys if key not in self._known))
         if len(self._known) + len(unknown) > KEPT:
             self._known, unknown = {}, list(dict.fromkeys(keys))
-        for start in range(0, len(unknown), IN_A_ROW * ROWS):
-            part = unknown[start : start + IN_A_ROW * ROWS]
+        for rows in pieces([len(key) for key in unknown], TOGETHER):
+            part = [unknown[row] for row in rows]
             self._known |= zip(part, self._read(part), strict=True)
         return torch.tensor([self._known[key] for key in keys], device=self.network.device)
 
     @torch.no_grad()
     def _read(self, responses: Sequence[tuple[int, ...]]) -> list[float]:
-        rows = [
-            [list(ids) for ids in responses[start : start + IN_A_ROW]]
-            for start in range(0, len(responses), IN_A_ROW)
-        ]
-        branches = lay_out(rows, self.style).to(self.network.device)
-        nothing = self.network.nothing_read().select(torch.zeros(len(rows), dtype=torch.long))
+        branches = lay_out([[list(ids)] for ids in responses], self.style).to(self.network.device)
+        nothing = self.network.nothing_read().select(torch.zeros(len(responses), dtype=torch.long))
         hidden, _ = self.network.read(branches, nothing)
         mask = branches.target_mask
         logits = self.network.output(hidden[branches.target_index[mask]])

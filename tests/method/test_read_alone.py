@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from p2bot_parlai.method.context_style import APPEND, SPECIAL_TOKENS
-from p2bot_parlai.method.read_alone import IN_A_ROW, ReadAlone
+from p2bot_parlai.method.read_alone import ReadAlone
 
 MARKS = APPEND.with_ids(SPECIAL_TOKENS.index)
-RESPONSES = [[*range(7, 9 + n), MARKS.eos] for n in range(IN_A_ROW + 2)]
+RESPONSES = [[*range(7, 9 + n), MARKS.eos] for n in range(10)]
 
 
 @torch.no_grad()
