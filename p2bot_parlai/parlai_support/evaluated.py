@@ -65,12 +65,16 @@ def restrict(teacher: Teacher, opt: Opt) -> None:
         return
     kind, left, until = type(teacher), number, math.inf
     if last is not None:
-        # each of several processes holds every n-th dialogue
-        before, last = (len(range(get_rank(), n, num_workers())) for n in (before, last))
-        if not isinstance(teacher, FixedDialogTeacher) or teacher.num_episodes() <= before:
-            raise UsageError(
-                f"--eval-dialogues {opt['eval_dialogues']}: {opt['task']} has no such dialogues"
-            )
+        about = f"--eval-dialogues {opt['eval_dialogues']}: {opt['task']}"
+        if "stream" in opt["datatype"]:
+            raise UsageError(f"{about} is read as a stream: leave :stream out of --datatype")
+        # each of several processes holds every n-th dialogue, and one of them the last
+        rank, step = get_rank(), num_workers()
+        if not isinstance(teacher, FixedDialogTeacher) or (
+            rank + step * teacher.num_episodes() <= before
+        ):
+            raise UsageError(f"{about} has no such dialogues")
+        before, last = (len(range(rank, n, step)) for n in (before, last))
 
     class Ending(kind):
         def reset(self):

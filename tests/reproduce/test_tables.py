@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,6 +222,12 @@ def test_a_precision_is_that_of_the_stages(tmp_path):
     assert "--precision" not in steps["seq2seq.both.seed1"].command
 
 
+def test_one_dialogue_has_no_differences():
+    """As of an evaluation that the clock ended soon."""
+    rows = ("P²Bot-S", "+ RS.3")
+    assert differences("3", {(row, "revised"): [answers(0.2, 1)] for row in rows}) == []
+
+
 # ------------------------------------------------------------------------------ report
 @pytest.fixture
 def made(tmp_path):
@@ -252,6 +259,13 @@ def made(tmp_path):
     plan.maps = [tmp_path / "map.svg"]
     draw_relevance_map(np.array([[0.25]]), ["i sew all day ."], ["i sew ."], str(plan.maps[0]))
     return plan
+
+
+def test_evaluations_that_the_clock_may_have_ended_are_not_of_all_examples(made):
+    made.size = replace(made.size, minutes=9)
+    report.write(made, Runner(made.folder, []), "parlai reproduce --minutes 9")
+    text = (made.folder / "report.md").read_text(encoding="utf-8")
+    assert "validation examples: all, as far as the time went" in text
 
 
 def test_the_report_says_everything(made):

@@ -121,10 +121,11 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
     seconds = sum(mark.get("seconds", 0) for mark in marks.values())
     cores = sum(mark.get("core_seconds", 0) for mark in marks.values())
     size, now = plan.size, machine.versions()
+    examples = "all" if size.examples < 0 else f"the first {size.examples}"
     facts = {
         "command": command,
         "seeds": ", ".join(map(str, size.seeds)),
-        "validation examples": "all" if size.examples < 0 else f"the first {size.examples}",
+        "validation examples": examples + ", as far as the time went" * bool(size.minutes),
         "validation dialogues": plan.preset.dialogues or "all",
         "time": f"{seconds / 3600:.2f} hours, {cores / 3600:.2f} core-hours, {len(marks)} steps",
         "machine": machine.hardware(),

@@ -157,7 +157,8 @@ def differences(number: str, dumps: Dumps, rows: Sequence[str] = ()) -> list[Tab
         for row in rows or layout.rows:
             seeds = zip(bases, dumps.get((row, variant), ()), strict=False)
             pairs = [pair for base, own in seeds for pair in pair_up(base, own)]
-            if row == layout.base or not pairs:  # other personas are other examples
+            # other personas are other examples, and one dialogue has no interval
+            if row == layout.base or len({own.dialogue for _, own in pairs}) < 2:
                 continue
             cells = [row]
             for one in compare(pairs, layout.metrics, seed=0):
