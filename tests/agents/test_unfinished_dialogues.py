@@ -137,8 +137,9 @@ def test_metrics_are_those_of_the_tidy_file(convai2, tmp_path, models, model, fo
     (expected,) = reports_of("tidy", TIDY, (7,))
     assert expected["exs"] == 8
     reports = list(reports_of("odd", ODD, (1, 2, 7)))
-    for report in reports:
+    for report in reports[1:]:
         assert report == pytest.approx(reports[0], rel=1e-4)
+    for report in reports:
         # several labels: the best counts, as everywhere in ParlAI
         for name in ("hits@1", "f1", "precision", "recall", "accuracy", "bleu-4"):
             if name in report:
