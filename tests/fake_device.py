@@ -151,6 +151,7 @@ def fake_cuda() -> Iterator[Counter]:
     """
     waits: Counter = Counter()
     autocast, enabled = torch.autocast, torch.is_autocast_enabled
+    low = torch.get_autocast_dtype
     swapped = torch.__future__.get_swap_module_params_on_conversion()
     with pytest.MonkeyPatch.context() as patch, _Operations(waits), _Names(waits):
         wanted = property(lambda agent: not agent.opt["no_cuda"], lambda *_: None)
@@ -160,6 +161,7 @@ def fake_cuda() -> Iterator[Counter]:
         # operations are cast where they are computed
         patch.setattr(torch, "autocast", lambda kind, *a, **k: autocast(_host(kind), *a, **k))
         patch.setattr(torch, "is_autocast_enabled", lambda kind="cpu": enabled(_host(kind)))
+        patch.setattr(torch, "get_autocast_dtype", lambda kind: low(_host(kind)))
         # of fused Adam
         there = lambda: ["cpu", DEVICE.type]  # noqa: E731
         patch.setattr(optimizer, "_get_fused_kernels_supported_devices", there)
