@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.method.context import Dialogue, build_context
+from p2bot_parlai.method.context import Dialogue, build_context, in_one_line
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.reward_models import (
     DiscourseCoherence,
@@ -99,7 +99,7 @@ def test_two_bots(studio):
     said = [line.text for line in talk.lines]
     for who in (FIRST, SECOND):
         heard = [turn.text for turn in talk.minds[who].turns if turn.speaker == "partner"]
-        assert heard == [text for text in said[1 - who :: 2] if text][: len(heard)]
+        assert heard == [in_one_line(text) for text in said[1 - who :: 2] if text][: len(heard)]
     assert talk.minds[SECOND].persona == tuple(PARTNER)
     with pytest.raises(Refused, match="3 replies"):
         finish(talk.go_on(2))
