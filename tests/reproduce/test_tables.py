@@ -208,6 +208,15 @@ def test_how_far_trainings_came_that_the_clock_ended(tmp_path):
     assert report.cut_short(plan_of(tmp_path, "smollm2", "5")) == {}
 
 
+def test_coverage_gets_a_receiver_that_is_calibrated_on_other_dialogues(tmp_path):
+    steps = plan_of(tmp_path, "smollm2", "3").steps
+    (calibrate,) = [step for name, step in steps.items() if name.startswith("calibrate.")]
+    assert "--eval-dialogues 1-250" in " ".join(calibrate.command)
+    assert calibrate.needs == ("Receiver.original.seed1",)
+    users = {name for name, step in steps.items() if calibrate.name in step.needs}
+    assert users == {"P2Bot.original.seed1"}
+
+
 def test_the_rewards_are_those_of_the_preset(tmp_path):
     plan = plan_of(tmp_path, "smollm2", "3")
     assert plan.added == ["style", "coherence", "coverage"]

@@ -29,6 +29,7 @@ class Preset:
     :param rows: of Table 3; empty: all.
     :param systems: of Tables 1 and 4; empty: all.
     :param dialogues: of the validation fold, that an evaluation reads, such as "251-500".
+    :param chosen_on: dialogues of that fold for what is measured before the figures.
     :param examples: validation examples that an evaluation reads; -1: all.
     :param save_every: seconds between two checkpoints of a training.
     :param jobs: steps that run at a time.
@@ -44,6 +45,7 @@ class Preset:
     rows: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
     dialogues: str = ""
+    chosen_on: str = ""
     seeds: str = "1,2,3"
     examples: int = -1
     save_every: int = 600
@@ -87,8 +89,7 @@ PRESETS = {
     "demo": DEMO,
     "demo_convai2": DEMO_CONVAI2,
     "sketch": SKETCH,
-    # weights that come as pip packages; learns from original personas alone. Figures are those of
-    # dialogues that no choice was made on (1 to 250 are for that)
+    # weights that come as pip packages; learns from original personas alone
     "smollm2": Preset(
         source="convai2",
         trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
@@ -100,6 +101,7 @@ PRESETS = {
             {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100, "batchsize": 2},
         ),
         dialogues="251-500",
+        chosen_on="1-250",
         options={
             "transmitter": {"num_epochs": 1},
             "selfplay": {"adapter_rank": 16, "selfplay_dialogues": 640},

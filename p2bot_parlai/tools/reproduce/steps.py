@@ -46,6 +46,7 @@ SHARES = {
     "train_model": {"P2Bot-S": 6, "P2Bot": 4, "Receiver": 2, "else": 4},
     "eval_model": {"else": 1.5},
     "perception_table": {"else": 0.3},  # for each ranker and task
+    "calibrate_receiver": {"else": 0.3},
 }
 # seconds in which a step has imported torch, read its models, and ended
 STARTING = 20
@@ -184,8 +185,16 @@ class Plan:
         if any(REWARDS[name].needs_receiver for name in self.added if name not in off):
             needs.append(self.receiver(trained_on, seed))
             options["receiver"] = self.model(needs[1])
+            if "coverage" in self.added and "coverage" not in off:
+                needs.append(self._calibrated(needs[1], task))
         options |= {f"lambda_{reward}": 0 for reward in off} | QUICK
         return self._stage("selfplay", name, trained_on, seed, options, needs)
+
+    def _calibrated(self, receiver: str, task: str) -> str:
+        """What the coverage reward asks of a Receiver, on dialogues that no figure is of."""
+        options = {"task": f"p2bot:persona_perception:{task}", "model_file": self.model(receiver)}
+        options |= {"eval_dialogues": self.preset.chosen_on} if self.preset.chosen_on else {}
+        return self._add(f"calibrate.{receiver}", "calibrate_receiver", options, [receiver], ())
 
     def baseline(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """A row of Table 1 that is not ours (docs/baselines.md)."""
