@@ -233,7 +233,8 @@ class ChatStyle(ContextStyle[Token]):
         assert encode, "its marks are of several tokens"
         parts = ("instruction", "about", "about_partner", "user", "assistant")
         marks: dict[str, Any] = {name: encode("".join(vars(self)[name])) for name in parts}
-        return replace(super().with_ids(token_to_id), self_=token_to_id(self.self_), **marks)
+        marks["self_"] = token_to_id(str(self.self_))  # no special token
+        return replace(super().with_ids(token_to_id), **marks)
 
     def persona(
         self, own: Sequence[Sequence[Token]], partner: Sequence[Sequence[Token]]

@@ -260,7 +260,6 @@ class Plan:
     ) -> None:
         """A row of a model of ours. :param more: options that the model was not saved with."""
         options = {"model_file": self.model(model), **self._judged(more)}
-        options |= {"precision": self.size.precision} if self.size.precision else {}
         self._evaluate(table, row, model, variant, options, [model], more.get("rank_by", ""))
 
     def _evaluate(
@@ -283,11 +282,11 @@ class Plan:
         self.measured[table].setdefault((row, variant), []).append(report)
 
     def _judged(self, options: Mapping) -> dict:
-        """These options, and the metrics about the persona where responses are generated."""
-        if options.get("skip_generation"):
-            return dict(options)
-        nli = {"nli_model": self.size.nli_model} if self.size.nli_model else {}
-        return {**options, "persona_metrics": True, **nli}
+        """These options, the precision, and metrics about the persona of what is generated."""
+        more = {} if options.get("skip_generation") else {"persona_metrics": True}
+        more |= {"nli_model": self.size.nli_model} if more and self.size.nli_model else {}
+        more |= {"precision": self.size.precision} if self.size.precision else {}
+        return {**options, **more}
 
     def _sample(self, seed: int) -> None:
         """Dialogues of self-play for the report, by the first seed's P²Bot."""
