@@ -4,6 +4,7 @@ import math
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.utils import logging
 
 from p2bot_parlai.agents.options.common import (
     A_SHARE,
@@ -60,6 +61,7 @@ NEEDS = {
     **dict.fromkeys(("f1", "bleu-4", "accuracy"), ("skip_generation", False)),
     **dict.fromkeys(("hits@1", "hits@5", "hits@10"), ("rank_candidates", True)),
 }
+OF_HEAD = ("next-utterance", "both")  # values of --rank-by
 UNTRAINED = f"--backbone {SCRATCH} or {SKETCH}"
 OPTIONS = {
     "--backbone": (
@@ -78,7 +80,8 @@ OPTIONS = {
     "--context-style": (
         APPEND.name,
         "Format of the context: append marks who speaks and never drops the persona; original is "
-        "that of the released code (docs/method.md), for its models and comparisons with them. "
+        "that of the released code (docs/method.md), for its models and comparisons with them; "
+        "chatml is that of instruct models, which answer in it without training. "
         "A saved model keeps its own",
         sorted(STYLES),
     ),
@@ -158,6 +161,24 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
             action.help = "How a response is decoded; beam with --beam-size 2 is the paper's"
     parser.set_defaults(**DEFAULTS)
     set_epochs(parser, partial_opt, PAPER["transmitter_epochs"])
+
+
+def rank_without_head(opt: Opt) -> None:
+    """
+    Of a model whose next-utterance head nobody has trained: its scores mean nothing.
+
+    :raises UsageError: where the command line asks for them.
+    """
+    if opt.get("override", {}).get("rank_by") in OF_HEAD:
+        raise UsageError(
+            f"--rank-by {opt['rank_by']} asks for a next-utterance head, and this model has none "
+            "that was trained: choose likelihood or mutual-information"
+        )
+    if opt["rank_by"] in OF_HEAD or opt["alpha"] < 1:
+        logging.warning("there is no trained next-utterance head: responses are ranked without it")
+        opt["alpha"] = 1.0
+        if opt["rank_by"] in OF_HEAD:
+            opt["rank_by"] = "likelihood"
 
 
 def check_options(opt: Opt) -> None:
