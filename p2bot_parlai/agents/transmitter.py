@@ -374,7 +374,8 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details
         own: SupervisedBatch = batch.p2bot
-        best, finished = self.responder.respond(own.states, contexts, verbose)
+        said = [row["own_turns"] for row in own.observations]
+        best, finished = self.responder.respond(own.states, contexts, said, verbose)
         own.scores = [float(one.score) for one in best]
         return best, [Finished(found) for found in finished]
 

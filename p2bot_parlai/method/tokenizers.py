@@ -140,6 +140,16 @@ class P2botTokenizer(BaseTokenizer):
         text = text.lower() if self.style.lower else text
         return self.backend.encode(_writable(text), add_special_tokens=False).ids
 
+    def encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        """Token ids of a text word by word. A space that is a token is the end of a word."""
+        text = " ".join(words)
+        text = _writable(text.lower() if self.style.lower else text)
+        found = self.backend.encode(text, add_special_tokens=False)
+        ids: list[list[int]] = [[] for _ in words]
+        for index, (_, end) in zip(found.ids, found.offsets, strict=True):
+            ids[len(text[:end].split()) - 1].append(index)
+        return ids
+
     def encode_markup(self, text: str) -> list[int]:
         """Token ids of a text in which special tokens count as such: never of people's text."""
         self.backend.encode_special_tokens = False

@@ -71,7 +71,7 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
         with torch.no_grad():
             ids = batch.text_vec
             states = agent.network.encode_context(ids, ids != agent.NULL_IDX)
-            _, (found,) = agent.responder.respond(states, ids)
+            _, (found,) = agent.responder.respond(states, ids, [[]])
             finished = [one.tokens[1:].tolist() for one in found]
             by_hand = [
                 agent.responder.score(states, [[response]], "both")[0].item()

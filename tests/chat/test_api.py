@@ -22,6 +22,7 @@ PERSONA = ["i like tea.", "i have two dogs."]
 SAID = ["hello", "do you have pets ?", "i like dogs too ."]
 SAMPLED = {"inference": "multinomial"}
 WAYS = [{}, {"inference": "greedy"}, {"alpha": 1.0}, {"precision": "bf16"}]
+WAYS += [{"inference": "greedy", "block_said_before": 2}]
 
 
 def load(model, **options):

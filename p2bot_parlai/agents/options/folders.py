@@ -17,7 +17,7 @@ READING = ("context_style", "history_size", "text_truncate", "label_truncate", "
 ANSWERING = (
     *("inference", "beam_size", "beam_min_length", "beam_length_penalty", "beam_block_ngram"),
     *("beam_context_block_ngram", "beam_block_full_context", "beam_delay", "temperature"),
-    *("topk", "topp", "rank_by", "mutual_information"),
+    *("topk", "topp", "rank_by", "mutual_information", "block_said_before"),
 )
 NO_FOLDERS = ("none", "lora")  # as --adapter
 

@@ -48,6 +48,7 @@ BOUNDS = {
     "tokens_per_batch": TOKENS_OR_AUTO,
     **dict.fromkeys(("num_distractors", "beam_size", "topk"), AT_LEAST_1),
     **dict.fromkeys(("n_layers", "n_heads", "embedding_size"), AT_LEAST_1),
+    "block_said_before": ("0 or at least 2", lambda value: value == 0 or value >= 2),
     "temperature": ("above 0, and finite", lambda value: 0 < value < math.inf),
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
@@ -140,6 +141,12 @@ OPTIONS = {
         0.0,
         "Add this times log p(x | s) - log p(x) to Eq. 3, where beam hypotheses or candidates are "
         "ranked by it: a response that fits any context counts less",
+    ),
+    "--block-said-before": (
+        0,
+        "So many words in a row that the speaker has said in earlier turns are not said again "
+        "(--beam-context-block-ngram counts tokens, and blocks what the partner and the persona "
+        "say too); 0: off",
     ),
     "--persona": (
         None,
