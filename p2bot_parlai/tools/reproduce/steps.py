@@ -177,7 +177,8 @@ class Plan:
 
     def selfplay(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """Self-play from P²Bot-S with the rewards of a row of Table 3 (section 3.2)."""
-        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 :]
+        # a fourth reward, which the paper does not have, is on in every row
+        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 : len(REWARDED)]
         task = self._tasks(trained_on[:1])
         needs = [self.transmitter("P²Bot-S", trained_on, seed)]
         options = {"task": f"p2bot:selfplay:{task}", "evaltask": task}
