@@ -238,7 +238,7 @@ class PersonaPerception(Reward):
         "either persona"
     )
     weight, later, needs_receiver = 0.5, True, True
-    reported = "perception", "user_perception"
+    reported: ClassVar[tuple[str, ...]] = ("perception", "user_perception")
 
     def __init__(self, perceiver: Perceiver, gamma: float):
         self.perceiver, self.gamma = perceiver, gamma

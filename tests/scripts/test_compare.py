@@ -58,7 +58,7 @@ def test_self_chat_is_compared(convai2, tiny_model, other_model, tmp_path):
     """Each against the same openings; what the report does not average is left out."""
     play = {"task": "p2bot:selfplay", "selfplay_dialogues": 6, "user_inference": "multinomial"}
     play |= {"lambda_persona": 0.0, "label_truncate": 8}
-    logs, reports = [str(tmp_path / name) for name in "ab"], []
+    logs, reports = [str(tmp_path / f"{name}.jsonl") for name in "ab"], []
     for log, model, size in zip(logs, (tiny_model, other_model), (4, 3), strict=True):
         reports.append(tiny.evaluate(convai2, model, world_logs=log, batchsize=size, **play))
     (rows,) = compared(*logs, compare_metrics="all").values()
