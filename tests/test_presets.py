@@ -94,7 +94,7 @@ def test_absent_weights_are_named_with_how_to_get_them(
 
 def test_the_paper_preset_of_self_play_leaves_nothing_to_defaults():
     open_ = {"receiver", "language_model", "style_prefix", "reward", "show_dialogue_every"}
-    open_.add("save_rollouts")
+    open_ |= {"save_rollouts", "save_at_kl"}
     said = {name[2:].replace("-", "_") for name in selfplay.OPTIONS} - open_
     assert said <= set(PRESETS["paper_selfplay"])
 

@@ -307,9 +307,10 @@ def test_coverage_gets_a_receiver_that_is_calibrated_on_other_dialogues(tmp_path
 
 def test_the_rewards_are_those_of_the_preset(tmp_path):
     plan = plan_of(tmp_path, "smollm2", "3")
-    assert plan.added == ["style", "coherence", "coverage"]
+    assert plan.added == ["style", "coherence", "coverage", "overlong"]
     second = as_command(plan.steps["RS2.original.seed1"])
     assert "--lambda-coverage 0 " in second and "lambda-persona" not in second
+    assert "lambda-overlong" not in second  # the paper has no row without it
 
 
 def test_a_precision_is_that_of_the_stages(tmp_path):

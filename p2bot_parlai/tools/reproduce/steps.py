@@ -195,7 +195,8 @@ class Plan:
 
     def selfplay(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """Self-play from P²Bot-S with the rewards of a row of Table 3 (section 3.2)."""
-        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 :]
+        # a fourth reward, which the paper does not have, is on in every row
+        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 : len(REWARDED)]
         if name in self.preset.trained:
             return _step(name, trained_on, seed)
         task = self._tasks(trained_on[:1])
