@@ -212,7 +212,8 @@ class P2botAgent(TransmitterAgent):
         log_p, log_q, kl = self.reread(scored, self.kl, (numbers, layout.to(self.device)))
         own = advantages[numbers].to(self.device)
         away = (log_p - log_q).detach()
-        self.away += away.sum()
+        # over the whole vocabulary where that is known: sampled, a small divergence drowns in noise
+        self.away += (away if kl is None else kl.detach()).sum()
         tokens = layout.target_mask.sum(dim=1).to(self.device)
         if self.opt["log_p_per_token"]:
             log_p = log_p / tokens
