@@ -2,7 +2,7 @@
 Dialogue NLI (Welleck et al., 2019): does an utterance entail a profile sentence?
 
 ``-t p2bot:persona_nli`` asks just that, for `p2bot/persona_nli`; ``-t p2bot:entailed_pairs``
-takes the entailed pairs as dialogues, a warm-up for the Receiver. Both read the same files.
+takes the entailed pairs as dialogues, for the Receiver. Both read the same files.
 
 The valid file of Dialogue NLI is made from the dev set of PersonaChat: do not train on it, or
 the model has seen the personas of the evaluation.
@@ -31,8 +31,9 @@ class PersonaNliTeacher(FixedDialogTeacher):
     sentence; the label is positive, neutral or negative.
 
     ``p2bot:persona_nli`` reads ``nli-<fold>.txt``, one
-    ``utterance</s>profile sentence</s>label`` a line; ``p2bot:persona_nli:sketch`` generates
-    pairs from `p2bot:sketch`, which knows what its people say about themselves.
+    ``utterance</s>profile sentence</s>label`` a line, or a CSV file;
+    ``p2bot:persona_nli:sketch`` generates pairs from `p2bot:sketch`, which knows what its people
+    say about themselves.
     """
 
     @classmethod
