@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from parlai.core.build_data import modelzoo_path
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = [
@@ -58,9 +59,16 @@ FLOORS = {"self_original": (0.55, 0.12, 22), "self_revised": (0.35, 0.09, 30)}
 
 
 @pytest.mark.parametrize("variant", FLOORS)
-@pytest.mark.parametrize("name", ["supervised"])
+@pytest.mark.parametrize("name", ["supervised", "model"])
 def test_the_transmitters_that_ship(name, variant, data):
     given = {"task": f"convai2:{variant}", "eval_dialogues": "1-8", "batchsize": 16}
     report = tiny.evaluate(data, f"zoo:p2bot/smollm2/{name}", **given)
     hits, f1, ppl = FLOORS[variant]
     assert report["hits@1"] > hits and report["f1"] > f1 and report["ppl"] < ppl
+
+
+@pytest.mark.parametrize("variant, floor", [("self_original", 0.85), ("self_revised", 0.6)])
+def test_the_receiver_that_ships(variant, floor, data):
+    given = {"task": f"p2bot:persona_perception:{variant}", "eval_dialogues": "1-50"}
+    path = modelzoo_path(data, "zoo:p2bot/smollm2/receiver")
+    assert tiny.evaluate(data, path, **given)["hits@1"] > floor  # chance: 0.05

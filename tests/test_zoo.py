@@ -1,6 +1,7 @@
 """The models that ship: they are there, load by name, and are worth something."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import packaged
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
+from p2bot_parlai.parlai_support.names import SHIPPED
 from p2bot_parlai.zoo.packing import HERE, pack, unpack
 
 SMALL = {"sketch_dialogues": 450, "loglevel": "error"}  # 50 to validate on
@@ -108,7 +110,9 @@ def test_a_missing_part_is_named(tmp_path, tiny_model):
 @pytest.mark.parametrize("family, megabytes", [("sketch", 6), ("smollm2", 32)])
 def test_they_ship_and_are_small(family, megabytes):
     packed = list((HERE / family).glob("*.safetensors"))
-    assert packed and sum(file.stat().st_size for file in packed) < megabytes * 1e6
+    names = {f"zoo:p2bot/{family}/{file.stem}" for file in packed}
+    assert names == set(re.findall(rf"zoo:p2bot/{family}/\w+", SHIPPED))
+    assert sum(file.stat().st_size for file in packed) < megabytes * 1e6
     for file in packed:
         opt = json.loads(file.with_suffix(".opt").read_text())
         assert not [value for value in opt.values() if str(value).startswith("/")]
