@@ -56,11 +56,12 @@ def smollm2(recipe: Recipe) -> None:
     shared = {"precision": "bf16", "save_every_n_secs": 600}
     recipe.train("supervised", "smollm2_transmitter", {"num_epochs": 1, **shared})
     for seed in (1, 2):
-        given = {"adapter": "lora", "seed": seed, **shared}
+        given = {"adapter": "lora", "learningrate": 5e-4, "lr_scheduler": "linear"}
+        given |= {"seed": seed, **shared}
         recipe.train(f"receiver{seed}", "smollm2_receiver", given)
     models = ",".join(str(recipe.model(f"receiver{seed}")) for seed in (1, 2))
     receiver = recipe.model("receiver")
-    blend = {"models": models, "share": 1, "outfile": receiver}
+    blend = {"models": models, "share": 0.7, "tau": 2, "outfile": receiver}
     recipe.add("receiver", "blend_receiver", blend, "receiver1", "receiver2", makes=receiver)
     measure = {"task": "p2bot:persona_perception:self_original", "eval_dialogues": "1-250"}
     measure["model_file"] = receiver
