@@ -101,7 +101,7 @@ class PerceptionTable(ParlaiScript):
     def setup_args(cls) -> ParlaiParser:
         parser = eval_args()
         parser.description = (
-            "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists, with 95% "
+            "Table 5 of the paper: Random, IR and a Receiver (-mf) on the same lists, with "
             "intervals; -m p2bot/receiver --encoder E without -mf is the encoder as it comes"
         )
         group = parser.add_argument_group("Perception table")

@@ -20,7 +20,7 @@ from p2bot_parlai.method.tokenizers import P2botTokenizer
 PACKAGE = packaged.LANGUAGE_MODELS["smollm2"]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec(PACKAGE.module) is None, reason=PACKAGE.command),
+    pytest.mark.skipif(find_spec(PACKAGE.module) is None, reason=packaged.COMMAND),
 ]
 
 SENTENCES = (
