@@ -22,7 +22,7 @@ from p2bot_parlai.method.model_files import (
     read_sentence_tokenizer,
 )
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
-from p2bot_parlai.metrics.persona_metrics import LABELS
+from p2bot_parlai.metrics.labels import LABELS
 
 KIND = "persona_nli"  # the kind in a model file
 PAIRINGS = ("cross", "bi")

@@ -8,12 +8,10 @@ the function that splits a text into words.
 from collections.abc import Callable, Sequence
 
 from p2bot_parlai.method.rewards import ngrams
+from p2bot_parlai.metrics.labels import VALUES
 
 Words = Callable[[str], Sequence[str]]
 
-# of Dialogue NLI, and the value of each in the C-score
-VALUES = {"positive": 1, "neutral": 0, "negative": -1}
-LABELS = tuple(VALUES)
 REPEATED_ORDER = 2  # See et al. (2019) count bigrams; responses are too short for more
 
 

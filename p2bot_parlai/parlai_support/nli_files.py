@@ -9,7 +9,7 @@ from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.metrics.persona_metrics import LABELS
+from p2bot_parlai.metrics.labels import LABELS
 from p2bot_parlai.parlai_support.files import read_text
 
 SEPARATOR = "</s>"

@@ -18,7 +18,7 @@ from parlai.utils.data import DatatypeHelper
 
 from p2bot_parlai.method.context import OWN_PERSONA
 from p2bot_parlai.method.personas import sentence_key
-from p2bot_parlai.metrics.persona_metrics import LABELS
+from p2bot_parlai.metrics.labels import LABELS
 from p2bot_parlai.parlai_support.mutators import labels_of
 from p2bot_parlai.parlai_support.nli_files import add_nli_path, read_pairs
 

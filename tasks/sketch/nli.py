@@ -9,7 +9,7 @@ neutral.
 
 from functools import cache, lru_cache
 
-from p2bot_parlai.metrics.persona_metrics import LABELS
+from p2bot_parlai.metrics.labels import LABELS
 from p2bot_parlai.tasks.sketch.clashes import clash
 from p2bot_parlai.tasks.sketch.corpus import VERSION, fold
 from p2bot_parlai.tasks.sketch.draw import Draw
