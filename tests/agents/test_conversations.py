@@ -88,12 +88,19 @@ def test_so_is_a_chat_in_the_original_form(original_style_model, no_memory):
     check_chat(original_style_model, no_memory)
 
 
-@pytest.mark.parametrize("way", ["greedy", "beam", "topk"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        *({"inference": name} for name in ("greedy", "beam", "topk")),
+        {"inference": "delayedbeam", "beam_delay": 1},  # sampled to its end it repeats nothing
+        {"inference": "beam", "beam_block_ngram": 3},
+    ],
+)
 def test_pairs_of_words_that_were_said_are_not_said_again(tiny_model, way):
-    """What the partner and the persona say may be said."""
+    """What the partner and the persona say may be said. By our searches and by ParlAI's."""
 
     def repeated(**options):
-        agent, pairs, again = make(tiny_model, inference=way, **options), set(), 0
+        agent, pairs, again = make(tiny_model, **way, **options), set(), 0
         for text in [PERSONA + QUESTIONS[0], *QUESTIONS[:1] * 3]:
             found = set(ngrams(say(agent, text)["text"].split(), 2))
             pairs, again = pairs | found, again + len(pairs & found)
