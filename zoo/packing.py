@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 OF_THE_RUN = {
     *("override", "datapath", "parlai_home", "model_file", "dict_file", "init_model", "init_opt"),
     *("receiver", "language_model", "starttime", "download_path", "tensorboard_logdir"),
-    *("world_logs", "report_filename", "save_rollouts"),
+    *("world_logs", "report_filename", "save_rollouts", "save_at_kl", "eval_dialogues"),
 }
 
 

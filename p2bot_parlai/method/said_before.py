@@ -74,6 +74,6 @@ def said_grams(
     for gram in (gram for text in texts for gram in ngrams(text.split(), order)):
         for behind in ((), ("a",)):
             *before, last = tokenizer.encode_words([*behind, *gram])[len(behind) :]
-            if last:  # some characters are no token of some tokenizers
+            if last and all(before):  # some characters are no token of some tokenizers
                 found[tuple(sum(before, [])), last[0]] = None
     return [(list(before), last) for before, last in found]
