@@ -16,6 +16,7 @@ from safetensors import safe_open
 from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.method.checksums import checksum
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.parlai_support.names import SHIPPED
 from p2bot_parlai.zoo.packing import HERE, pack, unpack
@@ -85,7 +86,9 @@ def test_of_adapters_only_what_the_base_lacks_is_packed(adapted):
             assert torch.equal(after["model"][key], weight.float())
         tokenizers = (adapted / place / f"{name}.dict" for place in ("", "out"))
         assert len({json.dumps(json.loads(file.read_text())) for file in tokenizers}) == 1
-    create_agent_from_model_file(str(adapted / "out" / "model"), {"loglevel": "error"})
+    agent = create_agent_from_model_file(str(adapted / "out" / "model"), {"loglevel": "error"})
+    user = agent.selfplay.files.saved["user"]  # with whom an evaluation of self-play plays
+    assert user == {"path": str(adapted / "out" / "supervised"), "sha256": checksum(user["path"])}
     load_perceiver(str(adapted / "out" / "receiver"))
     with pytest.raises(P2botError, match="does not stand on .*model.safetensors"):
         pack(adapted / "supervised", packed / "other.safetensors", below=files["model"])

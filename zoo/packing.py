@@ -5,6 +5,7 @@ They ship as safetensors in half precision, made by ``make zoo`` and ``make zoo-
 needs a model file, so `download` writes one.
 """
 
+import io
 import json
 import os
 import shutil
@@ -78,12 +79,15 @@ def pack(model_file: str | Path, packed: Path, below: Path | None = None) -> Non
 
 def unpack(packed: Path, model_file: Path) -> None:
     """
-    Write the model file of a packed model, unless it exists and is not older.
+    Write the model file of a packed model, unless it exists and is not older. One that stands on
+    another's adapters has learnt by self-play with that as its user: it is written too, and named.
 
     :raises P2botError: if packed files, or the weights that they stand on, are missing.
     """
     import torch
+    from safetensors import safe_open
 
+    from p2bot_parlai.method.checksums import checksum
     from p2bot_parlai.method.model_files import read_model_file
     from p2bot_parlai.parlai_support.files import whole  # the weights are read without ParlAI too
 
@@ -98,9 +102,17 @@ def unpack(packed: Path, model_file: Path) -> None:
         shutil.copyfile(f"{base}{ending}", f"{model_file}{ending}")
     if pretrained:
         Path(f"{model_file}.dict").write_text(json.dumps(pretrained.contents()), encoding="utf-8")
+    with safe_open(packed, framework="pt") as file:
+        below = json.loads(file.metadata()["p2bot"]).get("below")
+    if below:
+        user = model_file.with_name(Path(below).stem)
+        unpack(packed.with_name(below), user)
+        states["p2bot"]["selfplay"] = {"user": {"path": str(user), "sha256": checksum(str(user))}}
+    content = io.BytesIO()  # torch writes the name of a file into it: the checksum would differ
+    torch.save(states, content)
     # several processes may do this at a time
     with whole(str(model_file), f"{model_file}.{os.getpid()}.tmp") as temporary:
-        torch.save(states, temporary)
+        Path(temporary).write_bytes(content.getvalue())
 
 
 def _pretrained_tokenizer(about: dict[str, Any]) -> Any:
