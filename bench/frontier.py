@@ -81,12 +81,10 @@ def draw(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
             own = [row for model, row in rows.items() if Path(model).parent.name == run]
             own.sort(key=lambda row: row["kl"].second)
             values = [row[name] for row in own]
-            ends = [
-                [value.difference - value.low for value in values],
-                [value.high - value.difference for value in values],
-            ]
-            kl, y = [row["kl"].second for row in own], [value.second for value in values]
-            axes.errorbar(kl, y, ends, marker="o", markersize=3, capsize=2, label=run)
+            kl = [row["kl"].second for row in own]
+            (line,) = axes.plot(kl, [v.second for v in values], "o-", markersize=3, label=run)
+            low, high = [v.first + v.low for v in values], [v.first + v.high for v in values]
+            axes.vlines(kl, low, high, color=line.get_color(), linewidth=1)
         axes.set_xscale("log")
         axes.tick_params(which="both", labelsize=7)
     axes.legend(fontsize=7)

@@ -352,7 +352,7 @@ class Overlong(Reward):
     name = "overlong"
     about = (
         "a reward that is not in the paper, against a collapse into length: minus 0.1 for every "
-        "token of a response beyond 12, and minus 1 if it does not end by itself"
+        "token of a response beyond 16, and minus 1 if it does not end by itself"
     )
     scaled = False
 

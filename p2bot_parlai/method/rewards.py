@@ -12,7 +12,7 @@ from torch import Tensor
 
 from p2bot_parlai.method.transmitter import length_normalised, log_next_utterance
 
-FREE_TOKENS = 12  # [EOS] included; people's responses have 12 words on average
+FREE_TOKENS = 16  # [EOS] included; people's responses have 14 of SmolLM2's tokens on average
 PER_TOKEN = 0.1  # the price of each token beyond
 
 
@@ -126,7 +126,7 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
 
 def overlong(lengths: Tensor, ended: Tensor) -> Tensor:
     """
-    What a response costs that is too long: 0.1 for every token beyond the twelfth, and 1 if it does
+    What a response costs that is too long: 0.1 for every token beyond the sixteenth, and 1 if it does
     not end by itself. Not in the paper; a linear price of length is that of Yu et al. (2025, DAPO,
     Eq. 13).
 

@@ -193,8 +193,9 @@ def test_only_what_was_said_earlier_is_a_repetition(rollouts):
     assert Repetition()(rollouts).tolist() == [[0, 0, -1], [0, 0, 0]]
 
 
-def test_overlong_counts_tokens_and_ends(bot, rollouts):
+def test_overlong_counts_tokens_and_ends(bot, rollouts, monkeypatch):
     """The second turn alone ends by itself; 'six hens' and its like make the last one long."""
+    monkeypatch.setattr(rewards, "FREE_TOKENS", 12)
     lengths = torch.tensor(
         [[float(len(row[b].response)) for row in rollouts.turns] for b in (0, 1)]
     )

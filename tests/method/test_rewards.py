@@ -100,9 +100,9 @@ def test_standardise_without_spread():
 
 
 def test_overlong_by_hand():
-    # 12 tokens cost nothing, 15 that end 3 * 0.1, 32 that do not 20 * 0.1 + 1
-    lengths, ended = torch.tensor([[12.0, 15.0, 32.0]]), torch.tensor([[True, True, False]])
-    close(rewards.overlong(lengths, ended), [[0.0, -0.3, -3.0]])
+    # 16 tokens cost nothing, 19 that end 3 * 0.1, 32 that do not 16 * 0.1 + 1
+    lengths, ended = torch.tensor([[16.0, 19.0, 32.0]]), torch.tensor([[True, True, False]])
+    close(rewards.overlong(lengths, ended), [[0.0, -0.3, -2.6]])
 
 
 def test_repetition_by_hand():
