@@ -1,7 +1,7 @@
 # `make` alone lists the targets. The environment is .venv; a target first installs what it needs.
 PYTHON ?= python3
 DATAPATH ?=
-MINUTES ?= 10
+MINUTES ?= 8
 BENCH ?=
 CASES ?= 100000
 BIN := .venv/bin
@@ -41,8 +41,8 @@ browser: ## install what the tests of the web page need: chromium and its driver
 fuzz: $(READY_FOR_CHECK) ## the fuzz tests with CASES=100000 cases each, new ones every time
 	P2BOT_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -m fuzz --hypothesis-show-statistics
 
-demo: $(READY) ## the whole method on a small scale, with a report; DATAPATH=<data> for real ConvAI2
-	$(BIN)/parlai reproduce --preset $(if $(DATAPATH),demo_convai2 -dp $(DATAPATH),demo)
+demo: $(READY) ## a chat of what ships, then the method in MINUTES=8; DATAPATH=<data> for real ConvAI2
+	$(BIN)/python bench/demo.py --minutes $(MINUTES) $(if $(DATAPATH),--datapath $(DATAPATH))
 
 zoo: $(READY) ## train the models that ship in zoo/sketch again (half an hour)
 	$(BIN)/python -m p2bot_parlai.tools.make_zoo sketch .zoo
@@ -55,6 +55,7 @@ bench: $(READY) ## speed and memory against the original's algorithm; BENCH="--s
 	$(BIN)/python bench/speed.py $(BENCH)
 
 # with the machine's own python and packages: nothing is installed
+gpu-check: MINUTES = 10
 gpu-check: ## MINUTES=10 of tests, speed and training on a GPU; DATAPATH=<data> for real ConvAI2
 	$(PYTHON) bench/gpu_check.py --minutes $(MINUTES) $(if $(DATAPATH),--datapath $(DATAPATH))
 
