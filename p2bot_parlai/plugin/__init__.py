@@ -43,6 +43,7 @@ def register() -> None:
         shims,
         torchrun,
         training_loop,
+        words,
     )
     from p2bot_parlai.plugin import command, output
     from p2bot_parlai.plugin.chat_worlds import install_worlds
@@ -54,6 +55,7 @@ def register() -> None:
     opt_files.install()
     training_loop.install()
     convai2_files.install()
+    words.install()
     install_worlds()
     output.install()
     register_names()

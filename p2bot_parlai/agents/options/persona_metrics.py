@@ -1,10 +1,19 @@
-"""``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
+"""``--metric-language``, ``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import add_options
+from p2bot_parlai.parlai_support.words import ENGLISH, LANGUAGES
 
+METRIC_LANGUAGE = {
+    "--metric-language": (
+        ENGLISH,
+        "Words in F1, BLEU, accuracy, distinct and the persona metrics. en: as in ParlAI, without a, "
+        "an, the. other: by Unicode's segmentation, a Chinese character being a word (docs/languages.md)",
+        LANGUAGES,
+    ),
+}
 OPTIONS = {
     "--persona-metrics": (
         False,
@@ -19,6 +28,7 @@ OPTIONS = {
         None,
         "Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
     ),
+    **METRIC_LANGUAGE,
 }
 
 
