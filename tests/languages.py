@@ -27,7 +27,10 @@ CHINESE = {
     "things": ("汤", "米饭", "面包", "梨", "豆子", "蜂蜜"),
     "places": ("北京", "上海", "成都", "西安", "广州", "台北"),
     "persona": ("我每天吃{thing}。", "我住在{place}。"),
-    "turns": (("你好，你住在哪里？", "你好！我家在{place}。"), ("你喜欢吃什么？", "{thing}最好吃。")),
+    "turns": (
+        ("你好，你住在哪里？", "你好！我家在{place}。"),
+        ("你喜欢吃什么？", "{thing}最好吃。"),
+    ),
 }
 
 
@@ -84,7 +87,9 @@ def as_synthetic(language: dict) -> str:
     rows.writerow(["user 1 personas", "user 2 personas", "Best Generated Conversation"])
     found = talks(language)
     for number, (persona, turns) in enumerate(found):
-        said = [f"User {who}: {text}" for turn in turns for who, text in zip("12", turn, strict=True)]
+        said = [
+            f"User {who}: {text}" for turn in turns for who, text in zip("12", turn, strict=True)
+        ]
         other = found[number - 1][0]
         rows.writerow(["\n".join(other), "\n".join(persona), "\n".join(said)])
     return file.getvalue()

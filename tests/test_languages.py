@@ -10,8 +10,7 @@ from parlai.core.teachers import create_task_agent_from_taskname
 from parlai.utils import logging, misc
 
 from p2bot_parlai import P2Bot
-from p2bot_parlai.agents.ir_perception import IrPerceptionAgent
-from p2bot_parlai.agents.perception import Question
+from p2bot_parlai.agents.ir_perception import fitted
 from p2bot_parlai.method.guards import distinct
 from p2bot_parlai.method.personas import sentence_key
 from p2bot_parlai.method.rewards import repetition
@@ -78,10 +77,10 @@ def test_no_character_is_unknown_to_a_tokenizer_learnt_from_another_language():
 
 
 def test_tf_idf_matches_chinese():
-    agent = IrPerceptionAgent.__new__(IrPerceptionAgent)
-    personas = [["我每天吃米饭。"], ["我住在北京。"]]
-    agent.prepare(Question(["北京很大"], ["\n".join(p) for p in personas]))
-    assert agent.scores(["北京很大"], personas).argmax() == 1
+    personas = ("我每天吃米饭。", "我住在北京。")
+    vectorizer = fitted(personas)
+    common = vectorizer.transform(personas) @ vectorizer.transform(["北京很大"]).T
+    assert common[0, 0] == 0 < common[1, 0]
 
 
 # ------------------------------------------------------------------------------ F1 and BLEU
@@ -100,7 +99,7 @@ def metrics_of(tmp_path, label: str, reply: str, language: str) -> dict[str, flo
 def test_f1_and_bleu_of_chinese_by_hand(tmp_path):
     found = metrics_of(tmp_path, "我家在北京。", "我家在上海！", "other")
     assert found["f1"] == pytest.approx(3 / 5)  # 我 家 在 of five each
-    # 3 of 5 characters, 2 of 4 pairs, 1 of 3 triples and none of 2 quadruples, with ParlAI's epsilon
+    # 3 of 5 characters, 2 of 4 pairs, 1 of 3 triples, none of 2 quadruples (ParlAI's epsilon)
     expected = (3 / 5 * 2 / 4 * 1 / 3 * 1e-12 / 2) ** (1 / 4)
     assert found["bleu-4"] == pytest.approx(expected)
     assert metrics_of(tmp_path, "我家在北京。", "我家在北京", "other")["accuracy"] == 1
@@ -115,7 +114,7 @@ def test_english_articles_are_words_of_german(tmp_path):
 def test_the_wrong_language_is_said(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(logging, "warning", said.append)
-    monkeypatch.setattr(misc, "SEEN_WARNINGS", set(), raising=False)
+    monkeypatch.setattr(misc, "_seen_logs", set())
     assert metrics_of(tmp_path, "我家在北京。", "我家在上海。", "en")["f1"] == 0
     assert metrics_of(tmp_path, "at home", "at home", "en")["f1"] == 1
     assert len(said) == 1 and "--metric-language other" in said[0]

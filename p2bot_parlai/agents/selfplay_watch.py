@@ -15,9 +15,7 @@ from p2bot_parlai.method.words import tokens
 from p2bot_parlai.parlai_support.words import Words, interdistinct
 
 
-def dialogue_metrics(
-    scored: ScoredRollouts, eos: int, split: Words
-) -> dict[str, list[Metric]]:
+def dialogue_metrics(scored: ScoredRollouts, eos: int, split: Words) -> dict[str, list[Metric]]:
     """
     Values for the report, one per dialogue, of the agent's responses alone: the mean over its
     turns of each reward, raw and weighted, of its details and of their sum, also turn by turn;

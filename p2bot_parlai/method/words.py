@@ -10,7 +10,9 @@ _UNSPACED = regex.compile(
 )
 _BOUNDARY = regex.compile(r"(?V1w)\b")
 _SAYS_SOMETHING = regex.compile(r"[\p{L}\p{N}\p{M}\p{So}]")
-_SENTENCE_END = regex.compile(r"\n|(?<=[.!?…][\"'”’)]*)\s+|(?<=[。！？｡][”’」』）]*)(?![。！？｡”’」』）])")
+_SENTENCE_END = regex.compile(
+    r"\n|(?<=[.!?…][\"'”’)]*)\s+|(?<=[。！？｡][”’」』）]*)(?![。！？｡”’」』）])"
+)
 
 
 def tokens(text: str) -> list[str]:

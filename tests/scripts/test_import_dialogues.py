@@ -103,7 +103,7 @@ def test_synthetic_persona_chat_is_read_as_each_speaker(tmp_path):
 def test_what_is_left_out_is_said_by_line(tmp_path, capsys):
     lines = [
         chat("u:hi", "a:hello"),
-        "{broken",
+        "broken",
         "",
         chat("u:hi", "t:42"),
         chat("u:hi"),
@@ -139,12 +139,13 @@ def test_broken_rows_of_the_csv(tmp_path, capsys):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "no column user 1 personas"),
-        ("a,b\n1,2\n", "no column user 1 personas"),
+        ("", "has no dialogue that can be read: it may be"),
+        ("a,b\n1,2\n", r"no dialogue that can be read \(line 1: not JSON"),
+        ("a,Best Generated Conversation\n1,2\n", "no column user 1 personas"),
+        ("3", "'' is no fold with a list of dialogues"),
         ("[]", "has no dialogue that can be read: it may be"),
         ('{"x": 3}', "'x' is no fold with a list of dialogues"),
         ('{"../x": []}', "'../x' is no fold"),
-        ("{x", "is not JSON"),
         ("{x\n{y", r"no dialogue that can be read \(line 1: not JSON"),
     ],
 )
@@ -189,4 +190,9 @@ def test_what_is_said_in_a_dialogue_is_no_distractor_in_it():
 def test_sentences():
     text = 'I like tea. I have 2.5 dogs! "Really." Yes…\nok'
     assert sentences(text) == ["I like tea.", "I have 2.5 dogs!", '"Really."', "Yes…", "ok"]
-    assert sentences("我喜欢茶。“真的？”我有狗！！好") == ["我喜欢茶。", "“真的？”", "我有狗！！", "好"]
+    assert sentences("我喜欢茶。“真的？”我有狗！！好") == [
+        "我喜欢茶。",
+        "“真的？”",
+        "我有狗！！",
+        "好",
+    ]

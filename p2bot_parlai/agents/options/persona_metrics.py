@@ -1,4 +1,4 @@
-"""``--metric-language``, ``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
+"""``--persona-metrics``, its models and its language; see `agents.response_metrics`."""
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
@@ -9,8 +9,8 @@ from p2bot_parlai.parlai_support.words import ENGLISH, LANGUAGES
 METRIC_LANGUAGE = {
     "--metric-language": (
         ENGLISH,
-        "Words in F1, BLEU, accuracy, distinct and the persona metrics. en: as in ParlAI, without a, "
-        "an, the. other: by Unicode's segmentation, a Chinese character being a word (docs/languages.md)",
+        "Words of F1, BLEU, accuracy, distinct and the persona metrics. en: ParlAI's, without a, "
+        "an, the. other: by Unicode's segmentation, a Chinese character being one",
         LANGUAGES,
     ),
 }

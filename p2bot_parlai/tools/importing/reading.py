@@ -10,7 +10,6 @@ Dialogues as others write them. The form of a file is told from what it holds:
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -102,24 +101,20 @@ def clean(text: object) -> str:
 # ------------------------------------------------------------------------------ containers
 def _entries(text: str, name: str) -> Iterator[tuple[str, str, object]]:
     """(where, fold, dialogue) of each dialogue; in place of a broken one its error."""
-    if text.lstrip()[:1] not in ("{", "["):
-        yield from _rows(text, name)
-        return
     try:
         whole = parse_json(text)
-    except ValueError as error:
-        if len(text.strip().split("\n")) == 1:
-            raise P2botError(f"{name} is not JSON: {error}") from error
-        yield from _lines(text)
+    except ValueError:
+        is_csv = COLUMNS[-1] in text.partition("\n")[0]
+        yield from _rows(text, name) if is_csv else _lines(text)
         return
-    folds = {"": whole}
-    if isinstance(whole, dict):
-        folds = {"": [whole]} if _kind(whole) else whole
-    elif whole and _is_message(whole[0]):
+    folds = whole if isinstance(whole, dict) else {"": whole}
+    if _kind(whole):
         folds = {"": [whole]}
     for fold, dialogues in folds.items():
         if not isinstance(dialogues, list) or not re.fullmatch(r"[\w-]*", fold):
-            raise P2botError(f"{name}: {fold!r} is no fold with a list of dialogues; it may be {FORMS}")
+            raise P2botError(
+                f"{name}: {fold!r} is no fold with a list of dialogues; it may be {FORMS}"
+            )
         for number, entry in enumerate(dialogues, start=1):
             yield f"dialogue {number}{f' of {fold}' if fold else ''}", fold, entry
 
@@ -137,7 +132,7 @@ def _rows(text: str, name: str) -> Iterator[tuple[str, str, object]]:
     csv.field_size_limit(len(text) + 1)
     rows = csv.DictReader(io.StringIO(text))
     if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-        raise P2botError(f"{name} is not JSON and has no column {missing[0]}: it may be {FORMS}")
+        raise P2botError(f"{name} has no column {missing[0]}: it may be {FORMS}")
     before = 1
     try:
         for row in rows:
