@@ -51,7 +51,7 @@ def test_personachat_of_hugging_face(tmp_path):
     first, second = train[0]
     persona = "your persona: I eat soup every day.\nyour persona: I live in Bern.\n"
     assert first["text"] == persona + "__SILENCE__"
-    assert first["labels"] == ("Hi, my home is in Bern.",)
+    assert list(first["labels"]) == ["Hi, my home is in Bern."]
     # a bar would be the end of a candidate
     assert first["label_candidates"] == ["no .", "not / that .", "Hi, my home is in Bern."]
     assert second["text"] == "What do you like to eat?"
@@ -78,7 +78,7 @@ def test_chat_messages(tmp_path):
     ]
     assert len(cook) == 1
     # a literal \n would be read as a line break
-    assert sailor[0]["labels"] == ("hello I have two cats",)
+    assert list(sailor[0]["labels"]) == ["hello I have two cats"]
     assert sailor[0]["text"].endswith("your persona: i sail.\n__SILENCE__")
     assert nobody[0]["text"] == "x"
 

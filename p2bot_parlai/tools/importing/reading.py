@@ -186,7 +186,7 @@ def _personachat(entry: dict, found: Found) -> Imported:
             raise Fault("an utterance has no reply: the last of its candidates")
         if not turns:  # what was said before the first of them
             earlier = enumerate(history[:-1], start=len(history))
-            turns = _turns(((place % 2 == 1, text) for place, text in earlier), found)
+            turns = _turns(((place % 2 == 0, text) for place, text in earlier), found)
         wrong = [text for text in dict.fromkeys(wrong) if text not in ("", reply)]
         turns.append(Turn(_said("".join(history[-1:])), reply, wrong or None))
     return Imported(_persona(entry.get("personality")), turns)
