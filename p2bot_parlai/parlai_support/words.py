@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 from parlai.agents.tfidf_retriever.utils import STOPWORDS
 from parlai.core import metrics
+from parlai.core.agents import Agent
 from parlai.core.metrics import InterDistinctMetric, normalize_answer
+from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.misc import warn_once
 
@@ -52,6 +54,11 @@ def interdistinct(text: str, order: int, split: Words) -> InterDistinctMetric:
     return InterDistinctMetric(Counter(ngrams(split(text), order)))
 
 
+def speak_as(agents: Sequence[Agent], opt: Opt) -> None:
+    """Tell the teachers of a world, by its options, the language that an agent was saved with."""
+    opt.update({KEY: agent.opt[KEY] for agent in agents if KEY in agent.opt})
+
+
 def install() -> None:
     """Let ParlAI's metrics of an agent of ours count words in its language."""
     Patch(FixedDialogTeacher, "observe", in_language).apply()
@@ -67,8 +74,8 @@ def in_language(stock):
             return observation
         if language and _are_unspaced(getattr(self, "lastY", None) or ()):
             warn_once(
-                "the labels are written without spaces, and F1 and BLEU take what stands between "
-                "spaces for a word: evaluate with --metric-language other"
+                "labels have characters of a script without spaces, and F1 and BLEU take a run of "
+                "them for one word: add --metric-language other"
             )
         return stock(self, observation)
 
