@@ -56,7 +56,9 @@ def interdistinct(text: str, order: int, split: Words) -> InterDistinctMetric:
 
 def speak_as(agents: Sequence[Agent], opt: Opt) -> None:
     """Tell the teachers of a world, by its options, the language that an agent was saved with."""
-    opt.update({KEY: agent.opt[KEY] for agent in agents if KEY in agent.opt})
+    for agent in agents:
+        if KEY in agent.opt:
+            opt[KEY] = agent.opt[KEY]
 
 
 def install() -> None:
