@@ -5,7 +5,7 @@ The usual searches are those of `p2bot_parlai.method.searches`; ParlAI's do what
 delayed beams, factual nucleus sampling, blocking, and details of tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -27,6 +27,7 @@ from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.read_alone import ReadAlone
+from p2bot_parlai.method.said_before import Unsaid
 from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
@@ -112,38 +113,52 @@ class Responder:
         self,
         states: ContextStates,
         contexts: Tensor,
+        said: Sequence[Sequence[str]],
         verbose: bool = False,
     ) -> tuple[list[Hypothesis], list[list[Hypothesis]]]:
         """
         :param states: B encoded contexts. :param contexts: int (B, T), padded: what
             ``--beam-context-block-ngram`` looks at.
+        :param said: of each row what its speaker has said in earlier turns: what
+            ``--block-said-before`` looks at.
         :param verbose: whether hypotheses come with details of each token.
         :return: of each row its best hypothesis, and all finished ones, by the search's score.
         """
-        search = self._search(contexts, verbose)
+        search = self._search(contexts, said, verbose)
         for _ in self._steps(states, search):
             pass
         finished = search.finished()
         return self._best(states, finished), finished
 
     @torch.no_grad()
-    def grow(self, states: ContextStates, contexts: Tensor) -> Iterator[str]:
+    def grow(
+        self, states: ContextStates, contexts: Tensor, said: Sequence[Sequence[str]]
+    ) -> Iterator[str]:
         """
         The response to one context as it grows, token by token, as text.
 
         The last text is the response, the same as `respond` finds. Of several hypotheses
         none is the response before all are finished: then it is the only one.
         """
-        search, said = self._search(contexts), []
+        search, grown = self._search(contexts, said), []
         for newest in self._steps(states, search):
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and len(said) + 1 < self.longest:
-                said.append(int(newest[0, 0]))
-                yield self.tokens.decode(said)
+            if self.beam_size == 1 and len(grown) + 1 < self.longest:
+                grown.append(int(newest[0, 0]))
+                yield self.tokens.decode(grown)
         yield self.tokens.decode(self._best(states, search.finished())[0].tokens.tolist())
 
-    def _search(self, contexts: Tensor, verbose: bool = False) -> Search:
+    def _search(
+        self, contexts: Tensor, said: Sequence[Sequence[str]], verbose: bool = False
+    ) -> Search:
         """At its start."""
+        search, order = self._free_search(contexts, verbose), self.opt["block_said_before"]
+        if not order or not any(said):
+            return search
+        size, device = self.beam_size, self.network.device
+        return Unsaid(search, said, order, size, self.tokens, device)
+
+    def _free_search(self, contexts: Tensor, verbose: bool) -> Search:
         opt, device = self.opt, self.network.device
         ways: dict[str, searches.Choose] = {
             "greedy": searches.greedy,

@@ -263,7 +263,9 @@ class Conversation:
             agent, history = self._speaker.agent, self._history
             states = self._memory.read(agent.network, {0: history.context(agent.text_truncate).ids})
             blocked = None if agent.beam_block_full_context else agent.text_truncate
-            grown = agent.responder.grow(states, torch.tensor([history.context(blocked).ids]))
+            context = torch.tensor([history.context(blocked).ids])
+            said = [text for own, text in history.dialogue.turns if own]
+            grown = agent.responder.grow(states, context, [said])
         while True:
             with self._speaker.lock, self._chance.held():
                 text = next(grown, None)

@@ -43,6 +43,7 @@ def register() -> None:
         shims,
         torchrun,
         training_loop,
+        varying,  # noqa: F401
         words,
     )
     from p2bot_parlai.plugin import command, output
