@@ -42,9 +42,9 @@ def content_words(text: str) -> list[str]:
 
 def words_of(language: str) -> tuple[Words, Words]:
     """
-    What splits a text into words, and into those that are no stop words.
+    What splits a text into words, and into those that are not stop words (none but English ones).
 
-    :param language: of `LANGUAGES`; in other languages than English no word is a stop word.
+    :param language: of `LANGUAGES`.
     """
     return (words, content_words) if language == ENGLISH else (unicode_words, unicode_words)
 
@@ -54,8 +54,8 @@ def interdistinct(text: str, order: int, split: Words) -> InterDistinctMetric:
     return InterDistinctMetric(Counter(ngrams(split(text), order)))
 
 
-def speak_as(agents: Sequence[Agent], opt: Opt) -> None:
-    """Tell the teachers of a world, by its options, the language that an agent was saved with."""
+def use_language_of(agents: Sequence[Agent], opt: Opt) -> None:
+    """Give a world's options, which its teachers get, the language that an agent was saved with."""
     for agent in agents:
         if KEY in agent.opt:
             opt[KEY] = agent.opt[KEY]
@@ -74,10 +74,10 @@ def in_language(stock):
                 observation = stock(self, observation)
             observation[KEY] = language  # for --world-logs, as ParlAI does with "metrics"
             return observation
-        if language and _are_unspaced(getattr(self, "lastY", None) or ()):
+        if language and any(map(is_unspaced, getattr(self, "lastY", None) or ())):
             warn_once(
-                "labels have characters of a script without spaces, and F1 and BLEU take a run of "
-                "them for one word: add --metric-language other"
+                "the labels are in a script without spaces, and to F1 and BLEU a run of its "
+                "characters is one word: add --metric-language other"
             )
         return stock(self, observation)
 
@@ -86,7 +86,3 @@ def in_language(stock):
 
 def by_unicode(stock):
     return lambda text: " ".join(unicode_words(text))
-
-
-def _are_unspaced(labels: Sequence[str]) -> bool:
-    return any(map(is_unspaced, labels))

@@ -18,9 +18,9 @@ def summary(dialogues: list[Imported]) -> str:
     personas = [dialogue.persona for dialogue in dialogues if dialogue.persona]
     counts = [len(turn.distractors or ()) for turn in turns]
     return (
-        f"{len(dialogues)} dialogues of {len(set(people(dialogues)))} people, "
-        f"{len(dialogues) - len(personas)} of them without a persona; {len(turns)} replies, each "
-        f"with {min(counts)} to {max(counts)} distractors"
+        f"{len(dialogues)} dialogues ({len(set(people(dialogues)))} people, "
+        f"{len(dialogues) - len(personas)} without a persona), {len(turns)} replies with "
+        f"{min(counts)} to {max(counts)} distractors each"
     )
 
 
@@ -39,13 +39,13 @@ class ImportDialogues(ParlaiScript):
             nargs="?",
             metavar="FILE",
             help="Hugging Face's PersonaChat (JSON), chat messages with role and content (JSON, "
-            "JSONL) or Synthetic-Persona-Chat (CSV): which of them, the file tells",
+            "JSONL) or Synthetic-Persona-Chat (CSV), told from what it holds",
         )
         group.add_argument(
             "--outfile",
             "--out",
-            help="File to write, for -t fromfile:fbformat; of a file with folds one for each: "
-            "own.txt becomes own_train.txt and own_valid.txt",
+            help="File to write, for -t fromfile:fbformat; for a file with folds own.txt becomes "
+            "own_train.txt and own_valid.txt",
         )
         group.add_argument(
             "--seed", type=int, default=0, help="Seed of the distractors, where the file has none"
@@ -55,14 +55,16 @@ class ImportDialogues(ParlaiScript):
     def run(self) -> list[str]:
         source, out = self.opt.get("dialogues"), self.opt.get("outfile")
         if not source or not out:
-            raise UsageError("name a file and where to write: import_dialogues FILE --outfile FILE")
+            raise UsageError(
+                "name a file and where to write: parlai import_dialogues FILE --outfile FILE"
+            )
         check_place(out, "--outfile")
         found = read_dialogues(read_text(source), source)
         for line in found.left_out:
             print(f"left out, {line}")
         print(
-            f"{source}: {found.form}; {len(found.left_out)} dialogues left out, and "
-            f"{found.unanswered} last utterances that nobody answers"
+            f"{source}: {found.form}; left out: {len(found.left_out)} dialogues, "
+            f"{found.unanswered} last utterances without a reply"
         )
         written = []
         for fold, dialogues in found.folds.items():

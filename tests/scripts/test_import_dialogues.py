@@ -124,7 +124,7 @@ def test_what_is_left_out_is_said_by_line(tmp_path, capsys):
     assert len(left_out) == len(starts)
     for line, start in zip(left_out, starts, strict=True):
         assert line.startswith(f"left out, {start}")
-    assert "7 dialogues left out" in out and "1 dialogues of 1 people, 1 of them" in out
+    assert "left out: 7 dialogues, 1 last" in out and "1 dialogues (1 people, 1 without" in out
     assert len(read(path)) == 1
 
 
