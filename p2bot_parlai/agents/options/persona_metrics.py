@@ -10,7 +10,7 @@ METRIC_LANGUAGE = {
     "--metric-language": (
         ENGLISH,
         "Words of F1, BLEU, accuracy, distinct and the persona metrics. en: ParlAI's, without a, "
-        "an, the. other: by Unicode's segmentation, a Chinese character being one",
+        "an, the; other: Unicode's, a Chinese character being one",
         LANGUAGES,
     ),
 }
