@@ -101,19 +101,13 @@ def python(code, *arguments, **given):
     return done.stdout
 
 
-def test_importing_us_changes_nothing():
-    python(
+def test_importing_us_changes_nothing_and_undo_restores_every_attribute():
+    out = python(
         SNAPSHOT + "before = snapshot()\n"
         "import p2bot_parlai, p2bot_parlai.plugin\n"
-        "from p2bot_parlai import P2Bot\n"
+        "from p2bot_parlai import P2Bot, plugin\n"
         "import p2bot_parlai.agents.p2bot, p2bot_parlai.agents.receiver\n"
-        "assert not changed(before), changed(before)"
-    )
-
-
-def test_undo_restores_every_attribute():
-    out = python(
-        SNAPSHOT + "from p2bot_parlai import P2Bot, plugin\n"
+        "assert not changed(before), changed(before)\n"
         "before = snapshot()\n"
         "plugin.register(); plugin.register()\n"
         "patched = changed(before)\n"
