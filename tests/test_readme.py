@@ -45,18 +45,29 @@ def run(line: str, folder) -> str:
     return done.stdout
 
 
-def test_the_commands_work_in_an_empty_folder(tmp_path):
-    """The model that ships, on the corpus that makes itself."""
+def run_here(line: str, monkeypatch, capsys) -> str:
+    """What a command prints that is called in this process."""
+    arguments = shlex.split(line)
+    monkeypatch.setattr(sys, "argv", arguments)
+    superscript_main(arguments[1:])
+    return capsys.readouterr().out
+
+
+def test_the_commands_work_in_an_empty_folder(tmp_path, monkeypatch, capsys):
+    """The model that ships, on the corpus that makes itself; only the first in a new process."""
     found = commands(README.read_text(encoding="utf-8"))
     assert [line.split()[1] for line in found] == ["interactive", "self_chat", "eval_model"]
-    for line in found:
-        fewer = "--num-examples 10" if "eval_model" in line else ""
-        out = run(f"{line} --sketch-dialogues 450 {fewer}", tmp_path)
-        if "eval_model" in line:
-            for metric in ("hits@1", "ppl_word", "f1", "bleu-4"):
-                assert metric in out
-        if "interactive" in line:
-            assert "The bot's persona" in out and "[P2bot]:" in out
+    interactive, *others = (f"{line} --sketch-dialogues 450" for line in found)
+    out = run(interactive, tmp_path)
+    assert "The bot's persona" in out and "[P2bot]:" in out
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PARLAI_DATAPATH", str(tmp_path / "data"))
+    for line in others:
+        out = run_here(
+            f"{line} --num-examples 10" if "eval_model" in line else line, monkeypatch, capsys
+        )
+    for metric in ("hits@1", "ppl_word", "f1", "bleu-4"):
+        assert metric in out
 
 
 @pytest.mark.slow
@@ -94,10 +105,7 @@ def test_the_commands_of_self_play(
     }
     for line in found:
         type_in(monkeypatch, "hello , how are you ?", "[EXIT]")
-        arguments = shlex.split(f"{line} {fewer.get(line.split()[1], '')}")
-        monkeypatch.setattr(sys, "argv", arguments)
-        superscript_main(arguments[1:])
-        out = capsys.readouterr().out
+        out = run_here(f"{line} {fewer.get(line.split()[1], '')}", monkeypatch, capsys)
         if "perception_table" in line:
             assert "Receiver" in out
         if "interactive" in line:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from convai2_files import write_convai2
 from parlai.core.message import Message
 from parlai.core.opt import Opt
+from parlai.scripts.build_dict import BuildDict
 
 from p2bot_parlai.parlai_support.batches import Batch
 
@@ -73,7 +74,7 @@ def test_a_stock_agent_trains_and_evaluates_in_two_processes(tmp_path):
         return run.stdout + run.stderr
 
     # ParlAI wants a stock agent's dictionary before it starts processes
-    parlai("build_dict", "-t", "convai2", "-dp", data, "--dict-file", model + ".dict")
+    BuildDict.main(task="convai2", datapath=data, dict_file=model + ".dict")
     steps = ["--max-train-steps", "4", "-vstep", "2", "-vme", "8"]
     two = ["--distributed-world-size", "2"]
     task += ["-mf", model, "--skip-generation", "true"]

@@ -11,6 +11,7 @@ from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.learning import Learner
 from p2bot_parlai.agents.options import inherited
 from p2bot_parlai.agents.options.common import Options, add_options
+from p2bot_parlai.agents.options.persona_metrics import METRIC_LANGUAGE
 from p2bot_parlai.agents.perplexity import Perplexity
 from p2bot_parlai.agents.stock_searches import PhraseBlocklist, block_list, tree_search
 from p2bot_parlai.errors import P2botError
@@ -19,6 +20,7 @@ from p2bot_parlai.method.model_files import check_description, read_model_file
 
 OPTIONS: Options = {
     "--vocab-size": (8000, "Largest vocabulary of the byte-level BPE learnt from the task"),
+    **METRIC_LANGUAGE,
 }
 # of those that read the profile
 PROFILE_OPTIONS: Options = {

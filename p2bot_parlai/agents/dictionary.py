@@ -21,6 +21,7 @@ from p2bot_parlai.method.context import parse_message
 from p2bot_parlai.method.context_style import APPEND, STYLES
 from p2bot_parlai.method.model_files import read_tokenizer
 from p2bot_parlai.method.tokenizers import BaseTokenizer, P2botTokenizer
+from p2bot_parlai.method.words import tokens
 from p2bot_parlai.parlai_support import files
 
 # distinct utterances whose ids are cached: candidates recur
@@ -152,8 +153,8 @@ class P2botDictionary(TokenizerDictionary):
         if response and len(response) <= len(self.txt2vec(label or "")):
             # cut by --label-truncate
             ended = self.p2bot.marks.words(response) != response
-            return max(1, len(self.vec2txt(response).split()) + ended)
-        return len((label or "").split()) + 1
+            return max(1, len(tokens(self.vec2txt(response))) + ended)
+        return len(tokens(label or "")) + 1
 
     def load(self, filename: str) -> None:
         self.use(read_tokenizer(filename))

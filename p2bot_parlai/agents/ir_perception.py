@@ -7,16 +7,22 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from p2bot_parlai.agents.perception import PerceptionBaseline, Question, lines
+from p2bot_parlai.method.words import tokens
 
 # single letters ("i", "a") are words too
 TOKEN = r"(?u)\b\w+\b"
+
+
+def spaced(text: str) -> str:
+    """In lower case, with spaces also where a script is written without."""
+    return " ".join(tokens(text.lower()))
 
 
 @lru_cache(maxsize=1)  # a fold has the same sentences in every message
 def fitted(sentences: tuple[str, ...]) -> TfidfVectorizer | None:
     """None where the sentences have no word."""
     try:
-        return TfidfVectorizer(token_pattern=TOKEN).fit(sentences)
+        return TfidfVectorizer(preprocessor=spaced, token_pattern=TOKEN).fit(sentences)
     except ValueError:
         return None
 

@@ -32,6 +32,7 @@ from p2bot_parlai.method.selfplay import (
 )
 from p2bot_parlai.method.transcript import as_text
 from p2bot_parlai.parlai_support.batches import Batch
+from p2bot_parlai.parlai_support.words import words_of
 
 KL_EVERY = 10  # updates between two whole divergences, where the loss has none
 
@@ -59,6 +60,7 @@ class P2botAgent(TransmitterAgent):
 
     def __init__(self, opt: Opt, shared=None):
         self.plays = selfplay.plays(opt)
+        self.words, _ = words_of(opt["metric_language"])
         if self.plays:
             self.smaller = (*self.smaller, "selfplay_turns")
         if not shared:
@@ -140,7 +142,7 @@ class P2botAgent(TransmitterAgent):
             return super().eval_step(batch)
         scored = self.play(batch.p2bot.openings)
         kl = self.reread(scored, "value").kl.view(scored.rollouts.shape).mean(dim=1)
-        metrics = dialogue_metrics(scored, self.dict.p2bot.eos)
+        metrics = dialogue_metrics(scored, self.dict.p2bot.eos, self.words)
         for name, values in (metrics | {"kl": AverageMetric.many(kl.tolist())}).items():
             self.record_local_metric(name, values)
         return None
@@ -188,7 +190,7 @@ class P2botAgent(TransmitterAgent):
         terms: list[Loss] = []
         sizes = [len(scored.total) for scored in self.played]
         for scored, own in zip(self.played, self.compared.advantages.split(sizes), strict=True):
-            metrics = dialogue_metrics(scored, self.dict.p2bot.eos)
+            metrics = dialogue_metrics(scored, self.dict.p2bot.eos, self.words)
             self.record_learnt(metrics, range(len(own)), messages)
             turns, marks = scored.rollouts.by_dialogue(), self.dict.p2bot.marks
             for piece in pack_in_pieces(turns, marks, self.budget):

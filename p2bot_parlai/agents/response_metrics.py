@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
+from parlai.core.metrics import AverageMetric, Metric
 from parlai.core.opt import Opt
 from parlai.utils.io import PathManager
 
 from p2bot_parlai.agents.options.common import flag
-from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import NliJudge, load_judge
 from p2bot_parlai.parlai_support.names import zoo_path
+from p2bot_parlai.parlai_support.words import ENGLISH, interdistinct, words_of
 
 HUMAN = "human_"  # how the names of what labels come to begin
 # one entry per example, as ParlAI requires
@@ -25,11 +25,18 @@ class ResponseMetrics:
     The metrics of a batch of responses.
 
     :param perceiver: for ``perception``. :param nli: for ``c_score``, ``entails`` and
-        ``contradicts``. Where one is None its metrics are left out.
+        ``contradicts``. Where one is None its metrics are left out. :param language: as
+        ``--metric-language``.
     """
 
-    def __init__(self, perceiver: Perceiver | None = None, nli: NliJudge | None = None):
+    def __init__(
+        self,
+        perceiver: Perceiver | None = None,
+        nli: NliJudge | None = None,
+        language: str = ENGLISH,
+    ):
         self.perceiver, self.nli = perceiver, nli
+        self.words, self.content_words = words_of(language)
 
     @classmethod
     def asked_for(cls, opt: Opt) -> "ResponseMetrics | None":
@@ -57,7 +64,7 @@ class ResponseMetrics:
             paths[name] = path
         perceiver = load_perceiver(paths["receiver"]) if paths["receiver"] else None
         nli = load_judge(paths["nli_model"]) if paths["nli_model"] else None
-        return cls(perceiver, nli)
+        return cls(perceiver, nli, opt["metric_language"])
 
     def to(self, device) -> None:
         """Move the models there."""
@@ -77,6 +84,7 @@ class ResponseMetrics:
         :return: metrics by name, and what each response is to each of its profile sentences
             (`nli.LABELS`) where there is a classifier.
         """
+        words = self.words
         metrics: Values = {
             "response_len": _means([len(words(r)) for r in responses]),
             "repetition": _means(measures.repetition_within(r, words) for r in responses),
@@ -86,9 +94,7 @@ class ResponseMetrics:
             ),
         }
         for order in (1, 2):
-            metrics[f"distinct-{order}"] = [
-                InterDistinctMetric.compute(response, order) for response in responses
-            ]
+            metrics[f"distinct-{order}"] = [interdistinct(r, order, words) for r in responses]
         about, labels = self._about_persona(responses, personas)
         return metrics | about, labels
 
@@ -107,7 +113,7 @@ class ResponseMetrics:
     ) -> tuple[Values, list[list[str]] | None]:
         metrics: Values = {
             "persona_f1": _means(
-                measures.persona_f1(r, p, content_words) if p else None
+                measures.persona_f1(r, p, self.content_words) if p else None
                 for r, p in zip(responses, personas, strict=True)
             )
         }

@@ -4,22 +4,26 @@ import json
 from collections.abc import Sequence
 
 import torch
-from parlai.core.metrics import AverageMetric, InterDistinctMetric, Metric
+from parlai.core.metrics import AverageMetric, Metric
 from parlai.core.opt import Opt
 from parlai.utils.distributed import get_rank, is_distributed
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.rewards import repetition
 from p2bot_parlai.method.rollouts import ScoredRollouts
+from p2bot_parlai.method.words import tokens
+from p2bot_parlai.parlai_support.words import Words, interdistinct
 
 
-def dialogue_metrics(scored: ScoredRollouts, eos: int) -> dict[str, list[Metric]]:
+def dialogue_metrics(scored: ScoredRollouts, eos: int, split: Words) -> dict[str, list[Metric]]:
     """
     Values for the report, one per dialogue, of the agent's responses alone: the mean over its
     turns of each reward, raw and weighted, of its details and of their sum, also turn by turn;
     tokens and words of a response; the share of responses that end by themselves; the share of
     trigrams that the agent has said before; distinct-2; the entropy of the policy in nats a token,
     from the sampled tokens.
+
+    :param split: a text into the words of distinct-2.
     """
     rollouts = scored.rollouts
     values = {"reward": scored.total}
@@ -28,7 +32,7 @@ def dialogue_metrics(scored: ScoredRollouts, eos: int) -> dict[str, list[Metric]
         values[f"weighted_{name}"] = scored.weights[name] * raw
     values |= scored.details
     (replies, _), _ = rollouts.speakers()
-    words = [[text.split() for text in texts] for texts in replies]
+    words = [[tokens(text) for text in texts] for texts in replies]
     values["length"], values["ended"] = rollouts.lengths(), rollouts.ended(eos).float()
     values["words"] = torch.tensor([[float(len(said)) for said in row] for row in words])
     values["said_before"] = torch.tensor(
@@ -40,7 +44,7 @@ def dialogue_metrics(scored: ScoredRollouts, eos: int) -> dict[str, list[Metric]
         for n in range(rollouts.shape[1]):
             metrics[f"{name}_turn{n + 1}"] = value[:, n].tolist()
     found: dict[str, list[Metric]] = {k: AverageMetric.many(v) for k, v in metrics.items()}
-    pairs = [[InterDistinctMetric.compute(text, 2) for text in texts] for texts in replies]
+    pairs = [[interdistinct(text, 2, split) for text in texts] for texts in replies]
     found["distinct_2"] = [sum(row[1:], start=row[0]) for row in pairs]
     return found
 

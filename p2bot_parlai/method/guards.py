@@ -9,6 +9,7 @@ began.
 from collections.abc import Sequence
 
 from p2bot_parlai.method.rewards import ngrams
+from p2bot_parlai.method.words import tokens
 
 WINDOW = 10  # updates that are looked at together: one mini-batch is noisy
 
@@ -19,7 +20,7 @@ def distinct(texts: Sequence[str], order: int = 2) -> float:
 
     :return: 0 to 1; 1 where there are none.
     """
-    found = [gram for text in texts for gram in ngrams(text.split(), order)]
+    found = [gram for text in texts for gram in ngrams(tokens(text), order)]
     return len(set(found)) / len(found) if found else 1.0
 
 

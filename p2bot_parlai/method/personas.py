@@ -5,19 +5,23 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+import regex
+
 # sentences that two personas must share to belong to one person, by default
 SHARED_SENTENCES = 2
 
 # Contractions come in three forms in the files: "i'm", "i am" and, where an apostrophe was
-# lost, "i m".
+# lost, "i m". Of English words alone: elsewhere "re" is a king and "ve" means "and".
+_VERBS = "do|does|did|is|are|was|were|have|has|had|could|would|should|might|must|need"
+_SUBJECTS = "i|you|he|she|it|we|they|this|that|these|those|there|what|who|where|how"
 _EXPANSIONS = (
     (re.compile(r"\bcan'?t\b|\bcannot\b|\bcan t\b"), "can not"),
     (re.compile(r"\bwon'?t\b|\bwon t\b"), "will not"),
-    (re.compile(r"n['\s]t\b"), " not"),
-    (re.compile(r"\b(\w+)['\s]m\b"), r"\1 am"),
-    (re.compile(r"\b(\w+)['\s]ve\b"), r"\1 have"),
-    (re.compile(r"\b(\w+)['\s]re\b"), r"\1 are"),
-    (re.compile(r"\b(\w+)['\s]ll\b"), r"\1 will"),
+    (re.compile(rf"\b({_VERBS})n['\s]t\b"), r"\1 not"),
+    (re.compile(r"\b(i)['\s]m\b"), r"\1 am"),
+    (re.compile(rf"\b({_SUBJECTS}|{_VERBS})['\s]ve\b"), r"\1 have"),
+    (re.compile(rf"\b({_SUBJECTS})['\s]re\b"), r"\1 are"),
+    (re.compile(rf"\b({_SUBJECTS})['\s]ll\b"), r"\1 will"),
     (re.compile(r"\b(i|you|he|she|we|they)['\s]d\b"), r"\1 would"),
     (re.compile(r"\b(it|that|he|she|there|what|who|where|here|let)['\s]s\b"), r"\1 is"),
 )
@@ -32,7 +36,8 @@ def sentence_key(sentence: str) -> str:
     sentence = sentence.lower().replace("’", "'")
     for pattern, full in _EXPANSIONS:
         sentence = pattern.sub(full, sentence)
-    return " ".join(re.sub(r"[\W_]+", " ", sentence).split())
+    # what re calls a letter leaves out the vowel signs of Hindi and Thai
+    return " ".join(regex.sub(r"[^\p{L}\p{N}\p{M}]+", " ", sentence).split())
 
 
 def group_by_person(

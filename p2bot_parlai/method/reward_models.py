@@ -23,6 +23,7 @@ from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.rollouts import Rollouts
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask, token_log_likelihood
+from p2bot_parlai.method.words import tokens
 
 # per pass of a language model, padding included: vocabulary logits take memory
 TOKENS_AT_ONCE = 512
@@ -328,7 +329,7 @@ class Repetition(Reward):
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
         dialogues = [
-            [text.split() for text in said] for said in zip(*rollouts.agent_texts, strict=True)
+            [tokens(text) for text in said] for said in zip(*rollouts.agent_texts, strict=True)
         ]
         return torch.tensor(
             [

@@ -34,7 +34,7 @@ _GLUED = re.compile(r"(?<=[^\W\d_])([,!?;])(?=[^\W\d_])")  # "hi,how"
 _STRAIGHT = str.maketrans("’‘“”", "''\"\"")
 _TYPOGRAPHIC = re.compile("[’‘“”]")
 # not after "...", which often goes on in the same sentence
-_SENTENCE = re.compile(r"(^\W*|(?<![.!?])(?:\.|[!?]+)\s+)(\w)")
+_SENTENCE = re.compile(r"(^\W*|(?<![.!?])(?:\.|[!?]+)\s+[¿¡]*)(\w)")
 _I = re.compile(r"\bi\b")
 _SAYS_I = re.compile(r"\bi(?: ?['’]? ?m| am| have)\b", re.IGNORECASE)
 

@@ -11,11 +11,10 @@ import json
 import math
 from collections import Counter
 
-from parlai.core.metrics import InterDistinctMetric
-
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.metrics.significance import DISTINCT, PERPLEXITIES, Example
 from p2bot_parlai.parlai_support.files import parse_json
+from p2bot_parlai.parlai_support.words import ENGLISH, KEY, interdistinct, words_of
 
 # the report weighs these by the tokens or words of the label, all others by the example
 BY_TOKENS = ("loss", "ppl", "token_acc")
@@ -67,7 +66,8 @@ def _dialogue(pairs: list, seen: Counter) -> list[Example]:
         text = reply.get("text")
         ngrams = {}
         if text is not None:
-            ngrams = {n: InterDistinctMetric.compute(text, n)._counts for n in DISTINCT.values()}
+            split, _ = words_of(reply.get(KEY, ENGLISH))
+            ngrams = {n: interdistinct(text, n, split)._counts for n in DISTINCT.values()}
         found.append(Example(name, dialogue, task, metrics, ngrams))
     return found
 

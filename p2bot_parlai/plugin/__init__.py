@@ -44,6 +44,7 @@ def register() -> None:
         torchrun,
         training_loop,
         varying,  # noqa: F401
+        words,
     )
     from p2bot_parlai.plugin import command, output
     from p2bot_parlai.plugin.chat_worlds import install_worlds
@@ -55,6 +56,7 @@ def register() -> None:
     opt_files.install()
     training_loop.install()
     convai2_files.install()
+    words.install()
     install_worlds()
     output.install()
     register_names()

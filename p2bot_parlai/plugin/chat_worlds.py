@@ -8,6 +8,7 @@ from p2bot_parlai.parlai_support.evaluated import add_options, restrict
 from p2bot_parlai.parlai_support.mutators import add_answered
 from p2bot_parlai.parlai_support.ours import agent_of, is_ours
 from p2bot_parlai.parlai_support.patching import Patch
+from p2bot_parlai.parlai_support.words import use_language_of
 
 # ConvAI2, and what the commands use without --task; ParlAI finds the worlds of our own tasks
 CHAT_TASKS = ("convai2", "interactive", "self_chat", "parlai.tasks.convai2.agents")
@@ -28,6 +29,7 @@ def with_our_worlds(stock):
             if world := _world(opt["task"], *chat):
                 return world(opt, user_agents)
             add_answered(opt)
+            use_language_of(user_agents, opt)
         world = stock(opt, user_agents, default_world)
         restrict(world.get_agents()[0], opt)
         return world

@@ -9,11 +9,11 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.metrics import InterDistinctMetric
 
 from p2bot_parlai.agents import response_metrics
-from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import load_judge
+from p2bot_parlai.parlai_support.words import content_words, words
 
 TEXT_METRICS = {"distinct-1", "distinct-2", "response_len", "repetition", "self_repetition"}
 TEXT_METRICS |= {"persona_f1"}

@@ -16,6 +16,7 @@ from p2bot_parlai.method.guards import Guard
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.model_files import read_model_file
 from p2bot_parlai.method.rollouts import Rollouts, ScoredRollouts
+from p2bot_parlai.parlai_support.words import words
 
 EOS = 9
 
@@ -28,7 +29,7 @@ def test_metrics_by_hand():
     rollouts = Rollouts([opening(1)], [["hi"], ["yes"]], [[told], [told]], turns, sampled)
     total = torch.tensor([[1.0, 5.0]])
     scored = ScoredRollouts(rollouts, {"style": total}, {"style": 1.0}, total, {})
-    found = {k: v[0].value() for k, v in dialogue_metrics(scored, EOS).items()}
+    found = {k: v[0].value() for k, v in dialogue_metrics(scored, EOS, words).items()}
     expected = {"reward": 3.0, "reward_turn1": 1.0, "reward_turn2": 5.0, "length": 4.5}
     # 15 nats over 5 tokens, 8 over 4; both trigrams of the second turn were said before;
     # 3 different pairs of 6; four words each

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CAMPAIGN = Path(__file__).with_name("campaign.py")
-MOMENTS = 3
+MOMENTS = 2
 
 
 @pytest.mark.slow

@@ -2,9 +2,9 @@
 
 import pytest
 
-from p2bot_parlai.agents.words import content_words, words
 from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import LABELS
+from p2bot_parlai.parlai_support.words import content_words, words
 
 PERSONA = ["i have two dogs.", "my favorite food is pizza.", "i live in Rome."]
 

@@ -1,10 +1,19 @@
-"""``--persona-metrics`` and its models; `agents.response_metrics` computes what is reported."""
+"""``--persona-metrics``, its models and its language; see `agents.response_metrics`."""
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.agents.options.common import add_options
+from p2bot_parlai.parlai_support.words import ENGLISH, LANGUAGES
 
+METRIC_LANGUAGE = {
+    "--metric-language": (
+        ENGLISH,
+        "Words of F1, BLEU, accuracy, distinct and the persona metrics. en: ParlAI's, without a, "
+        "an, the; other: Unicode's, a Chinese character being one",
+        LANGUAGES,
+    ),
+}
 OPTIONS = {
     "--persona-metrics": (
         False,
@@ -20,6 +29,7 @@ OPTIONS = {
         None,
         "Model file of a trained classifier (-m p2bot/persona_nli), for --persona-metrics",
     ),
+    **METRIC_LANGUAGE,
 }
 
 

@@ -1,0 +1,1 @@
+"""Dialogues of other forms as ConvAI2's: `parlai import_dialogues`."""
