@@ -5,7 +5,7 @@ The usual searches are those of `p2bot_parlai.method.searches`; ParlAI's do what
 delayed beams, factual nucleus sampling, blocking, and details of tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -22,6 +22,7 @@ from p2bot_parlai.agents.stock_searches import (
     tree_search,
 )
 from p2bot_parlai.method import searches, transmitter
+from p2bot_parlai.method.chance import Chance
 from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
@@ -127,22 +128,31 @@ class Responder:
         return self._best(states, finished), finished
 
     @torch.no_grad()
-    def grow(self, states: ContextStates, contexts: Tensor) -> Iterator[str]:
+    def grow(
+        self, states: ContextStates, contexts: Tensor, chances: Sequence[Chance] = ()
+    ) -> Iterator[dict[int, list[int]]]:
         """
-        The response to one context as it grows, token by token, as text.
+        The responses to B contexts as they grow, token by token.
 
-        The last text is the response, the same as `respond` finds. Of several hypotheses
-        none is the response before all are finished: then it is the only one.
+        :param contexts: as in `respond`. :param chances: see `held_by_each`.
+        :return: at each token the ids so far, with [EOS], of the rows that were unfinished before
+            it; at last those of all rows, the same as `respond` finds. Of several hypotheses none
+            is the response before all are finished: then there is only that last step.
         """
-        search, said = self._search(contexts), []
-        for newest in self._steps(states, search):
+        search = self._search(contexts, chances=chances)
+        said: list[list[int]] = [[] for _ in contexts]
+        for step, (rows, newest) in enumerate(self._steps(states, search)):
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and len(said) + 1 < self.longest:
-                said.append(int(newest[0, 0]))
-                yield self.tokens.decode(said)
-        yield self.tokens.decode(self._best(states, search.finished())[0].tokens.tolist())
+            if self.beam_size == 1 and step + 1 < self.longest:
+                for row, token in zip(rows.tolist(), newest[:, 0].tolist(), strict=True):
+                    said[row].append(token)
+                yield {row: list(said[row]) for row in rows.tolist()}
+        best = self._best(states, search.finished())
+        yield {row: one.tokens[1:].tolist() for row, one in enumerate(best)}
 
-    def _search(self, contexts: Tensor, verbose: bool = False) -> Search:
+    def _search(
+        self, contexts: Tensor, verbose: bool = False, chances: Sequence[Chance] = ()
+    ) -> Search:
         """At its start."""
         opt, device = self.opt, self.network.device
         ways: dict[str, searches.Choose] = {
@@ -162,15 +172,17 @@ class Responder:
                 min_length(opt),
                 opt["beam_length_penalty"],
                 device,
+                chances,
             )
-        return RowByRow(
+        rows = (
             tree_search(opt, self.beam_size, self.dictionary, device, verbose)
             .set_batch_context(contexts, row, False)
             .set_block_list(self.blocked)
             for row in range(len(contexts))
         )
+        return RowByRow(rows, chances)
 
-    def _steps(self, states: ContextStates, search: Search) -> Iterator[Tensor]:
+    def _steps(self, states: ContextStates, search: Search) -> Iterator[tuple[Tensor, Tensor]]:
         start = self.tokens.self_
         return decode(self.network, states, search, start, self.longest, self._log_p)
 
