@@ -33,7 +33,6 @@ class P2botServe(ParlaiScript):
         group.add_argument(
             "--allowed-origins",
             nargs="+",
-            default=[],
             metavar="ORIGIN",
             help="Other sites whose pages may call, e.g. https://example.org, or * for all",
         )
@@ -62,7 +61,7 @@ class P2botServe(ParlaiScript):
         with server.bind(opt["host"], opt["port"]) as listening:
             bot = load_bot(opt)
             name = "/".join(Path(opt["model_file"]).parts[-2:])  # clients see no full path
-            kept, origins = opt["max_conversations"], opt["allowed_origins"]
+            kept, origins = opt["max_conversations"], opt["allowed_origins"] or ()
             app = make_app(bot, name, opt["host"], kept, key, origins)
             if opt["host"] not in LOOPBACK and not key:
                 print(f"anyone who reaches this address can talk: set {KEY} for a key")

@@ -15,6 +15,7 @@ from p2bot_parlai.tools.serve.completions import sentences
 PERSONA = ["i like tea.", "i have two dogs."]
 NAME = "models/tiny"
 BASE = "http://127.0.0.1:8000"
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +110,10 @@ def test_the_longest_unused_is_dropped(client):
         ("/conversations", {"seed": -1}, "seed: Input should be greater"),
         ("/perceive", {"utterance": "\ud800", "persona": PERSONA}, "utterance: "),
     ],
-    ids=str,
 )
 def test_what_cannot_be_done_is_said(client, path, body, why):
-    assert why in reason(client.post(path, content=json.dumps(body)), 400)
+    answer = client.post(path, content=json.dumps(body), headers=JSON)
+    assert why in reason(answer, 400)
 
 
 def test_bodies_are_bounded(client):
@@ -120,7 +121,8 @@ def test_bodies_are_bounded(client):
     path = begin(client)
     long = client.post(f"{path}/say", json={"text": "x" * 5000})
     assert "text: String should have at most" in reason(long, 400)
-    assert "JSON decode error" in reason(client.post("/perceive", content=b"{"), 400)
+    damaged = client.post("/perceive", content=b"{", headers=JSON)
+    assert "JSON decode error" in reason(damaged, 400)
 
 
 def test_a_persona_that_is_too_long_is_refused_and_nothing_was_said(client):
