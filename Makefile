@@ -12,10 +12,10 @@ READY := .venv/.installed
 READY_FOR_CHECK := .venv/.installed-for-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser lint test check fuzz demo zoo bench gpu-check lines docs audit clean
+.PHONY: help setup browser lint test check fuzz demo zoo zoo-smollm2 bench gpu-check lines docs audit clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 setup: $(READY) ## create .venv and install this package with the tested versions
 
@@ -45,7 +45,10 @@ demo: $(READY) ## the whole method on a small scale, with a report; DATAPATH=<da
 	$(BIN)/parlai reproduce --preset $(if $(DATAPATH),demo_convai2 -dp $(DATAPATH),demo)
 
 zoo: $(READY) ## train the models that ship in zoo/sketch again (half an hour)
-	$(BIN)/python -m p2bot_parlai.tools.make_zoo .zoo
+	$(BIN)/python -m p2bot_parlai.tools.make_zoo sketch .zoo
+
+zoo-smollm2: $(READY) ## train those of zoo/smollm2 (hours; resumes); DATAPATH=<folder with ConvAI2>
+	$(BIN)/python -m p2bot_parlai.tools.make_zoo smollm2 .zoo-smollm2 $(DATAPATH)
 
 bench: $(READY) ## speed and memory against the original's algorithm; BENCH="--sizes sketch" for less
 	$(BIN)/python bench/growth.py

@@ -50,7 +50,8 @@ class Ours:
         with keep_casts(ids.device):
             states = self.network.eval().encode_context(ids, torch.ones_like(ids, dtype=torch.bool))
             opt = Opt({**self.agent.opt, "beam_size": width, "label_truncate": length})
-            best, _ = Responder(self.network, self.agent.dict, opt).respond(states, ids)
+            said = [[] for _ in contexts]
+            best, _ = Responder(self.network, self.agent.dict, opt).respond(states, ids, said)
         return [tokens.tolist()[1:] for tokens, *_ in best]
 
     # ----------------------------------------------------------------------- self-play

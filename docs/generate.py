@@ -14,6 +14,7 @@ from parlai.scripts.train_model import setup_args
 
 from p2bot_parlai import plugin, scripts
 from p2bot_parlai.agents.options.inherited import NEEDS
+from p2bot_parlai.parlai_support.varying import VARYING
 
 ROOT = Path(__file__).parents[1]
 # whose options are ParlAI's own
@@ -39,6 +40,7 @@ TASKS = {
     "-t p2bot:selfplay": {"task": "p2bot:selfplay"},
     "-t p2bot:sketch": {"task": "p2bot:sketch"},
     "-t p2bot:persona_nli": {"task": "p2bot:persona_nli"},
+    f"--mutators {'+'.join(VARYING)}": {"task": "convai2", "mutators": "+".join(VARYING)},
 }
 # options of ParlAI's own whose defaults our agents change
 CHANGED = {

@@ -8,7 +8,7 @@ from p2bot_parlai import P2Bot
 
 
 def main() -> None:
-    bot = P2Bot.load("zoo:p2bot/sketch/model", inference="nucleus", topp=0.9, seed=1)
+    bot = P2Bot.load("zoo:p2bot/smollm2/model", inference="nucleus", topp=0.9, seed=1)
     bot.persona = ["I have two dogs.", "I work as a nurse."]
     for said in ("Hi, how are you?", "What do you do for a living?"):
         print("you:", said)

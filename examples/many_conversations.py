@@ -18,7 +18,7 @@ QUESTIONS = ["Hi, how are you?", "What do you do for a living?"]
 
 
 def main() -> None:
-    bot = P2Bot.load("zoo:p2bot/sketch/model", inference="nucleus", topp=0.9)
+    bot = P2Bot.load("zoo:p2bot/smollm2/model", inference="nucleus", topp=0.9)
     talks = {name: bot.conversation(who, seed=1) for name, who in PERSONAS.items()}
 
     def interview(name: str) -> None:

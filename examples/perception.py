@@ -13,7 +13,7 @@ BANK = [*PERSONA, "I am a teacher.", "I have three cats.", "I love to cook."]
 
 
 def main() -> None:
-    bot = P2Bot.load("zoo:p2bot/sketch/model")
+    bot = P2Bot.load("zoo:p2bot/smollm2/model")
     for utterance in SAID:
         print(utterance)
         for sentence, score in bot.perceive(utterance, PERSONA):

@@ -179,6 +179,7 @@ def the_line(run, *arguments) -> tuple[int, str]:
         ("-m p2bot -t p2bot:selfplay:convia2:none", "did you mean convai2:none?"),
         ("-m p2bot -t p2bot", "there is no task p2bot; there are p2bot:chat, "),
         ("-m p2bott -t convai2", "there is no agent p2bott: did you mean p2bot?"),
+        ("-m p2bot -t convai2 --mutators p2bot_drop", "did you mean p2bot_drop_persona?"),
         ("-m pbot -t convai2", "there is no agent pbot: did you mean p2bot?"),
         ("-m p2bot/ -t convai2", "there is no agent p2bot/: did you mean p2bot?"),
         ("-m p2bot/reciever -t convai2", "did you mean p2bot/receiver?"),

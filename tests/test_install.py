@@ -145,3 +145,11 @@ def test_the_commands_work_on_its_model(installed, model, convai2):
     short = ("--outfile", "chats", "--selfchat-max-turns", "2", "--num-self-chats", "1")
     installed.run("-m", "p2bot_parlai", "self_chat", "-mf", model, *valid, *short)
     assert list(installed.work.glob("chats*"))
+
+
+@pytest.mark.slow
+def test_the_model_on_packaged_weights_chats_without_network(installed):
+    given = ("-t", "p2bot:chat", "-mf", "zoo:p2bot/smollm2/model", "-dp", "data")
+    typed = "hello\n/why\n[EXIT]\n"
+    out = installed.parlai("interactive", *given, stdin=typed, HF_HUB_OFFLINE="1")
+    assert "P2bot" in out and "against its persona" in out

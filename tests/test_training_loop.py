@@ -7,6 +7,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import TrainLoop, TrainModel, set_seed, setup_args
 
 from p2bot_parlai.parlai_support.progress import ProgressLine
+from p2bot_parlai.parlai_support.varying import DROP
 
 GIVEN = {
     "max_train_steps": 24,
@@ -15,6 +16,7 @@ GIVEN = {
     "skip_generation": True,
     "seed": 3,
 }
+NO_CANDS = "convai2:self_original:no_cands"
 
 
 class Killed(Exception):
@@ -62,7 +64,12 @@ def run(datapath, folder, kill_at=None, kill_in=".checkpoint", **changes):
         {"batchsize": 1},
         {"batchsize": 3, "task": "convai2:self_original,convai2:none"},
         {"batchsize": 4, "datatype": "train:ordered"},
-        {"batchsize": 2, "task": "convai2:self_original:no_cands"},
+        {
+            "batchsize": 2,
+            "task": "convai2:self_original:no_cands",
+            "mutators": DROP,
+            "drop_persona": 0.5,
+        },
     ],
 )
 @pytest.mark.parametrize("kill_at", [3, 8])  # inside an episode, and between two

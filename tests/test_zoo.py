@@ -1,17 +1,25 @@
 """The models that ship: they are there, load by name, and are worth something."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
+import people
 import pytest
 import tiny
 import torch
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.build_data import modelzoo_path
+from safetensors import safe_open
 
+from p2bot_parlai import P2Bot
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.backbones import packaged
+from p2bot_parlai.method.checksums import checksum
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
-from p2bot_parlai.zoo.sketch import HERE, NAMES, pack, unpack
+from p2bot_parlai.parlai_support.names import SHIPPED
+from p2bot_parlai.zoo.packing import HERE, pack, unpack
 
 SMALL = {"sketch_dialogues": 450, "loglevel": "error"}  # 50 to validate on
 
@@ -45,6 +53,56 @@ def test_small_weights_of_adapters_are_packed_exactly(tmp_path, tiny_model):
         assert torch.equal(weight, small[name].float())
 
 
+@pytest.fixture
+def adapted(tmp_path, convai2, playing) -> Path:
+    """Adapters on a tiny backbone, self-play that stands on them, and a Receiver of adapters."""
+    given = {"adapter": "lora", "adapter_rank": 2, "max_train_steps": 2}
+    supervised, base = tmp_path / "supervised", tiny.save_backbone(tmp_path / "base")
+    tiny.train(convai2, supervised, **tiny.PRETRAINED, **given, backbone=base)
+    played = {**playing, "init_model": str(supervised), "adapter_rank": 3}
+    tiny.train(convai2, tmp_path / "model", **played)
+    given |= dict.fromkeys(("vocab_size", "n_layers", "n_heads", "embedding_size"))
+    given |= {"encoder": people.save_encoder(tmp_path / "encoder"), "share_encoders": True}
+    people.train(people.write_people(tmp_path / "data"), tmp_path / "receiver", **given)
+    return tmp_path
+
+
+def test_of_adapters_only_what_the_base_lacks_is_packed(adapted):
+    packed = adapted / "packed"
+    for folder in (packed, adapted / "out"):
+        folder.mkdir()
+    files = {name: packed / f"{name}.safetensors" for name in ("supervised", "model", "receiver")}
+    for name, file in files.items():
+        below = files["supervised"] if name == "model" else None
+        pack(adapted / name, file, below)
+        unpack(file, adapted / "out" / name)
+    assert {file.suffix for file in packed.iterdir()} == {".opt", ".safetensors"}
+    with safe_open(files["model"], framework="pt") as file:
+        assert all(".adapters.1." in name for name in file.keys())  # noqa: SIM118
+    for name in files:
+        before, after = (read_model_file(adapted / place / name) for place in ("", "out"))
+        assert before["model"].keys() == after["model"].keys()
+        for key, weight in before["model"].items():
+            assert torch.equal(after["model"][key], weight.float())
+        tokenizers = (adapted / place / f"{name}.dict" for place in ("", "out"))
+        assert len({json.dumps(json.loads(file.read_text())) for file in tokenizers}) == 1
+    agent = create_agent_from_model_file(str(adapted / "out" / "model"), {"loglevel": "error"})
+    user = agent.selfplay.files.saved["user"]  # with whom an evaluation of self-play plays
+    assert user == {"path": str(adapted / "out" / "supervised"), "sha256": checksum(user["path"])}
+    load_perceiver(str(adapted / "out" / "receiver"))
+    with pytest.raises(P2botError, match="does not stand on .*model.safetensors"):
+        pack(adapted / "supervised", packed / "other.safetensors", below=files["model"])
+
+
+def test_without_its_base_one_line_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    with pytest.raises(P2botError) as raised:
+        P2Bot.load("zoo:p2bot/smollm2/model", datapath=tmp_path)
+    assert str(raised.value).endswith(packaged.COMMAND) and "\n" not in str(raised.value)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert packaged.COMMAND in readme.replace("\\\n  ", "")
+
+
 def test_a_missing_part_is_named(tmp_path, tiny_model):
     pack(tiny_model, tmp_path / "model.safetensors")
     (tmp_path / "model.dict").unlink()
@@ -52,11 +110,14 @@ def test_a_missing_part_is_named(tmp_path, tiny_model):
         unpack(tmp_path / "model.safetensors", tmp_path / "out")
 
 
-def test_they_ship_and_are_small():
-    size = sum((HERE / f"{name}.safetensors").stat().st_size for name in NAMES)
-    assert size < 6e6
-    for name in NAMES:
-        opt = json.loads((HERE / f"{name}.opt").read_text())
+@pytest.mark.parametrize("family, megabytes", [("sketch", 6), ("smollm2", 32)])
+def test_they_ship_and_are_small(family, megabytes):
+    packed = list((HERE / family).glob("*.safetensors"))
+    names = {f"zoo:p2bot/{family}/{file.stem}" for file in packed}
+    assert names == set(re.findall(rf"zoo:p2bot/{family}/\w+", SHIPPED))
+    assert sum(file.stat().st_size for file in packed) < megabytes * 1e6
+    for file in packed:
+        opt = json.loads(file.with_suffix(".opt").read_text())
         assert not [value for value in opt.values() if str(value).startswith("/")]
 
 

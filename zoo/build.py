@@ -1,7 +1,7 @@
 """
-Called by ParlAI for `zoo:p2bot/<name>/model`.
-
-Only p2bot/sketch ships; any other model's files must be in <datapath>/models/p2bot/<name>.
+Called by ParlAI for `zoo:p2bot/<name>/model` where no module in plugin/names/zoo says otherwise.
 """
 
-from p2bot_parlai.zoo.sketch import download  # noqa: F401
+
+def download(datapath: str) -> None:
+    """Nothing ships: the model's files must be in <datapath>/models/p2bot/<name>."""

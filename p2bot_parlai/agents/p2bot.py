@@ -9,7 +9,7 @@ import torch
 from parlai.core.metrics import AverageMetric, GlobalAverageMetric
 from parlai.core.opt import Opt
 from parlai.utils import logging
-from parlai.utils.distributed import num_workers
+from parlai.utils.distributed import is_primary_worker, num_workers
 from torch import Tensor
 
 from p2bot_parlai.agents.accumulation import Loss
@@ -173,8 +173,9 @@ class P2botAgent(TransmitterAgent):
             self.selfplay.partner.be(random.Random(updates))
         openings = [b.p2bot.openings for b in batches if isinstance(b.p2bot, SelfPlayBatch)]
         self.played = [self.play(begun) for begun in openings]
-        weights, scale = self.selfplay.world.weights, self.opt["reward_scale"] == "batch"
-        self.compared = compare(self.played, weights, self.opt["rl_baseline"], scale)
+        world, by_batch = self.selfplay.world, self.opt["reward_scale"] == "batch"
+        scaled = [reward.name for reward in world.rewards if reward.scaled and by_batch]
+        self.compared = compare(self.played, world.weights, self.opt["rl_baseline"], scaled)
         if self.compared is None:  # nobody has played
             return ordinary
         if self.opt["save_rollouts"]:
@@ -211,8 +212,11 @@ class P2botAgent(TransmitterAgent):
         log_p, log_q, kl = self.reread(scored, self.kl, (numbers, layout.to(self.device)))
         own = advantages[numbers].to(self.device)
         away = (log_p - log_q).detach()
-        self.away += away.sum()
+        # over the whole vocabulary where that is known: sampled, a small divergence drowns in noise
+        self.away += (away if kl is None else kl.detach()).sum()
         tokens = layout.target_mask.sum(dim=1).to(self.device)
+        if self.opt["log_p_per_token"]:
+            log_p = log_p / tokens
         metrics = {"kl_sampled": away, "kl_sampled_token": away / tokens}
         if kl is not None:
             metrics["kl"] = kl
@@ -266,6 +270,19 @@ class P2botAgent(TransmitterAgent):
         away = sum_over_processes(self.away) / self.compared.responses
         self.guard.see(away.item(), distinct(texts))
         self.run_state["guard"] = self.guard.seen
+        self._keep()
+
+    def _keep(self) -> None:
+        """``--save-at-kl``: a model file for each divergence that is reached for the first time."""
+        kept = self.run_state.setdefault("kept_at_kl", [])
+        kl, _ = self.guard.means() or (0.0, 0.0)
+        for least in selfplay.kl_to_save_at(self.opt):
+            if kl >= least and least not in kept:
+                kept.append(least)
+                path = f"{self.opt['model_file']}.kl{least:g}"
+                logging.info(f"{kl:.3g} nats a response away from the supervised model: {path}")
+                if is_primary_worker():
+                    self.save(path)
 
     def reason_to_stop(self) -> str | None:
         return self.guard.reason() if self.guard else None

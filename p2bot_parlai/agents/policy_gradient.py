@@ -1,6 +1,6 @@
 """What an update of self-play learns from: its dialogues compared with each other (Eq. 5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,14 +32,17 @@ class Compared:
 
 
 def compare(
-    played: Sequence[ScoredRollouts], weights: Mapping[str, float], estimator: str, scale: bool
+    played: Sequence[ScoredRollouts],
+    weights: Mapping[str, float],
+    estimator: str,
+    scaled: Collection[str] = (),
 ) -> Compared | None:
     """
     The advantages of an update's dialogues, over all processes.
 
     :param played: by this process; may be none. :param weights: of the rewards (Eq. 10).
-    :param estimator: a name of `ESTIMATORS`. :param scale: whether each reward is first given
-        mean 0 and deviation 1, see `rewards.standardise`.
+    :param estimator: a name of `ESTIMATORS`. :param scaled: the names of the rewards that are
+        first given mean 0 and deviation 1, see `rewards.standardise`.
     :return: None where no process has played.
     :raises P2botError: for a group of one dialogue.
     """
@@ -50,7 +53,8 @@ def compare(
     if not parts:
         return None
     raw = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    together = combine({n: standardise(r) for n, r in raw.items()} if scale else raw, weights)
+    raw |= {name: standardise(raw[name]) for name in scaled}
+    together = combine(raw, weights)
     begun = [start for _, starts in everyone for start in starts]
     number = {start: i for i, start in enumerate(dict.fromkeys(begun))}
     groups = torch.tensor([number[start] for start in begun])

@@ -15,6 +15,7 @@ from p2bot_parlai.metrics import persona_metrics as measures
 from p2bot_parlai.metrics.nli import NliJudge, load_judge
 from p2bot_parlai.parlai_support.names import zoo_path
 
+HUMAN = "human_"  # how the names of what labels come to begin
 # one entry per example, as ParlAI requires
 Values = dict[str, list[Metric | None]]
 
@@ -83,15 +84,33 @@ class ResponseMetrics:
                 measures.repetition_across(r, before, words)
                 for r, before in zip(responses, earlier, strict=True)
             ),
-            "persona_f1": _means(
-                measures.persona_f1(r, p, content_words) if p else None
-                for r, p in zip(responses, personas, strict=True)
-            ),
         }
         for order in (1, 2):
             metrics[f"distinct-{order}"] = [
                 InterDistinctMetric.compute(response, order) for response in responses
             ]
+        about, labels = self._about_persona(responses, personas)
+        return metrics | about, labels
+
+    def of_humans(self, labels: Sequence[str | None], personas: Sequence[Sequence[str]]) -> Values:
+        """
+        The metrics about the persona of the true responses, a ceiling for those of a model.
+
+        :param labels: None where an example has none, which is left out.
+        """
+        known = [p if label else [] for label, p in zip(labels, personas, strict=True)]
+        found, _ = self._about_persona([label or "" for label in labels], known)
+        return {f"{HUMAN}{name}": values for name, values in found.items()}
+
+    def _about_persona(
+        self, responses: Sequence[str], personas: Sequence[Sequence[str]]
+    ) -> tuple[Values, list[list[str]] | None]:
+        metrics: Values = {
+            "persona_f1": _means(
+                measures.persona_f1(r, p, content_words) if p else None
+                for r, p in zip(responses, personas, strict=True)
+            )
+        }
         if self.perceiver:
             scores = self.perceiver.score(responses, personas).tolist()
             metrics["perception"] = _means(

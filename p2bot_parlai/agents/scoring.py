@@ -28,6 +28,7 @@ from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
 from p2bot_parlai.method.pieces import pieces
 from p2bot_parlai.method.read_alone import ReadAlone
+from p2bot_parlai.method.said_before import Unsaid
 from p2bot_parlai.method.searches import Hypothesis, Search, TensorSearch
 from p2bot_parlai.method.transmitter import Transmitter, scatter_to_mask
 
@@ -113,15 +114,18 @@ class Responder:
         self,
         states: ContextStates,
         contexts: Tensor,
+        said: Sequence[Sequence[str]],
         verbose: bool = False,
     ) -> tuple[list[Hypothesis], list[list[Hypothesis]]]:
         """
         :param states: B encoded contexts. :param contexts: int (B, T), padded: what
             ``--beam-context-block-ngram`` looks at.
+        :param said: of each row what its speaker has said in earlier turns: what
+            ``--block-said-before`` looks at.
         :param verbose: whether hypotheses come with details of each token.
         :return: of each row its best hypothesis, and all finished ones, by the search's score.
         """
-        search = self._search(contexts, verbose)
+        search = self._search(contexts, said, verbose)
         for _ in self._steps(states, search):
             pass
         finished = search.finished()
@@ -129,31 +133,46 @@ class Responder:
 
     @torch.no_grad()
     def grow(
-        self, states: ContextStates, contexts: Tensor, chances: Sequence[Chance] = ()
+        self,
+        states: ContextStates,
+        contexts: Tensor,
+        said: Sequence[Sequence[str]],
+        chances: Sequence[Chance] = (),
     ) -> Iterator[dict[int, list[int]]]:
         """
         The responses to B contexts as they grow, token by token.
 
-        :param contexts: as in `respond`. :param chances: see `held_by_each`.
+        :param contexts: as in `respond`, also for ``said``. :param chances: see `held_by_each`.
         :return: at each token the ids so far, with [EOS], of the rows that were unfinished before
             it; at last those of all rows, the same as `respond` finds. Of several hypotheses none
             is the response before all are finished: then there is only that last step.
         """
-        search = self._search(contexts, chances=chances)
-        said: list[list[int]] = [[] for _ in contexts]
+        search = self._search(contexts, said, chances=chances)
+        grown: list[list[int]] = [[] for _ in contexts]
         for step, (rows, newest) in enumerate(self._steps(states, search)):
             # a response that is too long is ended in place of its last token
             if self.beam_size == 1 and step + 1 < self.longest:
                 for row, token in zip(rows.tolist(), newest[:, 0].tolist(), strict=True):
-                    said[row].append(token)
-                yield {row: list(said[row]) for row in rows.tolist()}
+                    grown[row].append(token)
+                yield {row: list(grown[row]) for row in rows.tolist()}
         best = self._best(states, search.finished())
         yield {row: one.tokens[1:].tolist() for row, one in enumerate(best)}
 
     def _search(
-        self, contexts: Tensor, verbose: bool = False, chances: Sequence[Chance] = ()
+        self,
+        contexts: Tensor,
+        said: Sequence[Sequence[str]],
+        verbose: bool = False,
+        chances: Sequence[Chance] = (),
     ) -> Search:
         """At its start."""
+        search, order = self._free_search(contexts, verbose, chances), self.opt["block_said_before"]
+        if not order or not any(said):
+            return search
+        size, device = self.beam_size, self.network.device
+        return Unsaid(search, said, order, size, self.tokens, device)
+
+    def _free_search(self, contexts: Tensor, verbose: bool, chances: Sequence[Chance]) -> Search:
         opt, device = self.opt, self.network.device
         ways: dict[str, searches.Choose] = {
             "greedy": searches.greedy,

@@ -262,9 +262,10 @@ class SelfPlaySetup:
 
         def respond(speakers: Speakers) -> list[list[int]]:
             responder = Responder(speakers.network, self.dictionary, opt, blocked)
-            said = speakers.contexts(whole=opt["beam_block_full_context"])
-            contexts = pad_sequence([torch.tensor(ids) for ids in said], True, tokens.pad)
-            found, _ = responder.respond(speakers.states(), contexts)
+            whole = speakers.contexts(whole=opt["beam_block_full_context"])
+            contexts = pad_sequence([torch.tensor(ids) for ids in whole], True, tokens.pad)
+            said = [[tokens.decode(ids) for ids in row] for row in speakers.said]
+            found, _ = responder.respond(speakers.states(), contexts, said)
             # ParlAI begins with the start token
             return [tokens.marks.words(ids.tolist()[1:]) for ids, *_ in found]
 

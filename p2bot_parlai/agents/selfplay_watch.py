@@ -17,29 +17,27 @@ def dialogue_metrics(scored: ScoredRollouts, eos: int) -> dict[str, list[Metric]
     """
     Values for the report, one per dialogue, of the agent's responses alone: the mean over its
     turns of each reward, raw and weighted, of its details and of their sum, also turn by turn;
-    tokens of a response; the share of responses that end by themselves; the share of trigrams
-    that the agent has said before; distinct-2; the entropy of the policy in nats a token, from the
-    sampled tokens.
+    tokens and words of a response; the share of responses that end by themselves; the share of
+    trigrams that the agent has said before; distinct-2; the entropy of the policy in nats a token,
+    from the sampled tokens.
     """
     rollouts = scored.rollouts
-    size, turns = rollouts.shape
     values = {"reward": scored.total}
     for name, raw in scored.raw.items():
         values[name] = raw
         values[f"weighted_{name}"] = scored.weights[name] * raw
     values |= scored.details
-    responses = [[turn[b].response for turn in rollouts.turns] for b in range(size)]
     (replies, _), _ = rollouts.speakers()
     words = [[text.split() for text in texts] for texts in replies]
-    values["length"] = torch.tensor([[float(len(ids)) for ids in row] for row in responses])
-    values["ended"] = torch.tensor([[float(eos in ids) for ids in row] for row in responses])
+    values["length"], values["ended"] = rollouts.lengths(), rollouts.ended(eos).float()
+    values["words"] = torch.tensor([[float(len(said)) for said in row] for row in words])
     values["said_before"] = torch.tensor(
         [[-repetition(said, row[:n]) for n, said in enumerate(row)] for row in words]
     )
     values["entropy"] = -rollouts.log_p().cpu() / values["length"]
     metrics = {name: value.mean(dim=1).tolist() for name, value in values.items()}
     for name, value in {"reward": scored.total, **scored.raw, **scored.details}.items():
-        for n in range(turns):
+        for n in range(rollouts.shape[1]):
             metrics[f"{name}_turn{n + 1}"] = value[:, n].tolist()
     found: dict[str, list[Metric]] = {k: AverageMetric.many(v) for k, v in metrics.items()}
     pairs = [[InterDistinctMetric.compute(text, 2) for text in texts] for texts in replies]

@@ -23,6 +23,7 @@ from p2bot_parlai.agents.options.transmitter import (
     NEEDS,
     add_transmitter_options,
     check_options,
+    rank_without_head,
 )
 from p2bot_parlai.agents.response_loss import Counts, counted, response_loss
 from p2bot_parlai.agents.response_metrics import ResponseMetrics
@@ -94,6 +95,8 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
         super().__init__(opt, shared)
         if self.response_metrics and not shared:
             self.response_metrics.to(self.device)
+        if not (shared or self.has_next_utterance):
+            rank_without_head(self.opt)
         backbone = self.network.backbone
         size = backbone.hidden_size, len(self.dict)
         self.budget = token_budget(opt, self.network, *size)
@@ -112,7 +115,7 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     @staticmethod
     def trains_head(opt: Opt) -> bool:
         """Whether the next-utterance head is trained in this run."""
-        return opt["nup_coef"] > 0
+        return opt["nup_coef"] > 0 and folders.learns(opt)
 
     @classmethod
     def read_saved(cls, path: str) -> SavedModel:
@@ -362,6 +365,8 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
                 output.persona = [row["own_persona"] for row in own.observations]
                 earlier = [row["own_turns"] for row in own.observations]
                 metrics, output.nli = self.response_metrics(output.text, output.persona, earlier)
+                if batch.labels:
+                    metrics |= self.response_metrics.of_humans(batch.labels, output.persona)
                 for name, values in metrics.items():
                     self.record_local_metric(name, values)
         return output
@@ -369,7 +374,8 @@ class TransmitterAgent(Accumulating, Learner, TorchGeneratorAgent):
     def _generate(self, batch, beam_size, max_ts, prefix_tokens=None):
         contexts, verbose = self._get_batch_context(batch), self.show_token_details
         own: SupervisedBatch = batch.p2bot
-        best, finished = self.responder.respond(own.states, contexts, verbose)
+        said = [row["own_turns"] for row in own.observations]
+        best, finished = self.responder.respond(own.states, contexts, said, verbose)
         own.scores = [float(one.score) for one in best]
         return best, [Finished(found) for found in finished]
 

@@ -138,7 +138,7 @@ class P2Bot(Conversation):
         **options: Any,
     ) -> "P2Bot":
         """
-        :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/sketch/model``;
+        :param model_file: trained with ``-m p2bot``; or a zoo name, ``zoo:p2bot/smollm2/model``;
             or a folder of ``parlai export_hf``, also by its hub name.
         :param receiver: a Receiver, likewise; default: the file ``receiver`` beside the model,
             if there is one.

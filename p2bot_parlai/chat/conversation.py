@@ -265,7 +265,8 @@ class Conversation:
         agent, history = self._speaker.agent, self._history
         blocked = None if agent.beam_block_full_context else agent.text_truncate
         context, blocks = history.context(agent.text_truncate).ids, history.context(blocked).ids
-        asked = Asked(self._memory, context, blocks, self._chance, self._decoding)
+        said = [text for own, text in history.dialogue.turns if own]
+        asked = Asked(self._memory, context, blocks, said, self._chance, self._decoding)
         tokens = agent.dict.p2bot
         for ids in self._speaker.grow(asked):
             self.usage = (len(context), len(tokens.marks.words(ids)))

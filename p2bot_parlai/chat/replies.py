@@ -73,7 +73,8 @@ class Asked:
     One reply that is asked for.
 
     :param memory: of its conversation. :param context: ids. :param blocked: ids, what
-        ``--beam-context-block-ngram`` looks at. :param chance: what tokens are drawn with.
+        ``--beam-context-block-ngram`` looks at. :param said: by the bot before, what
+        ``--block-said-before`` looks at. :param chance: what tokens are drawn with.
 
     ``heard`` is where a batch puts its ids as they grow, an error, or None at the end; ``left``
     whether nobody listens any more.
@@ -82,6 +83,7 @@ class Asked:
     memory: ContextMemory
     context: list[int]
     blocked: list[int]
+    said: list[str]
     chance: Chance
     decoding: Decoding
     heard: SimpleQueue = field(default_factory=SimpleQueue)
@@ -93,7 +95,8 @@ def grow(agent: TransmitterAgent, asked: Sequence[Asked]) -> Iterator[dict[int, 
     responder = asked[0].decoding.responder(agent)
     states = read_each(agent.network, [(one.memory, one.context) for one in asked])
     blocked, _ = pad([one.blocked for one in asked], "cpu")
-    yield from responder.grow(states, blocked, [one.chance for one in asked])
+    said, chances = [one.said for one in asked], [one.chance for one in asked]
+    yield from responder.grow(states, blocked, said, chances)
 
 
 class Batching:

@@ -16,6 +16,8 @@ responses in later contexts, and drops the oldest tokens of a context that is to
 
 The response that comes next is ``<start> response <end>``. Here too a context is a prefix of
 the next one, until it is too long.
+
+``--context-style chatml`` is the form of instruct models.
 """
 
 from collections.abc import Callable, Sequence
@@ -130,7 +132,7 @@ def fit_context(
 
     :param head: `persona_tokens`. :param turns: `turn_tokens` of each, oldest first.
     """
-    whole = sum(turns, head)
+    whole = sum(turns, head) + tokenizer.marks.prompt()
     if limit is None or len(whole) <= limit:
         return Context(whole, len(whole))
     kept = tokenizer.marks.cut(head, turns, limit, tokenizer.longest_context)

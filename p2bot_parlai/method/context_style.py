@@ -64,8 +64,16 @@ class ContextStyle(Generic[Token]):
     # whether a response is predicted where later contexts have it, or on a branch of its own
     predicts_in_place = True
 
-    def with_ids(self, token_to_id: Callable[[str], int | None]) -> "ContextStyle[int]":
-        """The same form with token ids."""
+    def with_ids(
+        self,
+        token_to_id: Callable[[str], int | None],
+        encode: Callable[[str], list[int]] | None = None,
+    ) -> "ContextStyle[int]":
+        """
+        The same form with token ids.
+
+        :param encode: text with special tokens to ids, for forms with marks of several tokens.
+        """
         tokens = {k: v for k, v in vars(self).items() if v in self.special_tokens}
         marks: dict[str, Any] = {name: token_to_id(token) for name, token in tokens.items()}
         return replace(cast("ContextStyle[int]", self), **marks)
@@ -84,6 +92,10 @@ class ContextStyle(Generic[Token]):
     def own_turn(self, words: Sequence[Token]) -> list[Token]:
         """A response as later contexts have it. :param words: without ``eos``."""
         return [self.self_, *words, self.eos]
+
+    def prompt(self) -> list[Token]:
+        """What asks for a response: it stands between the last turn and ``self_``."""
+        return []
 
     def partner_turn(self, words: Sequence[Token]) -> list[Token]:
         """An utterance of the partner."""
@@ -117,9 +129,10 @@ class ContextStyle(Generic[Token]):
             be raised to; None: anything.
         :raises P2botError: if the persona leaves no room for an utterance.
         """
-        room = limit - len(head)
+        prompt = self.prompt()
+        room = limit - len(head) - len(prompt)
         if room < MIN_UTTERANCE_TOKENS:
-            needed = len(head) + MIN_UTTERANCE_TOKENS
+            needed = len(head) + len(prompt) + MIN_UTTERANCE_TOKENS
             remedy = "shorten it"
             if longest is None or needed <= longest:
                 remedy += f", or raise --text-truncate to {needed} or more"
@@ -130,13 +143,14 @@ class ContextStyle(Generic[Token]):
             )
         *older, newest = turns
         if len(newest) > room:
-            return head + newest[:1] + newest[1:][-(room - 1) :]
+            mark = len(self.partner_turn([])) - len(_optional(self.partner_end))
+            return head + newest[:mark] + newest[mark:][-(room - mark) :] + prompt
         room -= len(newest)
         first = len(older)
         while first > 0 and len(older[first - 1]) <= room:
             first -= 1
             room -= len(older[first])
-        return sum(older[first:], head) + newest
+        return sum(older[first:], head) + newest + prompt
 
     # --------------------------- all turns of a dialogue in one row, see `method.layout`
     def row(self, context: Sequence[Token], response: Sequence[Token]) -> list[Token]:
@@ -192,6 +206,55 @@ class OriginalStyle(ContextStyle[Token]):
         return self.candidate(response), len(context)
 
 
+@dataclass(frozen=True)
+class ChatStyle(ContextStyle[Token]):
+    """
+    ChatML, which many instruct models have learnt: the persona is in the system message, the
+    partner is the user and the speaker the assistant. All of its tokens are the model's own, so it
+    can be used without training.
+
+    :param instruction: begins the system message. :param about: precedes the profile sentences,
+        one a line. :param about_partner: precedes the partner's.
+    :param user: begins the partner's turns. :param assistant: begins the speaker's, before
+        ``self_``, which is the line break.
+    """
+
+    instruction: Sequence[Token]
+    about: Sequence[Token]
+    about_partner: Sequence[Token]
+    user: Sequence[Token]
+    assistant: Sequence[Token]
+
+    def with_ids(
+        self,
+        token_to_id: Callable[[str], int | None],
+        encode: Callable[[str], list[int]] | None = None,
+    ) -> "ContextStyle[int]":
+        assert encode, "its marks are of several tokens"
+        parts = ("instruction", "about", "about_partner", "user", "assistant")
+        marks: dict[str, Any] = {name: encode("".join(vars(self)[name])) for name in parts}
+        marks["self_"] = token_to_id(str(self.self_))  # no special token
+        return replace(super().with_ids(token_to_id), **marks)
+
+    def persona(
+        self, own: Sequence[Sequence[Token]], partner: Sequence[Sequence[Token]]
+    ) -> list[Token]:
+        lines = [*self.instruction]
+        for title, sentences in ((self.about, own), (self.about_partner, partner)):
+            if sentences:
+                lines += [*title, *chain.from_iterable([self.self_, *s] for s in sentences)]
+        return [*lines, self.eos]
+
+    def own_turn(self, words: Sequence[Token]) -> list[Token]:
+        return [*self.assistant, self.self_, *words, self.eos]
+
+    def partner_turn(self, words: Sequence[Token]) -> list[Token]:
+        return [*self.user, *words, self.eos]
+
+    def prompt(self) -> list[Token]:
+        return [*self.assistant]
+
+
 def _optional(token: Token | None) -> list[Token]:
     return [] if token is None else [token]
 
@@ -224,4 +287,23 @@ ORIGINAL: ContextStyle[str] = OriginalStyle(
     cls=None,
     lower=True,
 )
-STYLES = {style.name: style for style in (APPEND, ORIGINAL)}
+CHATML: ContextStyle[str] = ChatStyle(
+    name="chatml",
+    special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    pad="<|endoftext|>",
+    persona_start="<|im_start|>",
+    persona_end="<|im_end|>",
+    partner="<|im_start|>",
+    partner_end="<|im_end|>",
+    self_="Ċ",  # a line break, as byte-level vocabularies write it
+    eos="<|im_end|>",
+    cls="<|endoftext|>",
+    lower=False,
+    instruction="<|im_start|>system\nYou are a person who is getting to know somebody in a chat. "
+    "Reply in one short sentence, in lower case.",
+    about="\nAbout you:",
+    about_partner="\nAbout the other person:",
+    user="\n<|im_start|>user\n",
+    assistant="\n<|im_start|>assistant",
+)
+STYLES = {style.name: style for style in (APPEND, ORIGINAL, CHATML)}

@@ -39,11 +39,18 @@ class Guard:
         """One update."""
         self.seen = [*self.seen, [kl, distinct_2]][-WINDOW:]
 
-    def reason(self) -> str | None:
-        """Why the run shall end, or None."""
+    def means(self) -> tuple[float, float] | None:
+        """KL divergence and distinct-2 of the last `WINDOW` updates; None after fewer."""
         if len(self.seen) < WINDOW:
             return None
         kl, distinct_2 = (sum(values) / WINDOW for values in zip(*self.seen, strict=True))
+        return kl, distinct_2
+
+    def reason(self) -> str | None:
+        """Why the run shall end, or None."""
+        if (means := self.means()) is None:
+            return None
+        kl, distinct_2 = means
         if self.most_kl and kl > self.most_kl:
             return (
                 f"the agent is {kl:.3g} nats a response away from the supervised model "

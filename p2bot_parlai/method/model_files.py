@@ -3,13 +3,15 @@ Reading model files, safely: no code in them is run, and errors say what is wron
 
 A model is three files: weights and description (``model``), tokenizer (``model.dict``) and
 ParlAI's options (``model.opt``, not read here). Those that ship with the package are packed:
-``model.safetensors`` in half precision, ``model.dict`` and ``model.opt``.
+``model.safetensors`` in half precision, ``model.opt``, and ``model.dict`` where the tokenizer does
+not come with pretrained weights.
 """
 
 import json
 import math
 import os
 import warnings
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -74,6 +76,8 @@ def _unpacked(path: str) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["p2bot"])
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    if below := about.pop("below", None):  # adapters that this one's stand on
+        weights = {**_unpacked(str(Path(path).with_name(below)))["model"], **weights}
     if about.get("kind") == "receiver" and about["options"]["share_encoders"]:
         # packed once; a model file has the one encoder under both names
         weights |= {

@@ -64,7 +64,8 @@ class Reward:
     ``name``: in options (``--lambda-NAME``), reports and transcripts. ``about``: what it is, in
     half a line. ``weight``: its lambda (Eq. 10) by default. ``later``: whether it depends on what
     is said after the response. ``needs_receiver``: whether it asks for `Models.perceiver`.
-    ``reported``: the names of its `details`.
+    ``scaled``: whether ``--reward-scale batch`` applies to it. ``reported``: the names of its
+    `details`.
     """
 
     name: ClassVar[str]
@@ -72,6 +73,7 @@ class Reward:
     weight: ClassVar[float] = 0.0
     later: ClassVar[bool] = False
     needs_receiver: ClassVar[bool] = False
+    scaled: ClassVar[bool] = True
     reported: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -236,7 +238,7 @@ class PersonaPerception(Reward):
         "either persona"
     )
     weight, later, needs_receiver = 0.5, True, True
-    reported = "perception", "user_perception"
+    reported: ClassVar[tuple[str, ...]] = ("perception", "user_perception")
 
     def __init__(self, perceiver: Perceiver, gamma: float):
         self.perceiver, self.gamma = perceiver, gamma
@@ -274,7 +276,7 @@ class Coverage(PersonaPerception):
         "to what is known of either profile"
     )
     weight = 0.0
-    reported = "covered", "user_covered"
+    reported = "covered", "user_covered", "told_again"
 
     @classmethod
     def build(cls, models: Models) -> Self:
@@ -293,21 +295,26 @@ class Coverage(PersonaPerception):
         return super().build(models)
 
     def __call__(self, rollouts: Rollouts) -> Tensor:
-        agent, user = map(rewards.gains, self.details(rollouts).values())
+        covered, user_covered, _ = self.details(rollouts).values()
+        agent, user = map(rewards.gains, (covered, user_covered))
         return rewards.persona_perception(agent, user, self.gamma)
 
     @_once
     def details(self, rollouts: Rollouts) -> dict[str, Tensor]:
-        """The share of the agent's and of the user's profile that is known by each turn."""
-        return {
-            name: torch.stack(
-                [
-                    rewards.coverage(self.perceiver.probability(*pair))
-                    for pair in zip(said, own, strict=True)
-                ]
-            )
-            for name, (said, own) in zip(self.reported, rollouts.speakers(), strict=True)
-        }
+        """
+        By each turn: the share of the agent's and of the user's profile that is known, and how
+        often the agent has told again what was known.
+        """
+        agent, user = (
+            [self.perceiver.probability(*pair) for pair in zip(said, own, strict=True)]
+            for said, own in rollouts.speakers()
+        )
+        found = (
+            map(rewards.coverage, agent),
+            map(rewards.coverage, user),
+            map(rewards.told_again, agent),
+        )
+        return {name: torch.stack([*v]) for name, v in zip(self.reported, found, strict=True)}
 
 
 class Repetition(Reward):
@@ -331,7 +338,39 @@ class Repetition(Reward):
         )
 
 
+class Overlong(Reward):
+    """
+    Not in the paper: what a response costs that is too long (`rewards.overlong`).
+
+    It keeps its unit under ``--reward-scale batch``: a deviation of 1 would make the one long
+    response among short ones cost as much as a whole collapse, and in a collapse each token the
+    less, the more of them there are.
+
+    :param eos: the id of [EOS].
+    """
+
+    name = "overlong"
+    about = (
+        "a reward that is not in the paper, against a collapse into length: minus 0.1 for every "
+        "token of a response beyond 12, and minus 1 if it does not end by itself"
+    )
+    scaled = False
+
+    def __init__(self, eos: int):
+        self.eos = eos
+
+    @classmethod
+    def build(cls, models: Models) -> Self:
+        return cls(models.tokenizer.eos)
+
+    def __call__(self, rollouts: Rollouts) -> Tensor:
+        return rewards.overlong(rollouts.lengths(), rollouts.ended(self.eos))
+
+
 REWARDS: dict[str, type[Reward]] = {
     reward.name: reward
-    for reward in (LanguageStyle, DiscourseCoherence, PersonaPerception, Coverage, Repetition)
+    for reward in (
+        *(LanguageStyle, DiscourseCoherence, PersonaPerception),
+        *(Coverage, Repetition, Overlong),
+    )
 }

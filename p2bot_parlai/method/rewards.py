@@ -1,5 +1,5 @@
 """
-The rewards of self-play (paper, section 3.3): Eq. 6-10, and two of our own.
+The rewards of self-play (paper, section 3.3): Eq. 6-10, and three of our own.
 
 Pure functions. Shapes: B dialogues of N turns, R tokens per response. The models behind them
 are in `p2bot_parlai.method.reward_models`.
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.method.transmitter import length_normalised, log_next_utterance
+
+FREE_TOKENS = 12  # [EOS] included; people's responses have 12 words on average
+PER_TOKEN = 0.1  # the price of each token beyond
 
 
 def language_style(token_scores: Tensor, mask: Tensor, vocabulary: int) -> Tensor:
@@ -73,6 +76,18 @@ def gains(known: Tensor) -> Tensor:
     return known.diff(dim=-1, prepend=torch.zeros_like(known[..., :1]))
 
 
+def told_again(probability: Tensor) -> Tensor:
+    """
+    How often an owner of a profile has by now revealed what was revealed before, each sentence by
+    itself: revealed means more likely than not. Not in the paper.
+
+    :param probability: as in `coverage`. :return: (..., N), never falling.
+    """
+    told = probability > 0.5
+    again = told & (told.cumsum(dim=-2) > 1)
+    return again.sum(dim=-1).cumsum(dim=-1).float()
+
+
 def standardise(reward: Tensor) -> Tensor:
     """
     A reward with mean 0 and standard deviation 1 over the mini-batch, so that the lambdas compare
@@ -107,6 +122,18 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
     mine = ngrams(response, min(order, len(response)))
     again = sum(gram in said or gram in mine[:i] for i, gram in enumerate(mine))
     return -again / len(mine) if mine else 0.0
+
+
+def overlong(lengths: Tensor, ended: Tensor) -> Tensor:
+    """
+    What a response costs that is too long: 0.1 for every token beyond the twelfth, and 1 if it does
+    not end by itself. Not in the paper; a linear price of length is that of Yu et al. (2025, DAPO,
+    Eq. 13).
+
+    :param lengths: tokens of each response, [EOS] included. :param ended: bool, whether it has one.
+    :return: of the same shape, at most 0.
+    """
+    return -PER_TOKEN * (lengths - FREE_TOKENS).clamp(min=0) - (~ended).float()
 
 
 def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:

@@ -54,6 +54,16 @@ class Rollouts:
         """log p(a | s) of every response when it was sampled, (B, N)."""
         return torch.stack([scores.sum(dim=1) for scores in self.sampled_scores], dim=1)
 
+    def lengths(self) -> Tensor:
+        """Tokens of every response, [EOS] included, float (B, N)."""
+        return torch.tensor([float(len(turn.response)) for turn in self.by_dialogue()]).view(
+            self.shape
+        )
+
+    def ended(self, eos: int) -> Tensor:
+        """Whether every response ends by itself, bool (B, N)."""
+        return torch.tensor([eos in turn.response for turn in self.by_dialogue()]).view(self.shape)
+
     def speakers(self) -> tuple[tuple[list[list[str]], list[list[str]]], ...]:
         """Of the agent and of the user: what they said in each dialogue (B, N), their personas."""
         return (

@@ -39,6 +39,7 @@ class Speakers:
         self.network, self.tokenizer = network, tokenizer
         self.heads, self.limit, self.history_size = heads, limit, history_size
         self.blocks: list[list[list[int]]] = [[] for _ in heads]
+        self.said: list[list[list[int]]] = [[] for _ in heads]  # own responses alone, without [EOS]
         self._memory = ContextMemory()
 
     def hear(self, utterances: Sequence[str]) -> None:
@@ -49,8 +50,10 @@ class Speakers:
 
     def say(self, responses: Sequence[list[int]]) -> None:
         """The speaker's responses: ids, with or without [EOS] at their end."""
-        for blocks, ids in zip(self.blocks, responses, strict=True):
-            blocks.append(self.tokenizer.marks.own_turn(self.tokenizer.marks.words(ids)))
+        marks = self.tokenizer.marks
+        for blocks, said, ids in zip(self.blocks, self.said, responses, strict=True):
+            said.append(marks.words(ids))
+            blocks.append(marks.own_turn(said[-1]))
 
     def contexts(self, whole: bool = False) -> list[list[int]]:
         """

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from tokenizers.trainers import BpeTrainer
 
 from p2bot_parlai.errors import P2botError
-from p2bot_parlai.method.context_style import APPEND, STYLES, ContextStyle
+from p2bot_parlai.method.context_style import APPEND, STYLES, ChatStyle, ContextStyle
 
 # Word-level BPE of GPT splits "don't" into "don ' t"; this puts it together again.
 _CONTRACTION = re.compile(r"(?<=\w) ' (?=(?:s|t|m|d|re|ve|ll)\b)")
@@ -119,9 +119,16 @@ class P2botTokenizer(BaseTokenizer):
 
     def __init__(self, backend: Tokenizer, style: ContextStyle[str] = APPEND):
         super().__init__(backend)
+        if isinstance(style, ChatStyle):
+            for token in (*style.special_tokens, style.self_):
+                if backend.token_to_id(token) is None:
+                    raise P2botError(
+                        f"--context-style {style.name} is for instruct models of that form: this "
+                        f"tokenizer has no {token}. Choose another --backbone or --context-style"
+                    )
         backend.add_special_tokens([AddedToken(t, special=True) for t in style.special_tokens])
         self.longest_context: int | None = None
-        self.style, self.marks = style, style.with_ids(backend.token_to_id)
+        self.style, self.marks = style, style.with_ids(backend.token_to_id, self.encode_markup)
         marks = self.marks
         self.pad, self.eos, self.cls = marks.pad, marks.eos, marks.cls
         self.persona_start, self.persona_end = marks.persona_start, marks.persona_end
@@ -132,6 +139,16 @@ class P2botTokenizer(BaseTokenizer):
         """Token ids of a text, without any special token."""
         text = text.lower() if self.style.lower else text
         return self.backend.encode(_writable(text), add_special_tokens=False).ids
+
+    def encode_words(self, words: Sequence[str]) -> list[list[int]]:
+        """Token ids of a text word by word. A space that is a token is the end of a word."""
+        text = " ".join(words)
+        text = _writable(text.lower() if self.style.lower else text)
+        found = self.backend.encode(text, add_special_tokens=False)
+        ids: list[list[int]] = [[] for _ in words]
+        for index, (_, end) in zip(found.ids, found.offsets, strict=True):
+            ids[len(text[:end].split()) - 1].append(index)
+        return ids
 
     def encode_markup(self, text: str) -> list[int]:
         """Token ids of a text in which special tokens count as such: never of people's text."""

@@ -22,11 +22,9 @@ from p2bot_parlai.method.model_files import (
     read_sentence_tokenizer,
 )
 from p2bot_parlai.method.tokenizers import SentenceTokenizer
+from p2bot_parlai.metrics.labels import LABELS
 
 KIND = "persona_nli"  # the kind in a model file
-LABELS = ("positive", "neutral", "negative")
-# the value of each label in the C-score
-VALUES = {"positive": 1, "neutral": 0, "negative": -1}
 PAIRINGS = ("cross", "bi")
 # pairs that a judge classifies at once, and labels that it caches
 PAIRS_AT_ONCE = 256

@@ -8,7 +8,7 @@ the function that splits a text into words.
 from collections.abc import Callable, Sequence
 
 from p2bot_parlai.method.rewards import ngrams
-from p2bot_parlai.metrics.nli import VALUES
+from p2bot_parlai.metrics.labels import VALUES
 
 Words = Callable[[str], Sequence[str]]
 
@@ -58,7 +58,7 @@ def c_score(labels: Sequence[str]) -> float:
     C of Madotto et al. (2019), but averaged over the profile sentences instead of summed, so
     that personas of different sizes can be compared.
 
-    :param labels: the label (one of `nli.LABELS`) of the response for each profile sentence.
+    :param labels: the label (one of `LABELS`) of the response for each profile sentence.
     :return: -1 (contradicts all) to 1 (entails all); 0 without profile sentences.
     """
     return sum(VALUES[label] for label in labels) / len(labels) if labels else 0.0

@@ -18,8 +18,9 @@ from p2bot_parlai.method.personas import (
     group_by_person,
     sentence_key,
 )
-from p2bot_parlai.parlai_support.mutators import answered, labels_of, without_whole_dialogues
+from p2bot_parlai.parlai_support.mutators import WHOLE_DIALOGUE, answered, labels_of
 from p2bot_parlai.parlai_support.ours import READER, SHORT_NAME
+from p2bot_parlai.parlai_support.varying import VARYING
 
 DEFAULT_TASK = "convai2:self_original"
 
@@ -195,13 +196,17 @@ class Responses:
 
 
 def teacher_of(opt: Opt, task: str, fold: str) -> Teacher:
-    """The teacher of a task, in its order and with whole messages. :param fold: as above."""
+    """
+    The teacher of a task, in its order, with whole messages and the persona of the file
+    (without `VARYING`). :param fold: as above.
+    """
     settings = Opt(copy.deepcopy(opt))
     settings.update(task=task, batchsize=1, hide_labels=False)
     settings[READER] = SHORT_NAME
     settings["datatype"] = "train:ordered" if fold == "train" else fold
-    names = (settings.get("mutators") or "").split("+")
-    settings["mutators"] = "+".join(without_whole_dialogues(names)) or None
+    names = (settings.get("mutators") or "").replace(",", "+").split("+")
+    kept = [name for name in names if name not in (WHOLE_DIALOGUE, *VARYING)]
+    settings["mutators"] = "+".join(kept) or None
     return create_task_agent_from_taskname(settings)[0]
 
 

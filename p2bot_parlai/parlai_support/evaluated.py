@@ -58,7 +58,7 @@ def restrict(teacher: Teacher, opt: Opt) -> None:
 
     :raises UsageError: for dialogues that are not there.
     """
-    before, last = wanted_dialogues(opt)
+    before, last = wanted_dialogues(teacher.opt)
     seconds, number = opt.get("max_eval_time", -1), opt.get(EXACTLY, math.inf)
     whole = last is None and seconds <= 0 and number == math.inf
     if whole or DatatypeHelper.is_training(opt["datatype"]):

@@ -103,11 +103,8 @@ class WholeDialogueMutator(EpisodeMutator):
 def add_whole_dialogues(opt: Opt) -> None:
     """Let the training teachers of this run give whole dialogues."""
     names = [name for name in (opt.get("mutators") or "").split("+") if name]
-    opt["mutators"] = "+".join([*without_whole_dialogues(names), WHOLE_DIALOGUE])
-
-
-def without_whole_dialogues(names: list[str]) -> list[str]:
-    return [name for name in names if name != WHOLE_DIALOGUE]
+    others = [name for name in names if name != WHOLE_DIALOGUE]
+    opt["mutators"] = "+".join([*others, WHOLE_DIALOGUE])
 
 
 def count_learnt(world: World, whole: bool) -> None:

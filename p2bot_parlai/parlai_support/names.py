@@ -11,7 +11,10 @@ from parlai.utils.io import PathManager
 from p2bot_parlai.errors import P2botError
 
 SHORT_NAME = "p2bot"
-SHIPPED = "shipped are zoo:p2bot/sketch/model and zoo:p2bot/sketch/receiver"
+SHIPPED = (
+    "shipped are zoo:p2bot/smollm2/model, zoo:p2bot/smollm2/supervised, "
+    "zoo:p2bot/smollm2/receiver, zoo:p2bot/sketch/model and zoo:p2bot/sketch/receiver"
+)
 NAMES = Path(__file__).parents[1] / "plugin" / "names"
 
 

@@ -10,6 +10,7 @@ from parlai.utils.misc import float_formatter
 FIRST = (
     *("hits@1", "ppl", "ppl_word", "f1", "bleu-4", "hits@1_of_100", "mrr", "true_cell"),
     *("persona_f1", "perception", "c_score", "entails", "contradicts", "self_repetition"),
+    *("human_persona_f1", "human_perception", "human_c_score"),
 )
 # of the machine, of lengths, and what says the same as another: with --verbose true alone
 LEFT_OUT = {

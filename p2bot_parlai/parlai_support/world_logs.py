@@ -20,6 +20,8 @@ from p2bot_parlai.parlai_support.files import parse_json
 # the report weighs these by the tokens or words of the label, all others by the example
 BY_TOKENS = ("loss", "ppl", "token_acc")
 BY_WORDS = ("ppl_word",)
+# the report counts n-grams of all responses: no mean of these
+POOLED = (*DISTINCT, "distinct_2")
 # what reading a line of another form ends in
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
@@ -79,7 +81,7 @@ def _weighted(reply: dict):
     weights = dict.fromkeys(BY_TOKENS, tokens) | dict.fromkeys(BY_WORDS, reply.get("label_words"))
     for name, value in metrics.items():
         weight = weights.get(name, 1)
-        if weight is None or name in DISTINCT or not isinstance(value, int | float):
+        if weight is None or name in POOLED or not isinstance(value, int | float):
             continue
         if name in PERPLEXITIES:
             overflows = value == math.inf and "loss" in metrics

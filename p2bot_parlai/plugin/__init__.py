@@ -43,6 +43,7 @@ def register() -> None:
         shims,
         torchrun,
         training_loop,
+        varying,  # noqa: F401
     )
     from p2bot_parlai.plugin import command, output
     from p2bot_parlai.plugin.chat_worlds import install_worlds

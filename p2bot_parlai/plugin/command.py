@@ -159,7 +159,7 @@ def _without_traceback(error: BaseException, opts: list[Opt]) -> P2botError | No
 
 def _without_model(text: str) -> P2botError | None:
     if text == NO_MODEL_NAMED:
-        return UsageError("name a model: -mf FILE, or -mf zoo:p2bot/sketch/model for a shipped one")
+        return UsageError("name a model: -mf FILE, or a shipped one, -mf zoo:p2bot/smollm2/model")
     if text.startswith(NO_MODEL):
         return P2botError(f"{no_model(text.removeprefix(NO_MODEL))}: check -mf")
     return None

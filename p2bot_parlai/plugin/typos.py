@@ -17,6 +17,7 @@ import parlai.tasks
 from parlai.core import loader, params
 from parlai.core.build_data import modelzoo_path
 from parlai.core.loader import SCRIPT_REGISTRY
+from parlai.core.mutators import MUTATOR_REGISTRY, Mutator
 from parlai.core.params import ParlaiParser
 
 from p2bot_parlai.errors import P2botError, UsageError
@@ -90,12 +91,16 @@ def _holds_ours(model_file: str) -> bool:
         return False
 
 
-# ------------------------------------------------------------- agents and tasks that are not
+# --------------------------------------------------- agents, tasks and mutators that are not
 def unknown_name(error: BaseException, trace: TracebackType | None) -> UsageError | None:
     """The error for a name that ParlAI did not find, in place of ParlAI's own."""
     frames = [frame for frame, _ in traceback.walk_tb(trace)]
     if frames and frames[-1].f_code is modelzoo_path.__code__:
         return UsageError(no_model(frames[-1].f_locals["path"]))
+    mutators = Mutator.load_mutator_types.__code__
+    if isinstance(error, KeyError) and any(frame.f_code is mutators for frame in frames):
+        name = error.args[0]
+        return UsageError(f"there is no mutator {name}{_or(_near(name, MUTATOR_REGISTRY))}")
     loading = [frame for frame in frames if frame.f_globals.get("__name__") == loader.__name__]
     if not loading or not _is_of_the_name(error, frames[-1], loading[-1]):
         return None

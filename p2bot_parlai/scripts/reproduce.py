@@ -58,7 +58,8 @@ def make_plan(opt: Opt) -> "Plan":
     if examples == 0 or examples < -1:
         raise UsageError(f"--examples {examples}: a positive number, or -1 for all")
     folder = Path(opt["outfile_folder"] or Path("reproduced") / opt["preset"])
-    size = Size(seeds, opt["scale"], examples, opt["precision"] or "", opt["minutes"] or 0)
+    given = (opt["precision"] or "", opt["nli_model"] or "", opt["minutes"] or 0)
+    size = Size(seeds, opt["scale"], examples, *given)
     return Plan(preset, tables, folder, Path(opt["datapath"]), size)
 
 
@@ -73,6 +74,7 @@ def command(preset: str, plan: "Plan") -> str:
     words += ["--seeds", ",".join(map(str, size.seeds)), "--examples", str(size.examples)]
     words += ["--scale", f"{size.scale:g}"] if size.scale != 1 else []
     words += ["--precision", size.precision] if size.precision else []
+    words += ["--nli-model", size.nli_model] if size.nli_model else []
     words += ["--minutes", f"{size.minutes:g}"] if size.minutes else []
     words += ["-dp", str(plan.datapath), "--outfile-folder", str(plan.folder)]
     return shlex.join(words)
@@ -128,6 +130,11 @@ class Reproduce(ParlaiScript):
             help="Of the three stages (docs/backbones.md); default: the presets'",
         )
         group.add_argument(
+            "--nli-model",
+            help="Model file of a trained classifier (-m p2bot/persona_nli), for the C-score of "
+            "our models and of people (docs/metrics.md)",
+        )
+        group.add_argument(
             "--dry-run", type="bool", default=False, help="Print the commands and run nothing"
         )
         return parser
@@ -137,6 +144,7 @@ class Reproduce(ParlaiScript):
         from p2bot_parlai.tools.reproduce.steps import as_command
 
         plan = make_plan(self.opt)
+        typed = command(self.opt["preset"], plan)
         runner = Runner(plan.folder, list(plan.steps.values()), jobs=plan.preset.jobs)
         if self.opt["dry_run"]:
             print("\n".join(as_command(step) for step in runner.steps))
@@ -150,7 +158,9 @@ class Reproduce(ParlaiScript):
             raise P2botError(f"--outfile-folder {plan.folder}: {error.strerror}") from error
         finally:
             signal.signal(signal.SIGTERM, before)
-        tables = report.write(plan, runner, command(self.opt["preset"], plan))
+            # of what is done, also where the run was stopped
+            plan.leave_out([step.name for step in runner.steps if not runner.done(step)])
+            tables = report.write(plan, runner, typed) if plan.steps else []
         for table in tables:
             print(f"\n{table.title}\n{laid_out(table.header, table.rows)}")
         print(f"\nfigures in brackets are the paper's; report: {plan.folder / 'report.html'}")

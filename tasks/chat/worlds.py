@@ -9,6 +9,7 @@ from parlai.core.worlds import validate
 from parlai.utils.io import PathManager
 from parlai.utils.strings import colorize
 
+from p2bot_parlai.agents.options.selfplay import receiver_beside
 from p2bot_parlai.chat.commands import Chat, help_text, save, why
 from p2bot_parlai.chat.personas import split_persona
 from p2bot_parlai.errors import P2botError
@@ -43,13 +44,15 @@ class InteractiveChatWorld(InteractiveWorld):
                 "--receiver",
                 type=str,
                 default=None,
-                help="Model file of a trained Receiver (-m p2bot/receiver), for /why",
+                help="Model file of a trained Receiver (-m p2bot/receiver), for /why; default: "
+                "the file receiver beside the model, if there is one",
             )
         return parser
 
     def init_contexts(self, shared=None):
         opt = self.opt
         self.receiver = zoo_path(opt["datapath"], opt.get("receiver"), "--receiver")
+        self.receiver = self.receiver or receiver_beside(opt.get("model_file") or "")
         # one from the model's saved options may be gone, which matters only to /why
         if opt.get("override", {}).get("receiver") and not PathManager.exists(self.receiver):
             raise P2botError(f"--receiver {self.receiver}: there is no such file")
@@ -148,7 +151,7 @@ class InteractiveChatWorld(InteractiveWorld):
             if not self.receiver:
                 raise P2botError(
                     "/why needs a Receiver: start with --receiver MODEL, trained with "
-                    "-m p2bot/receiver, e.g. --receiver zoo:p2bot/sketch/receiver"
+                    "-m p2bot/receiver, e.g. --receiver zoo:p2bot/smollm2/receiver"
                 )
             self.perceiver = load_perceiver(self.receiver)
             if self.opt.get("raw_text"):

@@ -2,42 +2,27 @@
 Dialogue NLI (Welleck et al., 2019): does an utterance entail a profile sentence?
 
 ``-t p2bot:persona_nli`` asks just that, for `p2bot/persona_nli`; ``-t p2bot:entailed_pairs``
-takes the entailed pairs as dialogues, a warm-up for the Receiver. Both read the same files.
+takes the entailed pairs as dialogues, for the Receiver. Both read the same files.
 
 The valid file of Dialogue NLI is made from the dev set of PersonaChat: do not train on it, or
 the model has seen the personas of the evaluation.
 """
 
-import os
-
 from parlai.core.message import Message
 from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.data import DatatypeHelper
-from parlai.utils.io import PathManager
 
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.metrics.nli import LABELS
 from p2bot_parlai.parlai_support.dialogues import SpokenDialogue
-from p2bot_parlai.parlai_support.files import read_text
+from p2bot_parlai.parlai_support.nli_files import LabelledPair, add_nli_path, read_pairs
 from p2bot_parlai.parlai_support.sharding import own_share
 from p2bot_parlai.tasks.persona_perception.agents import PersonaPerceptionTeacher
 from p2bot_parlai.tasks.sketch.corpus import DIALOGUES
 from p2bot_parlai.tasks.sketch.nli import sketch_pairs
 
-SEPARATOR = "</s>"
 SKETCH = "sketch"
-
-LabelledPair = tuple[str, str, str]
-
-
-def add_nli_path(parser) -> None:
-    parser.add_argument_group("Persona NLI").add_argument(
-        "--nli-path",
-        type=str,
-        default=None,
-        help="Folder with nli-train.txt and nli-valid.txt; default: <datapath>/dnli",
-    )
 
 
 class PersonaNliTeacher(FixedDialogTeacher):
@@ -46,8 +31,9 @@ class PersonaNliTeacher(FixedDialogTeacher):
     sentence; the label is positive, neutral or negative.
 
     ``p2bot:persona_nli`` reads ``nli-<fold>.txt``, one
-    ``utterance</s>profile sentence</s>label`` a line; ``p2bot:persona_nli:sketch`` generates
-    pairs from `p2bot:sketch`, which knows what its people say about themselves.
+    ``utterance</s>profile sentence</s>label`` a line, or a CSV file;
+    ``p2bot:persona_nli:sketch`` generates pairs from `p2bot:sketch`, which knows what its people
+    say about themselves.
     """
 
     @classmethod
@@ -107,33 +93,3 @@ class EntailedPairsTeacher(PersonaPerceptionTeacher):
     def read(opt: Opt, fold: str) -> tuple[str, list[SpokenDialogue]]:
         path, pairs = read_pairs(opt, fold)
         return path, [SpokenDialogue([a], [b]) for a, b, label in pairs if label == LABELS[0]]
-
-
-def read_pairs(opt: Opt, fold: str) -> tuple[str, list[LabelledPair]]:
-    """:return: path and pairs. :raises P2botError: if there is no file."""
-    folder = opt.get("nli_path") or os.path.join(opt["datapath"], "dnli")
-    path = os.path.join(folder, f"nli-{fold}.txt")
-    if not PathManager.exists(path):
-        raise P2botError(
-            f"there is no {path}: say where the pairs are with --nli-path, or take "
-            f"-t p2bot:persona_nli:{SKETCH}, which makes its own"
-        )
-    return path, parse_pairs(read_text(path), path)
-
-
-def parse_pairs(text: str, name: str) -> list[LabelledPair]:
-    """:raises P2botError: for a line of another form, by its number."""
-    pairs = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        fields = tuple(part.strip() for part in line.split(SEPARATOR))
-        if len(fields) != 3 or fields[2] not in LABELS or not all(fields):
-            raise P2botError(
-                f"{name}, line {number}: not of the form utterance{SEPARATOR}profile sentence"
-                f"{SEPARATOR}label, with {', '.join(LABELS)} as labels"
-            )
-        pairs.append(fields)
-    if not pairs:
-        raise P2botError(f"{name} holds no pairs")
-    return pairs

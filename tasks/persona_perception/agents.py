@@ -68,7 +68,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
             type=int,
             default=100,
             help="Size of the longer list in evaluation, true persona included; left out where "
-            "there are fewer people",
+            "there are fewer people; -1: one of everybody",
         )
         group.add_argument(
             "--perception-seed",
@@ -142,6 +142,7 @@ class PersonaPerceptionTeacher(FixedDialogTeacher):
         }
         if self.evaluating:
             size = self.opt["hard_candidates"]
+            size = len(fold.members) if size == -1 else size
             if 1 < size <= len(fold.members):
                 hard = fold.shortlist(index, size)
                 message["hard_candidates"] = [self._persona(i) for i in hard]

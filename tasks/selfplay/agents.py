@@ -24,6 +24,7 @@ from p2bot_parlai.parlai_support.dialogues import (
     read_dialogues,
     task_behind,
 )
+from p2bot_parlai.parlai_support.evaluated import wanted_dialogues
 
 DEFAULT_DIALOGUES = 2000
 
@@ -43,7 +44,8 @@ class SelfplayTeacher(FixedDialogTeacher):
 
     Dialogue number i is the same in every run with the same ``--seed``: the personas are of
     two different people, drawn at random; A's first utterance is a real one. Several processes
-    share the same dialogues. With ``--rollouts-per-opening`` K, K dialogues of the same process in
+    share the same dialogues. In evaluation, ``--eval-dialogues`` is which dialogues of the task
+    behind are drawn from. With ``--rollouts-per-opening`` K, K dialogues of the same process in
     a row have the same opening.
     """
 
@@ -85,8 +87,11 @@ class SelfplayTeacher(FixedDialogTeacher):
         else:
             task = source_task(opt)
             dialogues = read_dialogues(opt, task, DatatypeHelper.fold(opt["datatype"]))
+            if not DatatypeHelper.is_training(opt["datatype"]):
+                dialogues = dialogues[slice(*wanted_dialogues(opt))]
             self.openings = Openings(dialogues, task, opt.get("seed") or 0)
-        opt["mutators"] = None  # the task behind this one has applied them
+        # both were of the task behind this one
+        opt["mutators"] = opt["eval_dialogues"] = None
         super().__init__(opt, shared)
         self.id = opt["task"].removeprefix("p2bot:")  # two variants in one run differ
         self.random = False  # what is drawn depends on the number of the dialogue

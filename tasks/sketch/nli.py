@@ -9,6 +9,7 @@ neutral.
 
 from functools import cache, lru_cache
 
+from p2bot_parlai.metrics.labels import LABELS
 from p2bot_parlai.tasks.sketch.clashes import clash
 from p2bot_parlai.tasks.sketch.corpus import VERSION, fold
 from p2bot_parlai.tasks.sketch.draw import Draw
@@ -20,7 +21,6 @@ ONE_OF = frozenset(
     {"food", "color", "holiday", "city", "childhood", "hair", "work", "study", "mother"}
     | {"siblings", "children", "vehicle"}
 )
-LABELS = ("positive", "neutral", "negative")
 # one dialogue in so many is enough: people repeat the same things
 DIALOGUES_APART = {"train": 6, "valid": 3}
 

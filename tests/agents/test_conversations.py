@@ -11,6 +11,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai.method.kv_cache import ContextMemory
+from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.method.transmitter import Transmitter
 
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima ."]
@@ -71,6 +72,7 @@ def chat(agent, **fields):
         {},
         {"inference": "topk"},
         {"beam_size": 3, "beam_context_block_ngram": 2},
+        {"block_said_before": 2},
         {"history_size": 2},
         {"text_truncate": 60},
         {"use_reply": "none"},
@@ -84,6 +86,28 @@ def test_a_chat_is_the_same_as_with_every_context_read_anew(tiny_model, no_memor
 
 def test_so_is_a_chat_in_the_original_form(original_style_model, no_memory):
     check_chat(original_style_model, no_memory)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        *({"inference": name} for name in ("greedy", "beam", "topk")),
+        {"inference": "delayedbeam", "beam_delay": 1},  # sampled to its end it repeats nothing
+        {"inference": "beam", "beam_block_ngram": 3},
+    ],
+)
+def test_pairs_of_words_that_were_said_are_not_said_again(tiny_model, way):
+    """What the partner and the persona say may be said. By our searches and by ParlAI's."""
+
+    def repeated(**options):
+        agent, pairs, again = make(tiny_model, **way, **options), set(), 0
+        for text in [PERSONA + QUESTIONS[0], *QUESTIONS[:1] * 3]:
+            found = set(ngrams(say(agent, text)["text"].split(), 2))
+            pairs, again = pairs | found, again + len(pairs & found)
+        return again
+
+    assert repeated() > 0
+    assert repeated(block_said_before=2) == 0
 
 
 def check_chat(model, no_memory, **options):

@@ -10,7 +10,7 @@ from parlai.core.agents import create_agent_from_model_file
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.method.spelling import CorpusSpelling, Spelling
-from p2bot_parlai.zoo.sketch import HERE
+from p2bot_parlai.zoo.packing import HERE
 
 SKETCH = {"task": "p2bot:sketch", "sketch_dialogues": 40, "nup_coef": 0, "seed": 1}
 LOWER = Spelling(
@@ -84,7 +84,7 @@ def test_a_model_of_before_has_none_and_a_damaged_one_is_refused(tiny_model, tmp
 
 def test_what_ships_knows_its_corpus():
     for name in ("model", "receiver"):
-        found = spelling(HERE / f"{name}.safetensors")
+        found = spelling(HERE / "sketch" / f"{name}.safetensors")
         assert found.speech == LOWER and (found.profile.spaced, found.profile.joined) == (
             ",",
             ".!?;:",

@@ -68,6 +68,14 @@ def test_reports_are_the_means_of_the_definitions(judged, tiny_receiver, nli):
     assert report["c_score"] == mean(map(measures.c_score, labels))
     assert report["entails"] == mean(["positive" in row for row in labels])
     assert report["contradicts"] == mean(["negative" in row for row in labels])
+    true = [question["eval_labels"][0] for question, _ in turns]
+    assert report["human_persona_f1"] == mean(
+        [measures.persona_f1(t, p, content_words) for t, p in zip(true, personas, strict=True)]
+    )
+    labels = [judge.labels([(t, s) for s in p]) for t, p in zip(true, personas, strict=True)]
+    assert report["human_c_score"] == mean(map(measures.c_score, labels))
+    scores = load_perceiver(tiny_receiver).score(true, personas)
+    assert report["human_perception"] == mean(scores.tolist())
     total = sum((InterDistinctMetric.compute(t, 2) for t in texts[1:]),
                 InterDistinctMetric.compute(texts[0], 2))  # fmt: skip
     assert report["distinct-2"] == pytest.approx(total.value())
@@ -102,6 +110,7 @@ def test_two_tasks_are_reported_apart_and_together(convai2, tiny_model):
     # without a persona there is nothing to overlap with
     assert "convai2:self_original/persona_f1" in report
     assert "convai2:none/persona_f1" not in report
+    assert "convai2:none/human_persona_f1" not in report
 
 
 def test_what_is_not_asked_for_is_not_loaded(

@@ -92,9 +92,11 @@ def test_pieces_and_batches_learn_what_one_batch_does(convai2, tmp_path, playing
     assert len(metrics) == 7 and same == pytest.approx(metrics, rel=1e-3, abs=1e-5)
 
 
-def test_an_update_is_that_of_the_estimator(convai2, tmp_path, playing):
+@pytest.mark.parametrize("per_token", [False, True])
+def test_an_update_is_that_of_the_estimator(convai2, tmp_path, playing, per_token):
     """By the definition, response by response."""
     options = {"rl_baseline": "group", "rollouts_per_opening": 2, "rl_coef": 3.0}
+    options |= {"log_p_per_token": per_token}
     agent = learner(convai2, tmp_path / "m", playing, **options)
     scored = agent.play([opening(seed, group) for seed, group in enumerate(GROUPS)])
     log_p, _, divergence = agent.reread(scored, "gradient")
@@ -102,7 +104,8 @@ def test_an_update_is_that_of_the_estimator(convai2, tmp_path, playing):
     advantages = [returns[i] - returns[(i + 2) % 4] for i in range(4)]
     loss = 0.5 * divergence.sum()
     for i, value in enumerate(log_p):
-        loss = loss - advantages[i // 3] * value
+        tokens = len(scored.rollouts.by_dialogue()[i].response) if per_token else 1
+        loss = loss - advantages[i // 3] * value / tokens
     agent.zero_grad()
     (3.0 * loss / 12).backward()
     expected = agent.network.backbone.tokens_embed.weight

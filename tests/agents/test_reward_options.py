@@ -17,7 +17,7 @@ from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.model_files import load_perceiver, read_model_file
 from p2bot_parlai.method.perceiver import Perceiver
 from p2bot_parlai.method.receiver import calibrate
-from p2bot_parlai.method.rewards import standardise
+from p2bot_parlai.method.rewards import combine, standardise
 from p2bot_parlai.scripts.blend_receiver import BlendReceiver
 from p2bot_parlai.scripts.calibrate_receiver import CalibrateReceiver
 
@@ -102,19 +102,25 @@ def test_a_name_that_the_report_has(convai2, tmp_path, playing, modules, name):
 
 # ----------------------------------------------------------------------------- scaled
 def test_scaled_rewards_are_learnt_from_and_raw_ones_reported(convai2, tmp_path, playing):
-    weights = {"style": 0.4, "coherence": 0.1, "persona": 0.5, "repetition": 1.0}
+    """All but the one whose unit is its own."""
+    weights = {"style": 0.4, "coherence": 0.1, "persona": 0.5, "repetition": 1.0, "overlong": 1.0}
     reports = {}
     for scale in ("none", "batch"):
         options = {**playing, "reward_scale": scale, "lambda_repetition": 1.0}
+        options |= {"lambda_overlong": 1.0}
         agent = agent_for(convai2, tmp_path / scale / "model", options)
         scored = agent.play([opening(n) for n in range(4)])
         reports[scale] = step(agent, range(4))[0]["metrics"]
     assert scored.weights == weights
-    expected = sum(weights[name] * standardise(scored.raw[name]) for name in weights)
-    found = compare([scored], weights, "mean", scale=True).advantages
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)  # its mean is 0
-    found = compare([scored], weights, "mean", scale=False).advantages
-    torch.testing.assert_close(found, scored.total - scored.total.mean())
+    too_long = scored.raw["overlong"] = -torch.arange(12.0).view(4, 3)  # here all are cut
+    names = weights.keys() - {"overlong"}
+    expected = sum(weights[name] * standardise(scored.raw[name]) for name in names)
+    expected += too_long - too_long.mean()  # the mean of the others is 0
+    found = compare([scored], weights, "mean", names).advantages
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    together = combine(scored.raw, weights)
+    found = compare([scored], weights, "mean").advantages
+    torch.testing.assert_close(found, together - together.mean())
     for report in reports.values():
         assert report["reward"].value() == pytest.approx(scored.total[0].mean().item(), abs=1e-5)
     assert abs(reports["none"]["rl_loss"].value() - reports["batch"]["rl_loss"].value()) > 1e-3

@@ -1,6 +1,7 @@
 """What is seen of a self-play run, what ends it, and whom the agent talks with."""
 
 import json
+from pathlib import Path
 
 import pytest
 import tiny
@@ -10,7 +11,7 @@ from parlai.utils import logging
 from playing import agent_for, drift, opening, step
 
 from p2bot_parlai.agents.selfplay_watch import dialogue_metrics
-from p2bot_parlai.errors import P2botError
+from p2bot_parlai.errors import P2botError, UsageError
 from p2bot_parlai.method.guards import Guard
 from p2bot_parlai.method.layout import Turn
 from p2bot_parlai.method.model_files import read_model_file
@@ -30,8 +31,8 @@ def test_metrics_by_hand():
     found = {k: v[0].value() for k, v in dialogue_metrics(scored, EOS).items()}
     expected = {"reward": 3.0, "reward_turn1": 1.0, "reward_turn2": 5.0, "length": 4.5}
     # 15 nats over 5 tokens, 8 over 4; both trigrams of the second turn were said before;
-    # 3 different pairs of 6
-    expected |= {"ended": 0.5, "entropy": 2.5, "said_before": 0.5, "distinct_2": 0.5}
+    # 3 different pairs of 6; four words each
+    expected |= {"ended": 0.5, "entropy": 2.5, "said_before": 0.5, "distinct_2": 0.5, "words": 4.0}
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
@@ -83,6 +84,31 @@ def test_a_collapse_ends_the_run(convai2, tmp_path, playing, said, guard, reason
     tiny.train(convai2, path, **run | more)  # without the guard it goes on
     last = read_model_file(f"{path}.checkpoint")["p2bot"]["run"]["counts"]["train_steps"]
     assert last == steps + 2
+
+
+def test_models_are_kept_as_they_go_away(convai2, tmp_path, playing, monkeypatch):
+    """Each when its divergence is first reached; a resumed run keeps none again."""
+    monkeypatch.setattr(Guard, "means", lambda guard: (0.1 * len(guard.seen), 1.0))
+    path = tmp_path / "model"
+    run = {**playing, "max_train_steps": 4, "save_at_kl": "0.15,0.2,0.4,99"}
+    run |= {"save_after_valid": True, "validation_every_n_steps": 4, "validation_metric": "ppl"}
+    tiny.train(convai2, path, **run)
+    same, early, last = (read_model_file(f"{path}.kl{kl}")["model"] for kl in (0.15, 0.2, 0.4))
+    assert all(torch.equal(weight, same[name]) for name, weight in early.items())
+    assert not all(torch.equal(weight, last[name]) for name, weight in early.items())
+    whole = read_model_file(f"{path}.checkpoint")["model"]
+    assert all(torch.equal(weight, last[name]) for name, weight in whole.items())
+    assert "ppl" in tiny.evaluate(convai2, f"{path}.kl0.2")
+    for kl in (0.15, 0.2, 0.4):
+        Path(f"{path}.kl{kl}").unlink()
+    tiny.train(convai2, path, **run | {"max_train_steps": 6})
+    assert not [kl for kl in (0.15, 0.2, 0.4, 99) if Path(f"{path}.kl{kl}").exists()]
+
+
+@pytest.mark.parametrize("given", ["0.1,a", "0", "nan", "-1"])
+def test_divergences_to_save_at(convai2, tmp_path, playing, given):
+    with pytest.raises(UsageError, match="--save-at-kl .*positive numbers"):
+        tiny.train(convai2, tmp_path / "model", **{**playing, "save_at_kl": given})
 
 
 def test_a_run_that_goes_well_goes_on(convai2, tmp_path, playing, said):

@@ -9,9 +9,11 @@ import torch
 from asking import PERSONA, QUESTIONS, ask, ask_together
 from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
+from tokenizers import Tokenizer
 
 from p2bot_parlai.agents.stock_searches import tree_search
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.context_style import CHATML
 
 
 # ------------------------------------------------------------------- evaluation
@@ -69,7 +71,7 @@ def test_beams_are_reranked_by_eq_3(tiny_model):
         with torch.no_grad():
             ids = batch.text_vec
             states = agent.network.encode_context(ids, ids != agent.NULL_IDX)
-            _, (found,) = agent.responder.respond(states, ids)
+            _, (found,) = agent.responder.respond(states, ids, [[]])
             finished = [one.tokens[1:].tolist() for one in found]
             by_hand = [
                 agent.responder.score(states, [[response]], "both")[0].item()
@@ -117,6 +119,39 @@ def test_ranking_shares_the_context_and_is_the_same_as_one_by_one(request, model
         scores[text] = {**found, "mutual-information": information}[rank_by]
     assert reply["text_candidates"] == sorted(CANDIDATES, key=scores.get, reverse=True)
     assert reply["cand_scores"] == pytest.approx(sorted(scores.values(), reverse=True), abs=1e-5)
+
+
+def test_a_head_that_nobody_trained_does_not_rank(convai2, tmp_path):
+    """Neither the random one of pretrained weights, nor one that a training has left out."""
+    tiny.train(convai2, tmp_path / "saved", nup_coef=0, max_train_steps=1, skip_generation=True)
+    base = {**tiny.PRETRAINED, "backbone": tiny.save_backbone(tmp_path / "base")}
+    for given in ({}, {"rank_by": "mutual-information"}):
+        override = {"loglevel": "error", **given}
+        saved = create_agent_from_model_file(str(tmp_path / "saved"), override)
+        new = tiny.agent(convai2, tmp_path / "new", datatype="valid", **base, **given)
+        for agent in (saved, new):
+            found = (agent.opt["alpha"], agent.opt["rank_by"])
+            assert found == (1.0, given.get("rank_by", "likelihood"))
+    for way in ("next-utterance", "both"):
+        with pytest.raises(P2botError, match=f"--rank-by {way} asks for a next-utterance head"):
+            create_agent_from_model_file(str(tmp_path / "saved"), {"rank_by": way})
+
+
+def test_an_instruct_model_ranks_and_answers_without_training(convai2, tmp_path):
+    """In its own form; ppl is over the same tokens as in ours, and the end of a response."""
+    base = tiny.save_backbone(tmp_path / "base")
+    given = {**tiny.MODEL, **tiny.PRETRAINED, "backbone": base, "text_truncate": 228}
+    given |= {"task": "convai2:none", "num_examples": 4}  # a tiny tokenizer has long personas
+    given = {name: value for name, value in given.items() if value is not None}
+    with pytest.raises(P2botError, match="--context-style chatml is for instruct models"):
+        tiny.evaluate(convai2, **given, context_style="chatml")
+    tokenizer = Tokenizer.from_file(f"{base}/tokenizer.json")
+    tokenizer.add_special_tokens(list(CHATML.special_tokens))
+    tokenizer.save(f"{base}/tokenizer.json")
+    report = tiny.evaluate(convai2, **given, context_style="chatml", rank_by="mutual-information")
+    assert report["exs"] == 4 and 0 <= report["hits@1"] <= 1 and "f1" in report
+    ours = tiny.evaluate(convai2, **given, skip_generation=True)
+    assert report["ltpb"] == ours["ltpb"]
 
 
 @pytest.mark.parametrize(

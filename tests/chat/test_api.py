@@ -22,6 +22,7 @@ PERSONA = ["i like tea.", "i have two dogs."]
 SAID = ["hello", "do you have pets ?", "i like dogs too ."]
 SAMPLED = {"inference": "multinomial"}
 WAYS = [{}, {"inference": "greedy"}, {"alpha": 1.0}, {"precision": "bf16"}]
+WAYS += [{"inference": "greedy", "block_said_before": 2}]
 
 
 def load(model, **options):
@@ -190,7 +191,7 @@ def test_options_are_checked(tiny_model, options, message):
 def test_what_is_no_transmitter_is_named(tmp_path, tiny_model, tiny_receiver):
     for zoo in ("zoo:p2bot/typo", "zoo:p2bott/sketch/model"):
         for name, options in ((zoo, {}), (tiny_model, {"receiver": zoo})):
-            with pytest.raises(P2botError, match=f"no model {zoo}; shipped are zoo:p2bot/sketch"):
+            with pytest.raises(P2botError, match=f"no model {zoo}; shipped are zoo:p2bot/"):
                 P2Bot.load(name, datapath=tmp_path, **options)
     with pytest.raises(P2botError, match="there is no model at"):
         P2Bot.load(tmp_path / "nothing")
@@ -250,10 +251,15 @@ EXAMPLES = [path for path in (ROOT / "examples").glob("*.py") if path.stem not i
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_run(path, capsys, monkeypatch, tmp_path):
+    """On the model that is loaded in a moment."""
     monkeypatch.setenv("PARLAI_DATAPATH", str(tmp_path))
+    text = path.read_text(encoding="utf-8")
+    assert "zoo:p2bot/smollm2/model" in text
+    example = tmp_path / path.name
+    example.write_text(text.replace("p2bot/smollm2", "p2bot/sketch"), encoding="utf-8")
     capsys.readouterr()
-    runpy.run_path(str(path), run_name="__main__")
+    runpy.run_path(str(example), run_name="__main__")
     first = capsys.readouterr().out
     assert len(first.splitlines()) >= 6
-    runpy.run_path(str(path), run_name="__main__")
+    runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out == first, "examples repeat"

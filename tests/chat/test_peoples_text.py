@@ -99,8 +99,7 @@ def test_a_receiver_reads_it_too(bots, tmp_path, datapath, monkeypatch):
 def test_the_terminal_chat(task, heard, monkeypatch, capsys, datapath, bots, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = {"model_file": MODEL, "task": task, "datapath": datapath, "loglevel": "error"}
-    given |= {"persona": "I have two dogs.|I work as a nurse.", "receiver": RECEIVER}
-    given = given if task == "p2bot:chat" else {k: v for k, v in given.items() if k != "receiver"}
+    given["persona"] = "I have two dogs.|I work as a nurse."
     commands = ["/why", "/save Chat.json"] if task == "p2bot:chat" else []
     type_in(monkeypatch, TYPED[1], *commands)
     Interactive.main(**given)

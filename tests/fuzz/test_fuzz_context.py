@@ -11,8 +11,14 @@ from original_files import write_vocabulary
 
 from p2bot_parlai.chat.conversation import pieces, words
 from p2bot_parlai.chat.personas import persona_text, split_persona
-from p2bot_parlai.method.context import Dialogue, build_context, parse_message, turn_tokens
-from p2bot_parlai.method.context_style import MIN_UTTERANCE_TOKENS, STYLES
+from p2bot_parlai.method.context import (
+    Dialogue,
+    build_context,
+    parse_message,
+    persona_tokens,
+    turn_tokens,
+)
+from p2bot_parlai.method.context_style import APPEND, CHATML, MIN_UTTERANCE_TOKENS, ORIGINAL
 from p2bot_parlai.method.tokenizers import P2botTokenizer
 
 CORPUS = ["i have two dogs .", "hello , how are you ?", "i'm a nurse and i like tea !"]
@@ -25,12 +31,12 @@ def tokenizers(tmp_path_factory):
     folder = str(write_vocabulary(tmp_path_factory.mktemp("gpt") / "words"))
     return [
         tokenizer
-        for style in STYLES.values()
+        for style in (APPEND, ORIGINAL)
         for tokenizer in (
             P2botTokenizer.train(CORPUS, 400, style),
             P2botTokenizer.from_pretrained(folder, style),
         )
-    ]
+    ] + [P2botTokenizer.train(CORPUS, 400, CHATML)]
 
 
 @cases()
@@ -40,11 +46,12 @@ def test_a_context_keeps_to_its_form(tokenizers, own, partner, turns, limit):
     dialogue = Dialogue(own, partner, turns)
     for tokenizer in tokenizers:
         whole = build_context(dialogue, tokenizer)
-        heads = build_context(Dialogue(own, partner), tokenizer).ids
+        heads = persona_tokens(dialogue, tokenizer, tokenizer.encode)
+        prompt = tokenizer.marks.prompt()
         blocks = [turn_tokens(mine, text, tokenizer, tokenizer.encode) for mine, text in turns]
-        assert whole.ids == sum(blocks, heads) and whole.full_length == len(whole.ids)
+        assert whole.ids == sum(blocks, heads) + prompt and whole.full_length == len(whole.ids)
         found, refused = outcome(build_context, dialogue, tokenizer, limit)
-        room = (limit or len(whole.ids)) - len(heads)
+        room = (limit or len(whole.ids)) - len(heads) - len(prompt)
         if limit is None or len(whole.ids) <= limit:
             assert found == whole
         elif not tokenizer.style.predicts_in_place:
@@ -54,8 +61,10 @@ def test_a_context_keeps_to_its_form(tokenizers, own, partner, turns, limit):
         else:
             assert len(found.ids) <= limit and found.ids[: len(heads)] == heads
             kept, newest = found.ids[len(heads) :], blocks[-1]
-            ends = [sum(blocks[start:], []) for start in range(len(blocks))]
-            assert kept in ends or kept == newest[:1] + newest[1:][-(room - 1) :]
+            ends = [sum(blocks[start:], []) + prompt for start in range(len(blocks))]
+            mark = 1 if tokenizer.style is APPEND else len(tokenizer.marks.user)
+            cut = newest[:mark] + newest[mark:][-(room - mark) :] + prompt
+            assert kept in ends or kept == cut
 
 
 @cases()

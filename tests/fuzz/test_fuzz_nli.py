@@ -9,7 +9,7 @@ from parlai.core.opt import Opt
 
 from p2bot_parlai.agents.persona_nli import read_pair
 from p2bot_parlai.metrics.nli import LABELS
-from p2bot_parlai.tasks.persona_nli.agents import SEPARATOR, read_pairs
+from p2bot_parlai.parlai_support.nli_files import SEPARATOR, read_pairs
 
 SOUND = "i like tea .</s>i enjoy tea.</s>positive\ni hate tea .</s>i enjoy tea.</s>negative\n"
 FIELDS = st.one_of(texts(), texts(breaks=False), st.sampled_from(LABELS))

@@ -95,7 +95,7 @@ def _strip(path: Path) -> None:
 
 
 def _forget_the_machine(path: Path) -> None:
-    from p2bot_parlai.zoo.sketch import OF_THE_RUN
+    from p2bot_parlai.zoo.packing import OF_THE_RUN
 
     opt = json.loads(path.read_text())
     opt = {name: value for name, value in opt.items() if name not in OF_THE_RUN}

@@ -16,6 +16,7 @@ from p2bot_parlai.method.reward_models import (
     Coverage,
     DiscourseCoherence,
     LanguageStyle,
+    Overlong,
     PersonaPerception,
     Repetition,
     SupervisedReading,
@@ -182,6 +183,7 @@ def test_a_fact_is_covered_once(rollouts):
     found = reward.details(rollouts)
     close(found["covered"], [[0.1, 0.5, 0.5], [0.0, 0.2, 0.2]])
     close(found["user_covered"], [[0.0] * 3] * 2)
+    close(found["told_again"], [[0.0, 0.0, 1.0], [0.0] * 3])
     # gains 0.1, 0.4, 0 and 0, 0.2, 0; the agent's next turn counts gamma^2 = 1/4:
     # 0.1 + 0.4 / 4 = 0.2 and 0 + 0.2 / 4 = 0.05
     close(reward(rollouts), [[0.2, 0.4, 0.0], [0.05, 0.2, 0.0]])
@@ -189,6 +191,16 @@ def test_a_fact_is_covered_once(rollouts):
 
 def test_only_what_was_said_earlier_is_a_repetition(rollouts):
     assert Repetition()(rollouts).tolist() == [[0, 0, -1], [0, 0, 0]]
+
+
+def test_overlong_counts_tokens_and_ends(bot, rollouts):
+    """The second turn alone ends by itself; 'six hens' and its like make the last one long."""
+    lengths = torch.tensor(
+        [[float(len(row[b].response)) for row in rollouts.turns] for b in (0, 1)]
+    )
+    expected = rewards.overlong(lengths, torch.tensor([[False, True, False]] * 2))
+    found = Overlong(bot.dict.p2bot.eos)(rollouts)
+    assert torch.equal(found, expected) and found[0].tolist() == [-1, 0, -1] and found[1, 2] < -1
 
 
 def test_the_style_model_may_be_on_another_device(bot, monkeypatch):

@@ -80,6 +80,14 @@ def test_coverage_is_the_plain_loop():
     close(rewards.coverage(revealed), torch.tensor(plain))
 
 
+def test_told_again_by_hand():
+    # the first sentence is revealed in turns 1, 3 and 4, the second in 2 and 4 (0.5 is no more
+    # likely than not): again 0, 0, 1 and 2 times, 3 in all
+    probability = torch.tensor([[0.6, 0.5], [0.2, 0.9], [0.7, 0.1], [0.8, 0.6]])
+    close(rewards.told_again(probability), [0.0, 0.0, 1.0, 3.0])
+    close(rewards.told_again(torch.zeros(2, 0)), [0.0, 0.0])
+
+
 def test_standardise_by_hand():
     # mean 3, deviations -2, -1, 3 and 0: sqrt((4 + 1 + 9 + 0) / 4) = sqrt(3.5)
     found = rewards.standardise(torch.tensor([[1.0, 2.0], [6.0, 3.0]]))
@@ -89,6 +97,12 @@ def test_standardise_by_hand():
 def test_standardise_without_spread():
     for same in (0.1, 0.0, -1e4):
         close(rewards.standardise(torch.full((3, 7), same)), torch.zeros(3, 7))
+
+
+def test_overlong_by_hand():
+    # 12 tokens cost nothing, 15 that end 3 * 0.1, 32 that do not 20 * 0.1 + 1
+    lengths, ended = torch.tensor([[12.0, 15.0, 32.0]]), torch.tensor([[True, True, False]])
+    close(rewards.overlong(lengths, ended), [[0.0, -0.3, -3.0]])
 
 
 def test_repetition_by_hand():

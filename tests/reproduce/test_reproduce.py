@@ -18,7 +18,7 @@ plugin.register()
     [
         (
             {"preset": "skech"},
-            "--preset skech: choose from demo, demo_convai2, sketch, smollm2, paper",
+            "--preset skech: choose from demo, demo_convai2, sketch, smollm2, smollm2_zoo, paper",
         ),
         ({"table": "1,2"}, "--table 2"),
         ({"seeds": "1,x"}, "--seeds 1,x"),

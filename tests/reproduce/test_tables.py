@@ -13,10 +13,16 @@ from p2bot_parlai.metrics.significance import Example
 from p2bot_parlai.tools.figures import draw_relevance_map
 from p2bot_parlai.tools.report import laid_out
 from p2bot_parlai.tools.reproduce import report
-from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, TABLES, in_minutes
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PRESETS, PROMPTED, TABLES, in_minutes
 from p2bot_parlai.tools.reproduce.running import Runner
 from p2bot_parlai.tools.reproduce.steps import DUMP, Plan, Size, as_command, scaled
-from p2bot_parlai.tools.reproduce.tables import differences, read_reports, summarise, tables
+from p2bot_parlai.tools.reproduce.tables import (
+    differences,
+    read_dumps,
+    read_reports,
+    summarise,
+    tables,
+)
 
 
 def plan_of(folder, preset="sketch", made=TABLES, size=None) -> Plan:
@@ -42,7 +48,7 @@ def test_table_1_has_ours_and_the_papers():
     rows = {row[0]: row[1:] for row in original.rows}
     assert original.header[1:] == [
         *("Hits@1 %", "[paper]", "ppl", "[paper]", "ppl a word", "F1 %", "[paper]", "BLEU %")
-    ]
+    ]  # and no persona F1, which nothing has
     assert rows["P²Bot"] == [
         *("80.00 ± 0.00", "[81.90 ± 0.10]", "15.00 ± 0.00", "[15.12 ± 0.16]"),
         *("20.00 ± 0.00", "20.00 ± 0.00", "[19.77 ± 0.08]", "-"),
@@ -64,6 +70,31 @@ def test_table_3_and_its_changes_are_the_papers():
     assert rows["+ RS.3"][2:] == [
         *("11.00 (+10.0%)", "[19.08 (+5.2%)]", "0.50 (-50.0%)", "[0.75 (+33.9%)]")
     ]
+
+
+def test_people_are_the_ceiling(tmp_path):
+    """What they say is in the dumps of every system; the first one's counts."""
+    figures = {"persona_f1": 0.2, "human_persona_f1": 0.125, "human_c_score": 0.25}
+    reports, measured, asked = [], {}, {"eval_labels": ["hello"], "id": "t"}
+    for number, row in enumerate(("P²Bot-S", "+ RS.3"), start=1):
+        reports.append(tmp_path / str(number) / "report.json")
+        reports[-1].parent.mkdir()
+        reports[-1].write_text(json.dumps({"report": figures | {"f1": number / 10}}))
+        told = {"metrics": figures}
+        dialogues = [[[asked | {"text": f"hi {n}"}, told]] for n in "ab"]
+        lines = [json.dumps({"dialog": dialogue}) for dialogue in dialogues]
+        reports[-1].with_name(DUMP).write_text("\n".join(lines))
+        measured[row, "revised"] = [reports[-1]]
+    found, dumps = (read("3", measured, "convai2") for read in (read_reports, read_dumps))
+    rows = ("P²Bot-S", "+ RS.3")
+    (table,) = tables("3", found, rows, dumps)
+    assert [row[0] for row in table.rows] == [*rows, "Human"]
+    columns = dict(zip(table.header, table.rows[-1], strict=True))
+    assert columns["Persona F1 %"] == "12.50 (-37.5%)" and columns["C-score %"] == "25.00"
+    assert columns["F1 %"] == "-"
+    (changes,) = differences("3", dumps, rows)
+    people = dict(zip(changes.header, changes.rows[-1], strict=True))
+    assert people[""] == "Human" and people["Persona F1 %"] == "-7.50"
 
 
 def answers(f1: float, dialogues: int = 20) -> list[Example]:
@@ -88,17 +119,20 @@ def test_intervals_stand_beside_what_was_measured():
 def test_differences_are_of_the_same_dialogues():
     names = ("hits@1", "f1", "bleu-4")
     dumps = {}
-    for row, f1 in (("P²Bot-S", 0.2), ("+ RS.3", 0.23), ("- Persona", 0.5)):
+    for row, f1 in (("P²Bot-S", 0.2), ("+ RS.3", 0.23), ("- Persona", 0.5), ("P²Bot-S, MI", 0.2)):
         found = answers(f1)
         for example in found:
             example.metrics |= dict.fromkeys(names, example.metrics["f1"])
             example.name += "none" * (row == "- Persona")  # another persona is another example
         dumps[row, "revised"] = [found] * 2
+        if row == "P²Bot-S, MI":  # which ranks and generates nothing
+            found[:] = [replace(e, metrics={"hits@1": e.metrics["hits@1"]}) for e in found]
     (table,) = differences("3", dumps)
     columns = [(f"{metric} %", "95%", "p") for metric in ("Hits@1", "F1", "BLEU")]
     assert table.header == ["", *itertools.chain(*columns)]
-    assert [row[0] for row in table.rows] == ["+ RS.3"]
-    assert table.rows[0][4:6] == ["+3.00", "+3.00 to +3.00"] and float(table.rows[0][6]) < 0.01
+    assert [row[0] for row in table.rows] == ["P²Bot-S, MI", "+ RS.3"]
+    assert table.rows[0][1] == "+0.00" and table.rows[0][4:] == ["-"] * 6
+    assert table.rows[1][4:6] == ["+3.00", "+3.00 to +3.00"] and float(table.rows[1][6]) < 0.01
 
 
 def test_table_5_reads_a_perception_table(tmp_path):
@@ -126,7 +160,9 @@ def test_table_5_reads_a_perception_table(tmp_path):
 def test_every_step_comes_after_what_it_needs(tmp_path, preset):
     plan = plan_of(tmp_path, preset, size=Size(seeds=(1, 2)))
     Runner(plan.folder, list(plan.steps.values()))  # else a KeyError
-    assert {len(files) for t in plan.measured.values() for files in t.values()} == {2}
+    counts = {p: len(files) for t in plan.measured.values() for p, files in t.items()}
+    # without training there are no seeds
+    assert all(count == 1 + (row != PROMPTED) for (row, _), count in counts.items())
     made = {file for step in plan.steps.values() for file in step.makes}
     assert {f for t in plan.measured.values() for files in t.values() for f in files} <= made
 
@@ -147,6 +183,58 @@ def test_the_steps_of_each_table(tmp_path):
     assert "-o p2bot/sketch_selfplay" in as_command(three["P2Bot.both.seed1"])
     assert "--task p2bot:sketch:none" in as_command(three["eval.no-persona.both.seed1.none"])
     assert "--scale" not in str(three) and "--sketch-dialogues" not in str(three)
+
+
+def test_rows_that_rank_otherwise_are_of_the_same_models(tmp_path):
+    steps = plan_of(tmp_path, made="3").steps
+    likelihood, information = (
+        steps[f"eval.no-next.both.seed1.self_revised{how}"] for how in ("", ".mutual-information")
+    )
+    assert option(likelihood, "--model-file") == option(information, "--model-file")
+    assert "--rank-by" not in likelihood.command
+    assert option(information, "--rank-by") == "mutual-information"
+    assert option(information, "--skip-generation") == "True"
+    both = steps["eval.P2Bot-S.both.seed1.self_revised.both"]
+    assert option(both, "--mutual-information") == "0.05"
+    assert "--skip-generation" not in both.command
+
+
+def test_what_ships_is_evaluated_and_not_trained_the_most_important_first(tmp_path):
+    steps = plan_of(tmp_path, "smollm2_zoo", PRESETS["smollm2_zoo"].tables).steps
+    order = list(steps)
+    assert order[:4] == [
+        f"eval.{model}.original.seed1.self_{variant}"
+        for variant in ("original", "revised")
+        for model in ("P2Bot-S", "P2Bot")
+    ]
+    first = steps[order[0]]
+    assert option(first, "--model-file") == "zoo:p2bot/smollm2/supervised" and not first.needs
+    prompted = steps["eval.prompted.self_original"]
+    assert option(prompted, "--context-style") == "chatml" and not prompted.needs
+    trained = {n.split(".")[0] for n, s in steps.items() if s.command[0] == "train_model"}
+    assert trained == set(BASELINES.values())
+    assert not [name for name in order if name.startswith("calibrate")]
+    assert "P²Bot=zoo:p2bot/smollm2/model" in steps["answers.original.seed1"].command
+    evaluated = [s for n, s in steps.items() if n.startswith("eval.")]
+    assert {option(step, "--eval-dialogues") for step in evaluated} == {"251-500"}
+
+
+def test_our_models_are_judged_where_they_answer(tmp_path):
+    steps = plan_of(tmp_path, made="13", size=Size(nli_model="nli/model")).steps
+    judged = {name for name, step in steps.items() if "--persona-metrics" in step.command}
+    assert judged == {name for name, step in steps.items() if "--nli-model" in step.command}
+    assert "eval.P2Bot-S.both.seed1.self_original" in judged
+    assert not [name for name in judged if "seq2seq" in name or "mutual-information" in name]
+
+
+def test_what_is_not_done_is_left_out(tmp_path):
+    plan = plan_of(tmp_path, made="35")
+    lost = [name for name in plan.steps if not name.startswith("eval.P2Bot-S.")]
+    plan.leave_out(lost)
+    assert {row for (row, _), files in plan.measured["3"].items() if files} == {
+        *("P²Bot-S", "P²Bot-S, MI", "P²Bot-S + MI")
+    }
+    assert not any(plan.measured["5"].values()) and plan.maps == [] and plan.dialogues is None
 
 
 def test_table_4_asks_every_system_of_the_first_seed(tmp_path):
@@ -219,9 +307,10 @@ def test_coverage_gets_a_receiver_that_is_calibrated_on_other_dialogues(tmp_path
 
 def test_the_rewards_are_those_of_the_preset(tmp_path):
     plan = plan_of(tmp_path, "smollm2", "3")
-    assert plan.added == ["style", "coherence", "coverage"]
+    assert plan.added == ["style", "coherence", "coverage", "overlong"]
     second = as_command(plan.steps["RS2.original.seed1"])
     assert "--lambda-coverage 0 " in second and "lambda-persona" not in second
+    assert "lambda-overlong" not in second  # the paper has no row without it
 
 
 def test_a_precision_is_that_of_the_stages(tmp_path):
@@ -280,7 +369,8 @@ def test_evaluations_that_the_clock_may_have_ended_are_not_of_all_examples(made)
 def test_the_report_says_everything(made):
     runner = Runner(made.folder, list(made.steps.values()))
     table, changes = report.write(made, runner, "parlai reproduce --preset sketch")
-    assert len(changes.rows) == len(table.rows) - 1
+    # all but P²Bot-S, and people, whom these evaluations do not have
+    assert len(changes.rows) == len(table.rows) - 2
     page = (made.folder / "report.html").read_text(encoding="utf-8")
     text = (made.folder / "report.md").read_text(encoding="utf-8")
     cell = r" *</td><td[^>]*> *"

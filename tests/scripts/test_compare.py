@@ -54,6 +54,23 @@ def test_both_columns_are_the_reports(dumps, capsys):
     assert ("*" in line) == (ppl.p < 0.05) and f"{ppl.first:.4g}" in line
 
 
+def test_self_chat_is_compared(convai2, tiny_model, other_model, tmp_path):
+    """Each against the same openings; what the report does not average is left out."""
+    play = {"task": "p2bot:selfplay", "selfplay_dialogues": 6, "user_inference": "multinomial"}
+    play |= {"lambda_persona": 0.0, "label_truncate": 8}
+    logs, reports = [str(tmp_path / f"{name}.jsonl") for name in "ab"], []
+    for log, model, size in zip(logs, (tiny_model, other_model), (4, 3), strict=True):
+        reports.append(tiny.evaluate(convai2, model, world_logs=log, batchsize=size, **play))
+    (rows,) = compared(*logs, compare_metrics="all").values()
+    names = {row.metric for row in rows}
+    assert {"words", "said_before", "ended", "style_turn3", "kl"} <= names
+    assert "distinct_2" not in names
+    for row in rows:
+        assert row.units == 6
+        values = [float(report[row.metric]) for report in reports]
+        assert [row.first, row.second] == pytest.approx(values, rel=1e-4, abs=1e-6), row.metric
+
+
 def test_models_are_evaluated(dumps, convai2, tiny_model, other_model, tmp_path):
     (a, _), (b, _) = dumps
     report = str(tmp_path / "report.json")

@@ -19,9 +19,9 @@ LINES = [
 ]
 
 
-def teacher(folder, task, datatype="train:ordered"):
+def teacher(folder, task, datatype="train:ordered", **given):
     opt = setup_args().parse_kwargs(
-        task=task, datapath=str(folder), datatype=datatype, loglevel="error"
+        task=task, datapath=str(folder), datatype=datatype, loglevel="error", **given
     )
     return create_task_agent_from_taskname(opt)[0]
 
@@ -48,6 +48,21 @@ def test_positive_pairs_are_dialogues(folder):
     message = task.get(0)
     assert message["text"] == "we sail on sundays ."
     assert message["label_candidates"] == ["i own a boat .", "i grow lemons ."]
+
+
+def test_a_csv_file_is_read_in_every_fold(tmp_path):
+    file = tmp_path / "pairs.csv"
+    text = 'label,utterance,persona_sentence\npositive,"we sail , ""often""",i own a boat .\n'
+    file.write_text(text + "positive,my lemons are ripe .,i grow lemons .\n", encoding="utf-8")
+    for datatype in ("train:ordered", "valid"):
+        task = teacher(tmp_path, "p2bot:persona_nli", datatype, nli_path=str(file))
+        assert task.get(0)["text"] == 'we sail , "often"\ni own a boat .'
+    file.write_text(text + "positive,nothing beside it\n", encoding="utf-8")
+    with pytest.raises(P2botError, match="line 3: not of the form CSV"):
+        teacher(tmp_path, "p2bot:persona_nli", nli_path=str(file))
+    file.write_text(text + '"' + "a" * 200_000, encoding="utf-8")  # more than csv takes
+    with pytest.raises(P2botError, match="not of the form CSV"):
+        teacher(tmp_path, "p2bot:persona_nli", nli_path=str(file))
 
 
 @pytest.mark.parametrize("task", ["p2bot:persona_nli", "p2bot:entailed_pairs"])

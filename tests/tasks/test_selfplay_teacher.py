@@ -15,11 +15,12 @@ HEARD = [SpokenDialogue([f"answer {i}"], p, f"question {i}") for i, p in enumera
 BEGUN = [SpokenDialogue([f"opening {i}", "more"], p) for i, p in enumerate(PEOPLE)]
 
 
-def teacher(datapath, rollouts_per_opening=1, **changes) -> SelfplayTeacher:
+def teacher(datapath, rollouts_per_opening=1, part=None, **changes) -> SelfplayTeacher:
     given = {"task": "p2bot:selfplay", "datapath": datapath, "datatype": "train", **tiny.QUIET}
     given |= {"selfplay_dialogues": 6, **changes}
     opt = ParlaiParser(True, False).parse_kwargs(**given)
     opt["rollouts_per_opening"] = rollouts_per_opening  # an option of the agent
+    opt["eval_dialogues"] = part  # of the world
     return SelfplayTeacher(opt)
 
 
@@ -47,6 +48,17 @@ def test_number_and_seed_decide():
     one, again, other = (Openings(BEGUN, "made up", seed) for seed in (1, 1, 2))
     assert [one.draw(i) for i in range(9)] == [again.draw(i) for i in range(9)]
     assert [one.draw(i) for i in range(9)] != [other.draw(i) for i in range(9)]
+
+
+def test_an_evaluation_draws_from_its_dialogues_alone(convai2):
+    given = {"datatype": "valid", "selfplay_dialogues": 30}
+    found = teacher(convai2, part="2-3", **given)
+    told = [dialogue.persona for dialogue in found.openings.dialogues]
+    assert found.openings.dialogues == teacher(convai2, **given).openings.dialogues[1:3]
+    drawn = openings(found, 30)
+    assert all(o["agent_persona"] in told and o["user_persona"] in told for o in drawn)
+    whole, part = (teacher(convai2, part=part).openings.dialogues for part in (None, "2-3"))
+    assert len(whole) == len(part)  # training is of all
 
 
 def test_messages_are_what_an_agent_hears(convai2):

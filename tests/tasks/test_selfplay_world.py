@@ -5,6 +5,7 @@ from parlai.utils.conversations import Conversations
 from parlai.utils.world_logging import WorldLogger
 from playing import agent_for, opening
 
+from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.method.rollouts import Opening
 from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
 
@@ -32,6 +33,19 @@ def test_what_the_user_may_not_say_again(convai2, tmp_path, playing):
     said = answer(False, [])
     assert said and answer(False, said) == said
     assert not set(answer(True, said)) & set(said)
+
+
+def test_what_the_user_said_is_not_said_again(convai2, tmp_path, playing):
+    changes = {"user_inference": "beam", "block_said_before": 2}
+    agent = agent_for(convai2, tmp_path / "model", {**playing, **changes})
+    game, said, pairs = agent.selfplay.world, [], []
+    for _ in range(2):
+        user, _ = game.speakers([opening(1)])
+        for earlier in said:
+            user.say([earlier])
+        said += game.respond(user)
+        pairs.append(set(ngrams(agent.dict.vec2txt(said[-1]).split(), 2)))
+    assert pairs[0] and not pairs[0] & pairs[1]
 
 
 def test_dialogues_go_as_in_a_batch(learner, tmp_path):

@@ -17,11 +17,9 @@ READING = ("context_style", "history_size", "text_truncate", "label_truncate", "
 ANSWERING = (
     *("inference", "beam_size", "beam_min_length", "beam_length_penalty", "beam_block_ngram"),
     *("beam_context_block_ngram", "beam_block_full_context", "beam_delay", "temperature"),
-    *("topk", "topp", "rank_by", "mutual_information"),
+    *("topk", "topp", "rank_by", "mutual_information", "block_said_before"),
 )
 NO_FOLDERS = ("none", "lora")  # as --adapter
-# of a model whose next-utterance head nobody has trained
-WITHOUT_HEAD = {"rank_by": "likelihood", "alpha": 1.0}
 
 
 def folder_in(opt: Opt) -> str | None:
@@ -43,6 +41,11 @@ def folder_in(opt: Opt) -> str | None:
     return folder_of(name)
 
 
+def learns(opt: Opt) -> bool:
+    """Whether this run trains."""
+    return DatatypeHelper.is_training(opt["datatype"]) and not opt.get("interactive_mode")
+
+
 def take_options(opt: Opt) -> None:
     """
     Those that the folder's model was trained with, and its base, unless the command line says
@@ -54,12 +57,9 @@ def take_options(opt: Opt) -> None:
     if not folder:
         return
     about, adapted = description_of(folder), opt["adapter"] not in NO_FOLDERS
-    learns = DatatypeHelper.is_training(opt["datatype"]) and not opt.get("interactive_mode")
     options: dict[str, Any] = about.get("options", {})
-    options = {n: options[n] for n in (*READING, *(() if learns else ANSWERING)) if n in options}
-    if adapted and not about and not learns:
-        logging.warning(f"{folder} has no next-utterance head: responses are ranked by likelihood")
-        options = WITHOUT_HEAD
+    names = READING if learns(opt) else (*READING, *ANSWERING)
+    options = {name: options[name] for name in names if name in options}
     if adapted:
         from p2bot_parlai.method.backbones.adapter_folder import base_name  # peft is an extra
 

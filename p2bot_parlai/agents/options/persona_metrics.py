@@ -9,7 +9,8 @@ OPTIONS = {
     "--persona-metrics": (
         False,
         "Report distinct-1 and -2, length, repetition and persona F1 of the responses; "
-        "perception with --receiver, C-score with --nli-model (docs/metrics.md)",
+        "perception with --receiver, C-score with --nli-model. Those about the persona come with "
+        "those of the true responses (docs/metrics.md)",
     ),
     "--receiver": (
         None,

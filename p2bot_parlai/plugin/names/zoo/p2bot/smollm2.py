@@ -1,0 +1,7 @@
+"""zoo:p2bot/smollm2/model: see p2bot_parlai.zoo.packing."""
+
+from functools import partial
+
+from p2bot_parlai.zoo import packing
+
+download = partial(packing.download, "smollm2")

@@ -1,0 +1,1 @@
+"""``zoo:p2bot/smollm2/model``, ``supervised`` and ``receiver``: see README.md."""
