@@ -77,9 +77,11 @@ class Speaker:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Until its end, conversations in several threads are decoded as batches."""
-        with Batching(self.agent, self.lock) as self.batching:
-            yield
-        self.batching = None
+        try:
+            with Batching(self.agent, self.lock) as self.batching:
+                yield
+        finally:
+            self.batching = None
 
     def grow(self, asked: Asked) -> Iterator[list[int]]:
         """The ids of a reply, token by token. The network is free between two tokens."""

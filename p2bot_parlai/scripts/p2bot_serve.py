@@ -40,8 +40,8 @@ class P2botServe(ParlaiScript):
             "--max-conversations",
             type=int,
             default=100,
-            help="Conversations that are kept, each with its encoded context; then the longest "
-            "unused is dropped",
+            help="Conversations kept at once, each with its encoded context; beyond that the "
+            "least recently used is dropped",
         )
         parser.set_defaults(datatype="valid")
         return parser

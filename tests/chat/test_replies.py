@@ -37,7 +37,7 @@ def interview(talk):
 @pytest.mark.filterwarnings("ignore:no persona")
 @pytest.mark.parametrize(
     "options",
-    [SAMPLED, {}, {"inference": "nucleus", "beam_block_ngram": 2}, {"inference": "greedy"}],
+    [SAMPLED, {}, {"inference": "nucleus", "beam_block_ngram": 2, "block_said_before": 2}, {"inference": "greedy"}],
     ids=str,
 )
 def test_a_reply_is_the_same_whoever_shares_its_batch(tiny_model, options):
@@ -89,6 +89,9 @@ def test_what_fails_is_told_to_who_asked_and_the_next_reply_works(bot, monkeypat
         batching = bot.speaker.batching
     with pytest.raises(P2botError, match="is stopping"):
         list(batching.grow(None))
+    with pytest.raises(KeyError), bot.speaker.together():
+        raise KeyError
+    assert talk.reply("hello"), "alone again"
 
 
 def test_a_stream_that_is_closed_leaves_the_batch(bot):

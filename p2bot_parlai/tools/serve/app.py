@@ -79,9 +79,8 @@ def make_app(
     add_conversations(routes, bot, Conversations(conversations))
     add_completions(routes, bot, model)
     app.include_router(routes)
-    app.add_exception_handler(P2botError, _failed)
-    app.add_exception_handler(AnyHTTPException, _failed)
-    app.add_exception_handler(RequestValidationError, _failed)
+    for kind in (P2botError, AnyHTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _failed)
     return guarded(app, host, POLICY, BODY, origins=origins)
 
 

@@ -48,17 +48,14 @@ class Conversations:
 
     def get(self, name: str) -> Talk:
         """:raises HTTPException: if it is not kept (any more)."""
-        self._check(name)
+        if name not in self._kept:
+            raise HTTPException(
+                404, "there is no such conversation; it may have been dropped for newer ones"
+            )
         self._kept.move_to_end(name)
         return self._kept[name]
 
     def remove(self, name: str) -> None:
         """:raises HTTPException: as `get`."""
-        self._check(name)
+        self.get(name)
         del self._kept[name]
-
-    def _check(self, name: str) -> None:
-        if name not in self._kept:
-            raise HTTPException(
-                404, "there is no such conversation; it may have been dropped for newer ones"
-            )
