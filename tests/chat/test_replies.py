@@ -37,7 +37,12 @@ def interview(talk):
 @pytest.mark.filterwarnings("ignore:no persona")
 @pytest.mark.parametrize(
     "options",
-    [SAMPLED, {}, {"inference": "nucleus", "beam_block_ngram": 2, "block_said_before": 2}, {"inference": "greedy"}],
+    [
+        SAMPLED,
+        {},
+        {"inference": "nucleus", "beam_block_ngram": 2, "block_said_before": 2},
+        {"inference": "greedy"},
+    ],
     ids=str,
 )
 def test_a_reply_is_the_same_whoever_shares_its_batch(tiny_model, options):
