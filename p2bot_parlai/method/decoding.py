@@ -29,15 +29,16 @@ def decode(
     start: int,
     longest: int,
     log_p: Callable[[Tensor], Tensor],
-) -> Iterator[Tensor]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """
     Advance a search until every row is done, ``longest`` tokens at most.
 
     :param states: B encoded contexts. :param start: the token before a response.
     :param log_p: from hidden states (b, K, D) to log-probabilities (b, K, V).
-    :return: the tokens (b, K) of each step.
+    :return: of each step its rows (b,), on the CPU, and their tokens (b, K).
     """
     going = torch.arange(len(states.valid), device=states.valid.device)  # rows that are not done
+    rows = torch.arange(len(going))  # the same, on the CPU
     tokens = torch.full_like(going, start)[:, None]
     seen = states.valid[:, None]
     for _ in range(longest):
@@ -45,12 +46,13 @@ def decode(
         itself = torch.eye(tokens.shape[1], dtype=torch.bool, device=going.device)
         seen = torch.cat([seen, itself.expand(len(going), -1, -1)], dim=2)
         tokens, parents, done = search.advance(log_p(hidden), going)
-        yield tokens
+        yield rows, tokens
         left = (~done.cpu()).nonzero()[:, 0]
         if not len(left):
             return
         if len(left) < len(going):
-            states, left = states.select(left), moved(left, going.device)
+            rows, states = rows[left], states.select(left)
+            left = moved(left, going.device)
             going, tokens, parents, seen = (x[left] for x in (going, tokens, parents, seen))
         # each hypothesis sees what the one that it goes on from has seen
         seen = seen.expand(-1, tokens.shape[1], -1)

@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicLayer
 
 from p2bot_parlai.method.devices import moved
 from p2bot_parlai.method.padding import pad
+from p2bot_parlai.method.pieces import pieces
 
 
 @dataclass
@@ -120,6 +121,10 @@ class Reader(Protocol):
     def weights_version(self) -> tuple: ...
 
 
+# padded tokens of contexts that are read in one pass: a processor gains nothing by more
+READ_AT_ONCE = 512
+
+
 class ContextMemory:
     """Holds the states of one batch of conversations: those of the last `read`."""
 
@@ -155,12 +160,55 @@ class ContextMemory:
         self.remember(network, contexts, states)
         return states
 
+    def unread(self, ids: list[int], weights: tuple) -> int:
+        """How many tokens of its one conversation's context are not read. :param weights: now."""
+        _, read = self._known.get(0, (0, [])) if weights == self._weights else (0, [])
+        return len(ids) - in_common(read, ids)
+
+    @staticmethod
+    def join(memories: Sequence["ContextMemory"], weights: tuple) -> "ContextMemory":
+        """Of memories of one conversation each: they are numbered. :param weights: now."""
+        joined = ContextMemory()
+        parts: list[ContextStates] = []
+        for number, memory in enumerate(memories):
+            if memory._states and memory._weights == weights:
+                joined._known[number] = (len(parts), memory._known[0][1])
+                parts.append(memory._states)
+        joined._states = ContextStates.join(parts) if parts else None
+        joined._weights = weights
+        return joined
+
     def remember(
         self, network: Reader, contexts: Mapping[int, list[int]], states: ContextStates
     ) -> None:
         """Keep states that the caller has extended. :param states: a row each, in order."""
         self._known = {name: (row, ids) for row, (name, ids) in enumerate(contexts.items())}
         self._states, self._weights = states, network.weights_version()
+
+
+def read_each(
+    network: Reader, contexts: Sequence[tuple[ContextMemory, list[int]]]
+) -> ContextStates:
+    """
+    Read contexts of conversations that each have a memory of their own, together.
+
+    :param contexts: B memories of one conversation each, with the ids of its context.
+    :return: their states, a row each, in this order.
+    """
+    version = network.weights_version()
+    unread = [memory.unread(ids, version) for memory, ids in contexts]
+    parts: list[ContextStates] = []
+    order: list[int] = []
+    for piece in pieces(unread, READ_AT_ONCE):
+        there = [contexts[row] for row in piece]
+        together = ContextMemory.join([memory for memory, _ in there], version)
+        states = together.read(network, dict(enumerate(ids for _, ids in there)))
+        for row, (memory, ids) in enumerate(there):
+            own = states.keep(torch.tensor([row]), torch.tensor([len(ids)]))
+            memory.remember(network, {0: ids}, own)
+        parts.append(states)
+        order += piece
+    return ContextStates.join(parts).select(torch.tensor(order).argsort())
 
 
 def in_common(read: list[int], ids: list[int]) -> int:

@@ -3,13 +3,16 @@ Searches for responses, as tensors: greedy, beam, top-k and nucleus. B rows, b o
 K hypotheses each, R tokens at most, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from p2bot_parlai.method.chance import Chance, held_by_each
 
 DEAD = -1e20  # log-probability of what cannot be, as in ParlAI
 
@@ -54,18 +57,20 @@ class Search(Protocol):
 
 
 # -------------------------------------------------------------------- how hypotheses go on
+# From probabilities (b, K, V) to tokens (b, K).
+Draw = Callable[[Tensor], Tensor]
 # From log-probabilities (b, K, V) and scores so far (b, K), at first (b, 1), to tokens,
 # parents and scores, each (b, K).
-Choose = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+Choose = Callable[[Tensor, Tensor, Draw], tuple[Tensor, Tensor, Tensor]]
 
 
-def greedy(log_p: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def greedy(log_p: Tensor, scores: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     """With the likeliest token."""
     best, tokens = log_p.max(dim=-1)
     return tokens, _own(tokens), scores + best
 
 
-def beam(log_p: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def beam(log_p: Tensor, scores: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     """The likeliest K of all K * V."""
     size, vocabulary = log_p.shape[1:]
     total = log_p[:, : scores.shape[1]].add_(scores[:, :, None])  # in place: B * K * V is large
@@ -73,30 +78,25 @@ def beam(log_p: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return index % vocabulary, index // vocabulary, best
 
 
-def top_k(log_p: Tensor, scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+def top_k(log_p: Tensor, scores: Tensor, draw: Draw, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """With a token drawn from the likeliest k (Fan et al., 2018)."""
     values, tokens = log_p.topk(k, dim=-1)
-    drawn = _draw(values.softmax(dim=-1))
+    drawn = draw(values.softmax(dim=-1))
     return _at(tokens, drawn), _own(drawn), scores + _at(values, drawn)
 
 
-def nucleus(log_p: Tensor, scores: Tensor, p: float) -> tuple[Tensor, Tensor, Tensor]:
+def nucleus(log_p: Tensor, scores: Tensor, draw: Draw, p: float) -> tuple[Tensor, Tensor, Tensor]:
     """With a token drawn from the likeliest that have p together (Holtzman et al., 2019)."""
     probs, tokens = log_p.softmax(dim=-1).sort(dim=-1, descending=True)
     probs = probs.masked_fill(probs.cumsum(dim=-1) - probs >= p, 0)
     probs = probs / probs.sum(dim=-1, keepdim=True)
-    drawn = _draw(probs)
+    drawn = draw(probs)
     return _at(tokens, drawn), _own(drawn), scores + _at(probs, drawn).log()
 
 
 def _own(tokens: Tensor) -> Tensor:
     """Parents where each hypothesis goes on from itself."""
     return torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-
-
-def _draw(probs: Tensor) -> Tensor:
-    """(b, K, V) -> (b, K), row by row: with the random numbers of ParlAI's searches."""
-    return torch.stack([torch.multinomial(own, 1)[:, 0] for own in probs])
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ class TensorSearch:
 
     :param choose: how hypotheses go on. :param shape: R, B, K.
     :param start: the token before a response. :param min_length: tokens before [EOS].
-    :param length_penalty: see `finished`.
+    :param length_penalty: see `finished`. :param chances: see `held_by_each`.
     """
 
     choose: Choose
@@ -122,6 +122,7 @@ class TensorSearch:
     min_length: int
     length_penalty: float
     device: torch.device
+    chances: Sequence[Chance] = ()
 
     def __post_init__(self) -> None:
         self.tokens = torch.zeros(self.shape, dtype=torch.long, device=self.device)
@@ -138,13 +139,22 @@ class TensorSearch:
         else:
             over = self.tokens[step - 1, rows] == self.eos
             scores = self.scores[step - 1, rows].masked_fill(over, DEAD)
-        tokens, parents, scores = self.choose(log_p.expand(-1, self.shape[2], -1), scores)
+        log_p, draw = log_p.expand(-1, self.shape[2], -1), partial(self._draw, rows)
+        tokens, parents, scores = self.choose(log_p, scores, draw)
         self.tokens[step, rows], self.parents[step, rows] = tokens, parents
         self.scores[step, rows] = scores
         self.step += 1
         ends, ended = self._ends(rows)
         best_ended = ends[:, :, 0].any(dim=0)
         return Advance(tokens, parents, best_ended & (ended.sum(dim=(0, 2)) >= self.shape[2]))
+
+    def _draw(self, rows: Tensor, probs: Tensor) -> Tensor:
+        """Row by row: with the random numbers of ParlAI's searches."""
+        drawn = []
+        for own, chance in zip(probs, held_by_each(self.chances, rows), strict=False):
+            with chance:
+                drawn.append(torch.multinomial(own, 1)[:, 0])
+        return torch.stack(drawn)
 
     def _ends(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """bool (steps, b, K): where [EOS] is, and where it ends a hypothesis."""

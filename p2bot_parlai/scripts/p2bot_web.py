@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from p2bot_parlai.chat.api import P2Bot
 
 DRAWN = 40  # personas from p2bot:sketch if no task is given
-# options of the page; all others are passed to the model
+# options of the page, or the HTTP service; all others are passed to the model
 OF_THE_PAGE = {
     *("receiver", "host", "port", "persona", "partner_persona", "gpu", "no_cuda"),
+    *("api_key", "allowed_origins", "max_conversations"),
     *("seed", "task", "model_file", "datatype", "verbose", "loglevel", "display_partner_persona"),
 }
 
@@ -40,21 +41,7 @@ class P2botWeb(ParlaiScript):
     @classmethod
     def setup_args(cls) -> ParlaiParser:
         parser = ParlaiParser(True, True, "Talk with a bot in a browser")
-        group = parser.add_argument_group("Web page")
-        group.add_argument(
-            "--host",
-            default="127.0.0.1",
-            help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
-        )
-        group.add_argument(
-            "--port", type=int, default=7860, help="Port to listen on; 0: any free port"
-        )
-        if "--receiver" not in parser._option_string_actions:
-            group.add_argument(
-                "--receiver",
-                help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
-                "receiver beside the model, if there is one",
-            )
+        add_serving_options(parser, "Web page", 7860)
         add_chat_options(parser)
         parser.set_defaults(datatype="valid")
         return parser
@@ -83,6 +70,24 @@ class P2botWeb(ParlaiScript):
                 print(f"without the {absent} reward: {why}")
             print(f"P²Bot is at {server.address(listening)} (Ctrl-C stops it)", flush=True)
             server.serve(app, listening)
+
+
+def add_serving_options(parser: ParlaiParser, title: str, port: int):
+    """``--host``, ``--port`` and ``--receiver``, in a group that is returned."""
+    group = parser.add_argument_group(title)
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="Address to serve on; the default is this machine only, 0.0.0.0 is everyone",
+    )
+    group.add_argument("--port", type=int, default=port, help="Port to listen on; 0: any free port")
+    if "--receiver" not in parser._option_string_actions:
+        group.add_argument(
+            "--receiver",
+            help="Model file of a trained Receiver (-m p2bot/receiver); default: the file "
+            "receiver beside the model, if there is one",
+        )
+    return group
 
 
 def load_bot(opt: Opt) -> "P2Bot":

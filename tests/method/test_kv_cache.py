@@ -6,7 +6,7 @@ import naive
 import pytest
 import torch
 
-from p2bot_parlai.method.kv_cache import ContextMemory
+from p2bot_parlai.method.kv_cache import ContextMemory, read_each
 from p2bot_parlai.method.transmitter import Transmitter
 
 
@@ -100,3 +100,18 @@ def test_other_weights_read_anew(model, read, way):
     context = {0: [4, 5, 6, 7]}
     check(model, memory.read(model, context), context)
     assert read == [3, 4]
+
+
+def test_conversations_with_memories_of_their_own_are_read_together(model, read):
+    memories = [ContextMemory() for _ in range(3)]
+    first, second = [4, 5, 6], [4, 5, 6, 10]
+    check(model, memories[0].read(model, {0: first}), {0: first})
+    contexts = {0: second, 1: [4, 9, 11], 2: [8]}
+    pairs = list(zip(memories, contexts.values(), strict=True))
+    check(model, read_each(model, pairs), contexts)
+    assert read == [3, 1 + 3 + 1]
+    model.updates += 1  # what was read counts no more
+    check(model, read_each(model, pairs[:2]), {0: second, 1: [4, 9, 11]})
+    again = memories[2].read(model, {0: [8, 7]})
+    check(model, again, {0: [8, 7]})
+    assert read == [3, 5, 4 + 3, 2]

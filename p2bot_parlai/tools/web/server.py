@@ -37,10 +37,22 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM; open connections then get a second to finish."""
+def serve(
+    app: ASGIApp, listening: socket.socket, patience: int | None = 1, requests: int | None = None
+) -> None:
+    """
+    Serve until Ctrl-C or SIGTERM; open connections then finish, or a second Ctrl-C cuts them off.
+
+    :param patience: seconds that they get; None: all they need.
+    :param requests: at once; others are refused with 503. None: any number.
+    """
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="none"
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=patience,
+        limit_concurrency=requests,
+        ws="none",
     )
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     uvicorn.Server(config).run(sockets=[listening])
