@@ -62,8 +62,9 @@ gpu-check: ## MINUTES=10 of tests, speed and training on a GPU; DATAPATH=<data> 
 lines: $(READY) ## lines of code of the product and of the tests
 	$(BIN)/python bench/lines.py
 
-docs: $(READY) ## write docs/options.md from the code
+docs: $(READY_FOR_CHECK) ## write docs/options.md from the code, and the site in site/
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/site.py
 
 audit: ## known vulnerabilities of the tested versions; needs network
 	$(PYTHON) -m venv .venv/audit
@@ -71,7 +72,7 @@ audit: ## known vulnerabilities of the tested versions; needs network
 	.venv/audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean: ## remove .venv and everything that was built
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that an interrupted installation is repeated.
@@ -85,5 +86,5 @@ $(READY): setup.py pyproject.toml constraints.txt
 	touch $@
 
 $(READY_FOR_CHECK): $(READY)
-	$(PIP) -e '.[web]' selenium openai
+	$(PIP) -e '.[web,docs]' selenium openai
 	touch $@

@@ -118,7 +118,7 @@ def small_model(family: str, auto_class: str) -> torch.nn.Module | str:
             if isinstance(error, P2botError) and "sdpa" in str(error):
                 raise
             said = str(error.__cause__ or error).strip().split("\n")[-1]
-            why = why or re.sub(r"[|<>`]|\s+", " ", said)[:60].strip()
+            why = why or re.sub(r"[][|<>`]|\s+", " ", said)[:60].strip()
     return why
 
 

@@ -1,13 +1,14 @@
-"""docs/options.md is up to date and complete, and links lead somewhere."""
+"""docs/options.md is up to date and complete, links lead somewhere, and the site has all pages."""
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 OPTIONS = (ROOT / "docs/options.md").read_text(encoding="utf-8")
 
 
@@ -28,9 +29,31 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["method", "layout"])
+def test_the_navigation_names_every_page_once():
+    def pages(entries) -> list[str]:
+        found = [value for entry in entries for value in entry.values()]
+        return sum(([one] if isinstance(one, str) else pages(one) for one in found), [])
+
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    named = pages(site["nav"])
+    generated = {"docs/python.md"}
+    assert len(named) == len(set(named))
+    assert {str(page.relative_to(ROOT)) for page in PAGES} | generated <= set(named)
+    assert all((ROOT / page).exists() for page in set(named) - generated)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning():
+    """Links to anchors, too; needs the extra `docs`."""
+    site = runpy.run_path(str(ROOT / "docs/site.py"))
+    assert site["main"]() == 0
+    built = (ROOT / "site/docs/python.html").read_text(encoding="utf-8")
+    assert 'id="p2bot_parlai.P2Bot.reply"' in built and ":param" not in built
+
+
+@pytest.mark.parametrize("page", ["docs/method", "docs/layout", "CONTRIBUTING"])
 def test_code_that_a_page_names_is_there(page):
-    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    text = (ROOT / f"{page}.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:\w+/)+\w+\.py)(?::([\w.]+))?`", text)
     assert named
     for path, name in named:
@@ -40,6 +63,14 @@ def test_code_that_a_page_names_is_there(page):
         assert found, path
         for part in filter(None, name.split(".")):
             assert re.search(rf"(def|class) {part}\b", found.read_text(encoding="utf-8")), name
+
+
+def test_tests_of_equations_are_there():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs/method.md").read_text(encoding="utf-8"))
+    files = (ROOT / "tests/method").glob("test_*.py")
+    tests = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert len(named) > 15
+    assert not [name for name in named if f"def {name}(" not in tests]
 
 
 REPRESENTATIVE = {

@@ -67,9 +67,10 @@ class Reread(NamedTuple):
     """
     Of M responses, each (M,).
 
-    :param log_p: log p(a | s), with gradients. :param log_q: the same under the supervised model;
-        the mean of log_p - log_q over sampled responses is an estimate of the divergence.
-    :param kl: divergence from the supervised model, summed over tokens.
+    :ivar log_p: log p(a | s), with gradients.
+    :ivar log_q: the same under the supervised model; the mean of log_p - log_q over sampled
+        responses is an estimate of the divergence.
+    :ivar kl: divergence from the supervised model, summed over tokens.
     """
 
     log_p: Tensor

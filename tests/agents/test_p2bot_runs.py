@@ -1,6 +1,7 @@
 """Self-play runs as a user starts them: how they are validated, resumed, evaluated."""
 
 import shutil
+import struct
 
 import naive
 import people
@@ -12,6 +13,7 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.scripts.train_model import setup_args
 from parlai.utils import logging
 from playing import agent_for, drift, opening, step
+from tensorboardX.proto.event_pb2 import Event
 
 from p2bot_parlai.agents.p2bot import P2botAgent
 from p2bot_parlai.errors import P2botError
@@ -33,6 +35,25 @@ def test_it_is_validated_by_its_rewards(convai2, tmp_path, playing):
     valid, test = tiny.train(convai2, tmp_path / "model", **changes)
     assert {"reward", "coherence", "kl"} <= set(valid) & set(test)
     assert valid["exs"].value() == 5
+
+
+def test_its_curves_are_in_tensorboard(convai2, tmp_path, playing):
+    """``--tensorboard-log true``: what docs/selfplay.md says to watch."""
+    changes = {"tensorboard_log": True, "log_every_n_steps": 1}
+    tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
+    (file,) = (tmp_path / "model.tensorboard").iterdir()
+    seen = {value.tag for event in events(file) for value in event.summary.value}
+    watched = "reward kl_sampled entropy length ended said_before distinct_2 gnorm"
+    assert {f"{name}/train" for name in watched.split()} <= seen
+
+
+def events(file):
+    """Of a file of TensorBoard: length (8 bytes), its checksum (4), event, its checksum (4)."""
+    content = file.read_bytes()
+    while content:
+        (size,) = struct.unpack("<Q", content[:8])
+        yield Event.FromString(content[12 : 12 + size])
+        content = content[16 + size :]
 
 
 @pytest.mark.parametrize("metric", ["distinct_2", "persona_turn3", "weighted_style", "covered"])
