@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-
 from p2bot_parlai import plugin
 from p2bot_parlai.metrics.significance import Comparison, compare, interval, pair_up
 from p2bot_parlai.scripts.relevance_map import RelevanceMap

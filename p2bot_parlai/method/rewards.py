@@ -126,9 +126,9 @@ def repetition(response: Sequence[str], earlier: Sequence[Sequence[str]], order:
 
 def overlong(lengths: Tensor, ended: Tensor) -> Tensor:
     """
-    What a response costs that is too long: 0.1 for every token beyond the sixteenth, and 1 if it does
-    not end by itself. Not in the paper; a linear price of length is that of Yu et al. (2025, DAPO,
-    Eq. 13).
+    What a response costs that is too long: 0.1 for every token beyond the sixteenth, and 1 if it
+    does not end by itself. Not in the paper; a linear price of length is that of Yu et al. (2025,
+    DAPO, Eq. 13).
 
     :param lengths: tokens of each response, [EOS] included. :param ended: bool, whether it has one.
     :return: of the same shape, at most 0.
