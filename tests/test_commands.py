@@ -279,7 +279,8 @@ def test_where_nothing_can_be_written_nothing_is_loaded(run, name, tiny_model, t
     given = {"--model-file": tiny_model, "--preset": "demo", "--systems": "a=none"}
     given |= dict.fromkeys(("--models", "--study", "--transmitter"), "none")
     words = [word for f, value in given.items() if f in flags for word in (f, value)]
-    dumps = [tiny_model, tiny_model, "-t", "convai2"] if name == "compare" else []
+    compared = [tiny_model, tiny_model, "-t", "convai2"]
+    dumps = {"compare": compared, "import_dialogues": ["none"]}.get(name, [])
     place = tmp_path / "file" / "x.png"
     status, line = the_line(run, name, *dumps, *words, flag, str(place))
     assert status == 1 and str(place) in line and "Not a directory" in line

@@ -58,6 +58,8 @@ class ImportDialogues(ParlaiScript):
             raise UsageError(
                 "name a file and where to write: parlai import_dialogues FILE --outfile FILE"
             )
+        if os.path.abspath(source) == os.path.abspath(out):
+            raise UsageError(f"--outfile {out} is the file to read: name another one")
         check_place(out, "--outfile")
         found = read_dialogues(read_text(source), source)
         for line in found.left_out:

@@ -39,7 +39,7 @@ def test_it_is_validated_by_its_rewards(convai2, tmp_path, playing):
 
 def test_its_curves_are_in_tensorboard(convai2, tmp_path, playing):
     """``--tensorboard-log true``: what docs/selfplay.md says to watch."""
-    changes = {"tensorboard_log": True, "log_every_n_steps": 1}
+    changes = {"tensorboard_log": True, "log_every_n_steps": 1, "max_train_steps": 4}
     tiny.train(convai2, tmp_path / "model", **{**playing, **changes})
     (file,) = (tmp_path / "model.tensorboard").iterdir()
     seen = {value.tag for event in events(file) for value in event.summary.value}
