@@ -8,8 +8,7 @@ began.
 
 from collections.abc import Sequence
 
-from p2bot_parlai.method.rewards import ngrams
-from p2bot_parlai.method.words import tokens
+from p2bot_parlai.method.words import ngrams, tokens
 
 WINDOW = 10  # updates that are looked at together: one mini-batch is noisy
 

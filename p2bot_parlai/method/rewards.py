@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from p2bot_parlai.method.transmitter import length_normalised, log_next_utterance
+from p2bot_parlai.method.words import ngrams
 
 FREE_TOKENS = 16  # [EOS] included; people's responses have 14 of SmolLM2's tokens on average
 PER_TOKEN = 0.1  # the price of each token beyond
@@ -134,8 +135,3 @@ def overlong(lengths: Tensor, ended: Tensor) -> Tensor:
     :return: of the same shape, at most 0.
     """
     return -PER_TOKEN * (lengths - FREE_TOKENS).clamp(min=0) - (~ended).float()
-
-
-def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
-    """The n-grams of a text, in order; none for n = 0."""
-    return [tuple(words[i : i + order]) for i in range(len(words) - order + 1)] if order else []

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.method.searches import DEAD, Advance, Hypothesis, Search
 from p2bot_parlai.method.tokenizers import P2botTokenizer
+from p2bot_parlai.method.words import ngrams
 
 ANY, NO = -1, -2  # stand for any token, and for none
 

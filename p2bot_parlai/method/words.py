@@ -1,6 +1,7 @@
 """A text as words and as sentences, in any language."""
 
 import unicodedata
+from collections.abc import Sequence
 
 import regex
 
@@ -42,3 +43,8 @@ def unicode_words(text: str) -> list[str]:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, one or more a line, also where 。！？ end them without a space."""
     return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+
+
+def ngrams(words: Sequence[str], order: int) -> list[tuple[str, ...]]:
+    """The n-grams of a text, in order; none for n = 0."""
+    return [tuple(words[i : i + order]) for i in range(len(words) - order + 1)] if order else []

@@ -7,7 +7,7 @@ the function that splits a text into words.
 
 from collections.abc import Callable, Sequence
 
-from p2bot_parlai.method.rewards import ngrams
+from p2bot_parlai.method.words import ngrams
 from p2bot_parlai.metrics.labels import VALUES
 
 Words = Callable[[str], Sequence[str]]

@@ -16,8 +16,7 @@ from parlai.core.opt import Opt
 from parlai.core.teachers import FixedDialogTeacher
 from parlai.utils.misc import warn_once
 
-from p2bot_parlai.method.rewards import ngrams
-from p2bot_parlai.method.words import is_unspaced, unicode_words
+from p2bot_parlai.method.words import is_unspaced, ngrams, unicode_words
 from p2bot_parlai.parlai_support.patching import Patch, patched
 
 ENGLISH, OTHER = LANGUAGES = ("en", "other")

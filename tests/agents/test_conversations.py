@@ -11,8 +11,8 @@ from parlai.core.agents import create_agent_from_model_file
 from parlai.core.message import Message
 
 from p2bot_parlai.method.kv_cache import ContextMemory
-from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.method.transmitter import Transmitter
+from p2bot_parlai.method.words import ngrams
 
 CANDIDATES = ["i live in Bern .", "yes , i take care of a cat .", "my home is in Lima ."]
 OTHER = "your persona: i own a cat.\n"

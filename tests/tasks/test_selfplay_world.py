@@ -5,8 +5,8 @@ from parlai.utils.conversations import Conversations
 from parlai.utils.world_logging import WorldLogger
 from playing import agent_for, opening
 
-from p2bot_parlai.method.rewards import ngrams
 from p2bot_parlai.method.rollouts import Opening
+from p2bot_parlai.method.words import ngrams
 from p2bot_parlai.tasks.selfplay.worlds import SelfPlayWorld
 
 
