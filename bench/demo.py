@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from transformers.utils import logging as transformers_logging
+
 from p2bot_parlai import plugin
 from p2bot_parlai.metrics.significance import Comparison, compare, interval, pair_up
 from p2bot_parlai.scripts.relevance_map import RelevanceMap
@@ -85,6 +87,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     given = parser.parse_args()
     plugin.register()
+    transformers_logging.disable_progress_bar()
     given.folder.mkdir(parents=True, exist_ok=True)
     print(
         "1. Two dialogues of the P²Bot that ships with a supervised user, about a minute.\n"
